@@ -1,0 +1,42 @@
+// Installs the npm packages and compiles the TypeScript, each only when something changed.
+// Plain JavaScript without packages: it runs before any is there.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+process.chdir(root);
+
+const major = Number(process.versions.node.split(".")[0]);
+if (major < 20) {
+  console.error(`virtio-pstore needs Node.js 20 or later; this is ${process.version}`);
+  process.exit(1);
+}
+
+const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+const newest = (directory) =>
+  readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .reduce((latest, entry) => Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name))), 0);
+
+function step(label, command, args) {
+  console.error(`${label} …`);
+  const { status, error } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
+  if (error) console.error(`${command}: ${error.message}`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (modified("node_modules/.package-lock.json") < modified("package-lock.json")) {
+  step("Installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
+}
+
+const stamp = "dist/.built";
+const sources = ["src", "vm", "bench", "test"].filter((directory) => existsSync(directory));
+const inputs = Math.max(modified("tsconfig.json"), modified("package-lock.json"), ...sources.map(newest));
+if (modified(stamp) < inputs) {
+  step("Compiling", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."]);
+  mkdirSync("dist", { recursive: true });
+  writeFileSync(stamp, "");
+}

@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * unit: beside the code, and the conformance suite over real sockets; no virtual machine.
+ * vm: a real kernel under QEMU or user-mode-linux; one at a time, because the machine is small.
+ */
+export default defineConfig({
+  test: {
+    reporters: ["default", "./test/support/closing-count.ts"],
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "test/conformance/**/*.test.ts", "test/cli/**/*.test.ts"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "vm",
+          include: ["test/vm/**/*.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
