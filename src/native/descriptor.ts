@@ -1,0 +1,30 @@
+import { check } from "./errno.js";
+import { libc } from "./libc.js";
+
+const F_SETFL = 4;
+const F_GETFL = 3;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const O_NONBLOCK = 0o4000;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Closes a descriptor. An error is not told: nothing could be done about it. */
+export function closeDescriptor(fd: number): void {
+  libc.close(fd);
+}
+
+/** Makes a descriptor that came from elsewhere non-blocking and close-on-exec. */
+export function setNonBlocking(fd: number): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl", `on descriptor ${fd}`);
+  check(libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl", `on descriptor ${fd}`);
+  check(libc.fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `on descriptor ${fd}`);
+}
+
+/**
+ * Takes the exclusive advisory lock (flock(2)) of an open file or directory; false where another
+ * process holds it. The kernel drops it with the descriptor, so a killed owner leaves none behind.
+ */
+export function tryLock(fd: number): boolean {
+  return libc.flock(fd, LOCK_EX | LOCK_NB) === 0;
+}

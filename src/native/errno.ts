@@ -1,0 +1,36 @@
+import { constants } from "node:os";
+import { getSystemErrorName } from "node:util";
+import { lastErrno } from "./libc.js";
+
+/** Linux's errno numbers, by name (`errno.ENOSPC` is 28). */
+export const { errno } = constants;
+
+/** A system call that failed. `code` is errno's name, as in Node's own errors. */
+export class SystemError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, number: number, detail = "") {
+    const code = number > 0 ? getSystemErrorName(-number) : "EUNKNOWN";
+    super(`${syscall}${detail === "" ? "" : ` ${detail}`}: ${code}`);
+    this.name = "SystemError";
+    this.syscall = syscall;
+    this.code = code;
+    this.errno = number;
+  }
+}
+
+/** Passes a system call's result on, or throws errno as a SystemError. */
+export function check(result: number, syscall: string, detail = ""): number {
+  if (result < 0) throw new SystemError(syscall, lastErrno(), detail);
+  return result;
+}
+
+/** The errno of a failed call of Node's fs or of ours; EIO where the error names none. */
+export function errnoOf(error: unknown): number {
+  if (error instanceof Error && "errno" in error && typeof error.errno === "number") {
+    return Math.abs(error.errno);
+  }
+  return errno.EIO;
+}

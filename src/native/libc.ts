@@ -1,0 +1,90 @@
+import koffi, { type KoffiFunc } from "koffi";
+
+/**
+ * The C library through FFI. Nothing outside src/native imports this file.
+ * File work that Node can do itself stays with node:fs.
+ */
+const library = koffi.load("libc.so.6");
+
+function bind<T extends (...args: never[]) => unknown>(prototype: string): T {
+  return library.func(prototype) as unknown as KoffiFunc<T>;
+}
+
+export const libc = {
+  socket: bind<(domain: number, type: number, protocol: number) => number>(
+    "int socket(int, int, int)",
+  ),
+  socketpair: bind<(domain: number, type: number, protocol: number, pair: Int32Array) => number>(
+    "int socketpair(int, int, int, _Out_ int *)",
+  ),
+  bind: bind<(fd: number, address: Uint8Array, length: number) => number>(
+    "int bind(int, const void *, unsigned int)",
+  ),
+  listen: bind<(fd: number, backlog: number) => number>("int listen(int, int)"),
+  connect: bind<(fd: number, address: Uint8Array, length: number) => number>(
+    "int connect(int, const void *, unsigned int)",
+  ),
+  accept4: bind<(fd: number, address: null, length: null, flags: number) => number>(
+    "int accept4(int, void *, void *, int)",
+  ),
+  recvmsg: bind<(fd: number, message: bigint, flags: number) => number>(
+    "ssize_t recvmsg(int, void *, int)",
+  ),
+  sendmsg: bind<(fd: number, message: bigint, flags: number) => number>(
+    "ssize_t sendmsg(int, const void *, int)",
+  ),
+  read: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
+    "ssize_t read(int, void *, size_t)",
+  ),
+  write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
+    "ssize_t write(int, const void *, size_t)",
+  ),
+  close: bind<(fd: number) => number>("int close(int)"),
+  mmap: bind<
+    (
+      address: null,
+      length: bigint,
+      protection: number,
+      flags: number,
+      fd: number,
+      offset: bigint,
+    ) => bigint | number
+  >("intptr_t mmap(void *, size_t, int, int, int, int64_t)"),
+  munmap: bind<(address: bigint, length: bigint) => number>("int munmap(intptr_t, size_t)"),
+  memfdCreate: bind<(name: string, flags: number) => number>(
+    "int memfd_create(const char *, unsigned int)",
+  ),
+  eventfd: bind<(initial: number, flags: number) => number>("int eventfd(unsigned int, int)"),
+  epollCreate1: bind<(flags: number) => number>("int epoll_create1(int)"),
+  epollCtl: bind<(epoll: number, operation: number, fd: number, event: Uint8Array) => number>(
+    "int epoll_ctl(int, int, int, void *)",
+  ),
+  epollWait: bind<
+    (epoll: number, events: Uint8Array, maximum: number, timeoutMs: number) => number
+  >("int epoll_wait(int, void *, int, int)"),
+  flock: bind<(fd: number, operation: number) => number>("int flock(int, int)"),
+  fcntl: bind<(fd: number, command: number, argument: number) => number>(
+    "int fcntl(int, int, int)",
+  ),
+};
+
+/** The calling thread's errno after the last call that failed. */
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/**
+ * `length` zeroed bytes outside the JavaScript heap, at an address that never moves: for structures
+ * that hold pointers (struct msghdr). They are never freed, so allocate them once.
+ */
+export function allocate(length: number): { address: bigint; bytes: Uint8Array } {
+  const pointer: unknown = koffi.alloc("uint8_t", length);
+  const bytes = new Uint8Array(koffi.view(pointer, length));
+  bytes.fill(0);
+  return { address: koffi.address(pointer), bytes };
+}
+
+/** The memory at `address` as an ArrayBuffer. The caller sees to it that it isn't used after munmap(2). */
+export function viewAt(address: bigint, length: number): ArrayBuffer {
+  return koffi.view(address, length);
+}

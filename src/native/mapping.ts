@@ -1,0 +1,93 @@
+import { fstatSync } from "node:fs";
+import { check, SystemError } from "./errno.js";
+import { lastErrno, libc, viewAt } from "./libc.js";
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MFD_CLOEXEC = 1;
+const PAGE_BYTES = 4096n;
+
+/**
+ * A window's length. An ArrayBuffer can't span a large region (Node 20 ends at 4 GiB), so a mapping
+ * is seen through windows of this many bytes, made when they are first touched.
+ */
+const WINDOW_BYTES = 1 << 30;
+
+/** A shared, writable mapping of part of a file, for regions of any size. */
+export class Mapping {
+  readonly #address: bigint;
+  readonly #length: bigint;
+  /** Bytes between the mapping's start and the first byte asked for: mmap(2) wants whole pages. */
+  readonly #lead: bigint;
+  readonly #windows: (Uint8Array | undefined)[] = [];
+  #mapped = true;
+
+  /**
+   * Maps `length` bytes of `fd` from `offset`. The descriptor may be closed afterwards. Throws where
+   * the file is shorter than that: touching what lies behind a file's end would end the process with
+   * SIGBUS.
+   */
+  constructor(fd: number, offset: bigint, length: bigint) {
+    const { size, blksize } = fstatSync(fd, { bigint: true });
+    if (offset + length > size) {
+      throw new Error(`${length} bytes at offset ${offset} pass the file's end at ${size}`);
+    }
+    // A file of huge pages tells their size as its block size, and wants it as the unit here.
+    const page = blksize > PAGE_BYTES ? blksize : PAGE_BYTES;
+    this.#lead = offset % page;
+    this.#length = ((this.#lead + length + page - 1n) / page) * page;
+    const address = BigInt(
+      libc.mmap(null, this.#length, PROT_READ_WRITE, MAP_SHARED, fd, offset - this.#lead),
+    );
+    if (address === -1n) throw new SystemError("mmap", lastErrno(), `of ${length} bytes`);
+    this.#address = address;
+  }
+
+  /**
+   * The bytes [offset, offset + length) as views, usually one, two where a window's edge is crossed.
+   * The caller has checked the bounds, and drops the views before unmap().
+   */
+  views(offset: bigint, length: number): Uint8Array[] {
+    const views: Uint8Array[] = [];
+    const from = this.#lead + offset;
+    let index = Number(from / BigInt(WINDOW_BYTES));
+    let start = Number(from % BigInt(WINDOW_BYTES));
+    for (let left = length; left > 0; index++, start = 0) {
+      const take = Math.min(left, WINDOW_BYTES - start);
+      views.push(this.#window(index).subarray(start, start + take));
+      left -= take;
+    }
+    return views;
+  }
+
+  /** The bytes [offset, offset + length) as one view of their own, whatever windows they lie in. */
+  contiguous(offset: bigint, length: number): ArrayBuffer {
+    if (!this.#mapped) throw new Error("the mapping is gone");
+    return viewAt(this.#address + this.#lead + offset, length);
+  }
+
+  /** munmap(2). A view that is used afterwards crashes the process. */
+  unmap(): void {
+    if (!this.#mapped) return;
+    this.#mapped = false;
+    this.#windows.length = 0;
+    libc.munmap(this.#address, this.#length);
+  }
+
+  #window(index: number): Uint8Array {
+    if (!this.#mapped) throw new Error("the mapping is gone");
+    const known = this.#windows[index];
+    if (known !== undefined) return known;
+    const start = BigInt(index) * BigInt(WINDOW_BYTES);
+    const left = this.#length - start;
+    const length = left < BigInt(WINDOW_BYTES) ? Number(left) : WINDOW_BYTES;
+    const window = new Uint8Array(viewAt(this.#address + start, length));
+    this.#windows[index] = window;
+    return window;
+  }
+}
+
+/** A new memfd_create(2) file. Give it a length with fs.ftruncateSync. */
+export function createMemfd(name: string): number {
+  return check(libc.memfdCreate(name, MFD_CLOEXEC), "memfd_create");
+}

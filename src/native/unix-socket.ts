@@ -1,0 +1,161 @@
+import { check, errno, SystemError } from "./errno.js";
+import { allocate, lastErrno, libc } from "./libc.js";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CTRUNC = 0x8;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const BACKLOG = 8;
+
+/** struct sockaddr_un's sun_path, with its closing zero. */
+const PATH_BYTES = 108;
+
+/** Descriptors taken with one message: more than any vhost-user message carries (8). */
+const MAX_DESCRIPTORS = 16;
+
+function address(path: string): Uint8Array {
+  const name = Buffer.from(path);
+  if (name.length >= PATH_BYTES) {
+    throw new Error(`a socket's path has at most ${PATH_BYTES - 1} bytes: ${path}`);
+  }
+  const bytes = Buffer.alloc(2 + PATH_BYTES);
+  bytes.writeUInt16LE(AF_UNIX, 0);
+  name.copy(bytes, 2);
+  return bytes;
+}
+
+/** A non-blocking stream socket, listening at `path`. */
+export function listenUnix(path: string): number {
+  const name = address(path);
+  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  try {
+    check(libc.bind(fd, name, name.length), "bind", path);
+    check(libc.listen(fd, BACKLOG), "listen", path);
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** A stream socket connected to `path`: blocking while it connects, non-blocking afterwards on request. */
+export function connectUnix(path: string): number {
+  const name = address(path);
+  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  if (libc.connect(fd, name, name.length) < 0) {
+    const error = new SystemError("connect", lastErrno(), path);
+    libc.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** The next waiting connection of a listening socket, non-blocking; undefined where none waits. */
+export function acceptUnix(fd: number): number | undefined {
+  const connection = libc.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (connection >= 0) return connection;
+  const number = lastErrno();
+  if (number === errno.EAGAIN || number === errno.ECONNABORTED || number === errno.EINTR) {
+    return undefined;
+  }
+  throw new SystemError("accept4", number);
+}
+
+/** Two connected non-blocking stream sockets. */
+export function socketPair(): [number, number] {
+  const pair = new Int32Array(2);
+  check(
+    libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+    "socketpair",
+  );
+  return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+// One struct msghdr (LP64: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48),
+// its iovec, its control buffer and its data, for every message of this thread: calls don't overlap.
+const CONTROL = 80;
+const CONTROL_HEADER = 16;
+const CONTROL_BYTES = CONTROL_HEADER + 4 * MAX_DESCRIPTORS;
+const DATA = CONTROL + CONTROL_BYTES;
+const DATA_BYTES = 8192;
+const { address: base, bytes: scratch } = allocate(DATA + DATA_BYTES);
+const fields = new DataView(scratch.buffer);
+
+function messageHeader(dataBytes: number, controlBytes: number): void {
+  fields.setBigUint64(16, base + 56n, true);
+  fields.setBigUint64(24, 1n, true);
+  fields.setBigUint64(32, controlBytes === 0 ? 0n : base + BigInt(CONTROL), true);
+  fields.setBigUint64(40, BigInt(controlBytes), true);
+  fields.setUint32(48, 0, true);
+  fields.setBigUint64(56, base + BigInt(DATA), true);
+  fields.setBigUint64(64, BigInt(dataBytes), true);
+}
+
+/** What recvmsg(2) brought: `bytes` is empty at the end of the stream. */
+export interface Received {
+  readonly bytes: Uint8Array;
+  readonly descriptors: number[];
+}
+
+/**
+ * Receives at most `length` bytes (8 KiB at most) and the descriptors that came with them, all
+ * close-on-exec and from now on the caller's to close. Undefined where nothing waits.
+ */
+export function receive(fd: number, length: number): Received | undefined {
+  messageHeader(Math.min(length, DATA_BYTES), CONTROL_BYTES);
+  const count = libc.recvmsg(fd, base, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (count < 0) {
+    const number = lastErrno();
+    if (number === errno.EAGAIN || number === errno.EINTR) return undefined;
+    throw new SystemError("recvmsg", number);
+  }
+  const descriptors: number[] = [];
+  const controlBytes = Number(fields.getBigUint64(40, true));
+  for (let at = CONTROL; at + CONTROL_HEADER <= CONTROL + controlBytes; ) {
+    const cmsgBytes = Number(fields.getBigUint64(at, true));
+    if (cmsgBytes < CONTROL_HEADER) break;
+    const level = fields.getInt32(at + 8, true);
+    const type = fields.getInt32(at + 12, true);
+    if (level === SOL_SOCKET && type === SCM_RIGHTS) {
+      for (let i = CONTROL_HEADER; i + 4 <= cmsgBytes; i += 4) {
+        descriptors.push(fields.getInt32(at + i, true));
+      }
+    }
+    at += (cmsgBytes + 7) & ~7;
+  }
+  if ((fields.getUint32(48, true) & MSG_CTRUNC) !== 0) {
+    for (const extra of descriptors) libc.close(extra);
+    throw new Error(`more than ${MAX_DESCRIPTORS} descriptors came with one message`);
+  }
+  return { bytes: scratch.slice(DATA, DATA + count), descriptors };
+}
+
+/** Sends all of `bytes` (8 KiB at most) with `descriptors`; false where the socket is full. */
+export function send(fd: number, bytes: Uint8Array, descriptors: readonly number[] = []): boolean {
+  if (bytes.length > DATA_BYTES || descriptors.length > MAX_DESCRIPTORS) {
+    throw new RangeError("the message is larger than any that vhost-user knows");
+  }
+  scratch.set(bytes, DATA);
+  const cmsgBytes = CONTROL_HEADER + 4 * descriptors.length;
+  messageHeader(bytes.length, descriptors.length === 0 ? 0 : (cmsgBytes + 7) & ~7);
+  if (descriptors.length > 0) {
+    fields.setBigUint64(CONTROL, BigInt(cmsgBytes), true);
+    fields.setInt32(CONTROL + 8, SOL_SOCKET, true);
+    fields.setInt32(CONTROL + 12, SCM_RIGHTS, true);
+    descriptors.forEach((descriptor, i) => {
+      fields.setInt32(CONTROL + CONTROL_HEADER + 4 * i, descriptor, true);
+    });
+  }
+  const count = libc.sendmsg(fd, base, MSG_NOSIGNAL);
+  if (count === bytes.length) return true;
+  if (count >= 0) throw new Error(`a message of ${bytes.length} bytes was cut at ${count}`);
+  const number = lastErrno();
+  if (number === errno.EAGAIN) return false;
+  throw new SystemError("sendmsg", number);
+}

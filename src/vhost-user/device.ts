@@ -1,0 +1,43 @@
+import type { Virtqueue } from "../virtqueue/index.js";
+
+/** What a back-end tells its operator. `code` is stable: counters and rate limits go by it. */
+export interface LogEvent {
+  readonly level: "info" | "warn" | "error";
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A queue as a device sees it: a virtqueue and the driver's call descriptor. */
+export interface DeviceQueue {
+  readonly index: number;
+  pop: Virtqueue["pop"];
+  push: Virtqueue["push"];
+  /** Shows the driver what was pushed and calls it if it wants to be called. */
+  publish(): void;
+  /** False once the queue was taken away: a completion that comes now is dropped. */
+  readonly live: boolean;
+}
+
+/**
+ * A virtio device as a session drives it: one object for each connection. Everything is called on the
+ * event loop's thread.
+ */
+export interface VirtioDevice {
+  /** The device's own feature bits (0 to 23 and 50 to 127, virtio 2.2). */
+  readonly features: bigint;
+  /** How many virtqueues it has. */
+  readonly queueCount: number;
+  /** The configuration space as it is now (virtio 2.5). */
+  readConfig(): Uint8Array;
+  /** The driver wrote `bytes` at `offset`; what isn't writable is ignored. */
+  writeConfig(offset: number, bytes: Uint8Array): void;
+  /**
+   * Takes chains off a queue, a bounded number for each call, and gives them back now or later.
+   * Returns true where more may wait: it is then called again after other sessions had their turn.
+   */
+  process(queue: DeviceQueue): boolean;
+  /** The driver reset the device, or a new driver begins (virtio 2.4). Nothing is in flight. */
+  reset(): void;
+  /** The connection is gone. Nothing is in flight any more. */
+  close(): void;
+}

@@ -1,0 +1,90 @@
+import { closeDescriptor, Mapping } from "../native/index.js";
+import {
+  GuestMemory,
+  guestAddress,
+  type MemoryRegion,
+  PAGE_BYTES,
+  userAddress,
+  VirtqueueError,
+} from "../virtqueue/index.js";
+import { ProtocolError, type RegionDescription } from "./protocol.js";
+
+/** Regions in all: each is a mapping, and Linux allows a process 65,530 of them. */
+export const MAX_MEMORY_SLOTS = 64;
+
+const MAX_FILE_OFFSET = 1n << 63n;
+
+/** The guest's memory as the front-end describes it: as one table, or region by region. */
+export class MemoryTable {
+  readonly memory = new GuestMemory();
+
+  /** SET_MEM_TABLE: all regions anew. On an error there is no memory at all. Closes `descriptors`. */
+  replace(regions: readonly RegionDescription[], descriptors: readonly number[]): void {
+    try {
+      this.memory.clear();
+      if (regions.length !== descriptors.length) {
+        throw new ProtocolError(
+          "BAD_DESCRIPTORS",
+          `SET_MEM_TABLE has ${regions.length} regions and ${descriptors.length} descriptors`,
+        );
+      }
+      regions.forEach((region, i) => {
+        this.#map(region, descriptors[i] ?? -1);
+      });
+    } catch (error) {
+      this.memory.clear();
+      throw error;
+    } finally {
+      for (const fd of descriptors) closeDescriptor(fd);
+    }
+  }
+
+  /** ADD_MEM_REG: one region more. Closes `descriptors`. */
+  add(region: RegionDescription, descriptors: readonly number[]): void {
+    try {
+      const [fd] = descriptors;
+      if (fd === undefined || descriptors.length !== 1) {
+        throw new ProtocolError(
+          "BAD_DESCRIPTORS",
+          `ADD_MEM_REG comes with one descriptor, not ${descriptors.length}`,
+        );
+      }
+      this.#map(region, fd);
+    } finally {
+      for (const fd of descriptors) closeDescriptor(fd);
+    }
+  }
+
+  /** REM_MEM_REG. */
+  remove(region: RegionDescription): void {
+    const known = this.memory.remove({
+      guestAddress: guestAddress(region.guestAddress),
+      userAddress: userAddress(region.userAddress),
+      size: region.size,
+    });
+    if (!known) throw new ProtocolError("BAD_VALUE", "REM_MEM_REG names a region that isn't there");
+  }
+
+  #map(description: RegionDescription, fd: number): void {
+    if (this.memory.regions.length >= MAX_MEMORY_SLOTS) {
+      throw new ProtocolError("BAD_VALUE", `more than ${MAX_MEMORY_SLOTS} memory regions`);
+    }
+    const { size, mmapOffset } = description;
+    if (mmapOffset % PAGE_BYTES !== 0n || mmapOffset + size >= MAX_FILE_OFFSET) {
+      throw new VirtqueueError("BAD_REGION", `a region at offset ${mmapOffset} of its file`);
+    }
+    const mapping = new Mapping(fd, mmapOffset, size);
+    const region: MemoryRegion = {
+      guestAddress: guestAddress(description.guestAddress),
+      userAddress: userAddress(description.userAddress),
+      size,
+      mapping,
+    };
+    try {
+      this.memory.add(region);
+    } catch (error) {
+      mapping.unmap();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import {
+  acceptUnix,
+  closeDescriptor,
+  connectUnix,
+  type EventLoop,
+  errno,
+  listenUnix,
+  SystemError,
+} from "../native/index.js";
+import type { LogEvent, VirtioDevice } from "./device.js";
+import { Session } from "./session.js";
+
+/** How long a socket whose accept(2) failed is left alone. */
+const ACCEPT_RETRY_MS = 1000;
+
+/** What a server is made with. */
+export interface ServerOptions {
+  readonly loop: EventLoop;
+  /** A listening socket, which the server closes. */
+  readonly fd: number;
+  /** Makes the device of a new connection. */
+  readonly createDevice: () => VirtioDevice;
+  readonly log?: (event: LogEvent) => void;
+  readonly onConnect?: () => void;
+  readonly onDisconnect?: () => void;
+}
+
+/** Takes one front-end at a time from a listening socket, and the next when it is gone. */
+export class Server {
+  readonly #options: ServerOptions;
+  #session: Session | undefined;
+  #open = true;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#listen();
+  }
+
+  /** The front-end that is connected now. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Stops listening and ends the connection. The socket's file is left to whoever made it. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#options.loop.unwatch(this.#options.fd);
+    closeDescriptor(this.#options.fd);
+    this.#session?.close();
+  }
+
+  #listen(): void {
+    this.#options.loop.watch(this.#options.fd, () => {
+      this.#accept();
+    });
+  }
+
+  #accept(): void {
+    const { loop, log } = this.#options;
+    let fd: number | undefined;
+    try {
+      fd = acceptUnix(this.#options.fd);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      log?.({ level: "error", code: error.code, message: `no connection taken: ${error.message}` });
+      // Out of descriptors, most likely: the connection waits, and so does this socket.
+      loop.unwatch(this.#options.fd);
+      loop.after(ACCEPT_RETRY_MS, () => {
+        if (this.#open) this.#listen();
+      });
+      return;
+    }
+    if (fd === undefined) return;
+    if (this.#session !== undefined) {
+      closeDescriptor(fd);
+      log?.({
+        level: "warn",
+        code: "SECOND_FRONT_END",
+        message: "a second front-end was turned away: the first is still connected",
+      });
+      return;
+    }
+    const device = this.#options.createDevice();
+    this.#session = new Session({
+      loop,
+      fd,
+      device,
+      ...(log === undefined ? {} : { log }),
+      onClose: () => {
+        this.#session = undefined;
+        this.#options.onDisconnect?.();
+      },
+    });
+    this.#options.onConnect?.();
+  }
+}
+
+/** Why a socket can't be served at a path. */
+export class SocketInUseError extends Error {
+  readonly code = "SOCKET_IN_USE";
+}
+
+/**
+ * Listens at `path`, with mode 0600. A socket's file that nobody listens at any more is replaced; one
+ * that somebody does, and any other kind of file, is refused.
+ */
+export function listenAt(path: string): number {
+  removeStale(path);
+  const before = process.umask(0o177);
+  try {
+    const fd = listenUnix(path);
+    chmodSync(path, 0o600);
+    return fd;
+  } finally {
+    process.umask(before);
+  }
+}
+
+function removeStale(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new SocketInUseError(`${path} exists and is no socket: name another path`);
+  }
+  try {
+    closeDescriptor(connectUnix(path));
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== errno.ECONNREFUSED) throw error;
+    unlinkSync(path);
+    return;
+  }
+  throw new SocketInUseError(`${path} is served by another process: stop it or name another path`);
+}

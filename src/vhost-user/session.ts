@@ -1,0 +1,431 @@
+import {
+  closeDescriptor,
+  type EventLoop,
+  errnoOf,
+  SystemError,
+  send,
+  setNonBlocking,
+} from "../native/index.js";
+import { MAX_QUEUE_SIZE, VirtqueueError } from "../virtqueue/index.js";
+import type { LogEvent, VirtioDevice } from "./device.js";
+import { MAX_MEMORY_SLOTS, MemoryTable } from "./memory-table.js";
+import { END, MessageReader, type ReceivedMessage } from "./message-reader.js";
+import {
+  BackEndMessage,
+  bit,
+  decodeConfigAccess,
+  decodeMemoryRegion,
+  decodeMemoryTable,
+  decodeU64,
+  decodeVringAddress,
+  decodeVringState,
+  encodeMessage,
+  encodeU64,
+  Feature,
+  FLAG_NEED_REPLY,
+  FLAG_REPLY,
+  FLAG_VERSION_1,
+  FrontEndMessage,
+  messageName,
+  ProtocolError,
+  ProtocolFeature,
+  VRING_INDEX_MASK,
+  VRING_NO_FD,
+} from "./protocol.js";
+import { Vring } from "./vring.js";
+
+const TRANSPORT_FEATURES =
+  bit(Feature.RING_INDIRECT_DESC) |
+  bit(Feature.RING_EVENT_IDX) |
+  bit(Feature.VHOST_USER_F_PROTOCOL_FEATURES) |
+  bit(Feature.VERSION_1);
+
+const PROTOCOL_FEATURES =
+  bit(ProtocolFeature.MQ) |
+  bit(ProtocolFeature.REPLY_ACK) |
+  bit(ProtocolFeature.BACKEND_REQ) |
+  bit(ProtocolFeature.CONFIG) |
+  bit(ProtocolFeature.RESET_DEVICE) |
+  bit(ProtocolFeature.CONFIGURE_MEM_SLOTS) |
+  bit(ProtocolFeature.STATUS);
+
+/** Messages that take rings or memory away: they wait until nothing is in flight. */
+const WAITS_UNTIL_IDLE = new Set<number>([
+  FrontEndMessage.RESET_OWNER,
+  FrontEndMessage.SET_MEM_TABLE,
+  FrontEndMessage.SET_VRING_ADDR,
+  FrontEndMessage.GET_VRING_BASE,
+  FrontEndMessage.SET_VRING_ENABLE,
+  FrontEndMessage.RESET_DEVICE,
+  FrontEndMessage.REM_MEM_REG,
+  FrontEndMessage.SET_STATUS,
+]);
+
+/** Messages handled before other connections get their turn. */
+const MESSAGES_PER_TURN = 16;
+
+/** What a session is made with. */
+export interface SessionOptions {
+  readonly loop: EventLoop;
+  /** A connected stream socket, which the session closes. */
+  readonly fd: number;
+  readonly device: VirtioDevice;
+  readonly log?: (event: LogEvent) => void;
+  /** The connection is gone and everything of it is closed. */
+  readonly onClose?: () => void;
+}
+
+/** One front-end's connection: negotiation, memory, vrings (vhost-user, "Front-end message types"). */
+export class Session {
+  readonly #loop: EventLoop;
+  readonly #fd: number;
+  readonly #device: VirtioDevice;
+  readonly #log: (event: LogEvent) => void;
+  readonly #onClose: () => void;
+  readonly #reader: MessageReader;
+  readonly #memory = new MemoryTable();
+  readonly #vrings: Vring[];
+  #features = 0n;
+  #protocolFeatures = 0n;
+  #status = 0;
+  #backEndChannel: number | undefined;
+  /** What goes on once nothing is in flight; no message is read until then. */
+  readonly #whenIdle: (() => void)[] = [];
+  #closed = false;
+
+  constructor(options: SessionOptions) {
+    this.#loop = options.loop;
+    this.#fd = options.fd;
+    this.#device = options.device;
+    this.#log = options.log ?? (() => undefined);
+    this.#onClose = options.onClose ?? (() => undefined);
+    this.#reader = new MessageReader(options.fd);
+    setNonBlocking(options.fd);
+    const session = this;
+    this.#vrings = Array.from(
+      { length: options.device.queueCount },
+      (_, index) =>
+        new Vring(index, {
+          loop: options.loop,
+          device: options.device,
+          memory: this.#memory.memory,
+          get features() {
+            return session.#features;
+          },
+          log: this.#log,
+          completed: () => {
+            if (this.#whenIdle.length > 0 && this.#runIdle() && !this.#closed) this.#watch();
+          },
+          fail: (error) => {
+            this.#fail(error);
+          },
+        }),
+    );
+    this.#watch();
+  }
+
+  /** Tells the front-end that the configuration space changed; false where it can't be told. */
+  notifyConfigChange(): boolean {
+    const fd = this.#backEndChannel;
+    if (fd === undefined) return false;
+    const message = encodeMessage(
+      BackEndMessage.CONFIG_CHANGE_MSG,
+      FLAG_VERSION_1,
+      Buffer.alloc(0),
+    );
+    try {
+      return send(fd, message);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Ends the connection once nothing is in flight. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unwatch();
+    this.#idle(() => {
+      for (const vring of this.#vrings) vring.close();
+      this.#memory.memory.clear();
+      if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel);
+      this.#reader.close();
+      closeDescriptor(this.#fd);
+      this.#device.close();
+      this.#onClose();
+    });
+  }
+
+  #watch(): void {
+    this.#loop.watch(this.#fd, () => {
+      this.#readable();
+    });
+  }
+
+  #unwatch(): void {
+    this.#loop.unwatch(this.#fd);
+  }
+
+  #readable(): void {
+    try {
+      for (let i = 0; i < MESSAGES_PER_TURN; i++) {
+        if (this.#closed || this.#whenIdle.length > 0) return;
+        const message = this.#reader.next();
+        if (message === undefined) return;
+        if (message === END) {
+          this.close();
+          return;
+        }
+        this.#dispatch(message);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Does `task` at once, or when the last chain in flight is given back. */
+  #idle(task: () => void): void {
+    for (const vring of this.#vrings) vring.quiesce();
+    this.#whenIdle.push(task);
+    if (!this.#runIdle()) this.#unwatch();
+  }
+
+  #runIdle(): boolean {
+    if (this.#vrings.some((vring) => vring.inFlight > 0)) return false;
+    // A quiesced queue takes no chains any more: those that stay are made anew.
+    for (const vring of this.#vrings) vring.suspend();
+    for (const task of this.#whenIdle.splice(0)) task();
+    return true;
+  }
+
+  #dispatch(message: ReceivedMessage): void {
+    if (!WAITS_UNTIL_IDLE.has(message.request)) {
+      this.#answer(message);
+      return;
+    }
+    this.#idle(() => {
+      try {
+        this.#answer(message);
+        if (!this.#closed) this.#resumeRings();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #resumeRings(): void {
+    for (const vring of this.#vrings) {
+      try {
+        vring.resume();
+      } catch (error) {
+        this.#complain(error, `queue ${vring.index}`);
+      }
+    }
+  }
+
+  /** Handles one message and answers it. Throws what must end the connection. */
+  #answer(message: ReceivedMessage): void {
+    const name = messageName(message.request);
+    let reply: Uint8Array | undefined;
+    let failed = false;
+    // Descriptors that nobody takes over are closed here.
+    const descriptors = [...message.descriptors];
+    try {
+      reply = this.#handle(message, descriptors);
+    } catch (error) {
+      failed = true;
+      this.#complain(error, name);
+    } finally {
+      for (const fd of descriptors) closeDescriptor(fd);
+    }
+    if (reply !== undefined) {
+      this.#reply(message.request, reply);
+    } else if (
+      (message.flags & FLAG_NEED_REPLY) !== 0 &&
+      (this.#protocolFeatures & bit(ProtocolFeature.REPLY_ACK)) !== 0n
+    ) {
+      this.#reply(message.request, encodeU64(failed ? 1n : 0n));
+    }
+  }
+
+  #reply(request: number, payload: Uint8Array): void {
+    if (!send(this.#fd, encodeMessage(request, FLAG_VERSION_1 | FLAG_REPLY, payload))) {
+      throw new ProtocolError("BAD_VALUE", "the front-end doesn't read its replies", true);
+    }
+  }
+
+  /** Does what a message asks for and returns the reply's payload where it has one of its own. */
+  #handle(message: ReceivedMessage, descriptors: number[]): Uint8Array | undefined {
+    switch (message.request) {
+      case FrontEndMessage.GET_FEATURES:
+        return encodeU64(this.#device.features | TRANSPORT_FEATURES);
+      case FrontEndMessage.SET_FEATURES:
+        this.#features = this.#subset(message, this.#device.features | TRANSPORT_FEATURES);
+        return undefined;
+      case FrontEndMessage.GET_PROTOCOL_FEATURES:
+        return encodeU64(PROTOCOL_FEATURES);
+      case FrontEndMessage.SET_PROTOCOL_FEATURES:
+        this.#protocolFeatures = this.#subset(message, PROTOCOL_FEATURES);
+        return undefined;
+      case FrontEndMessage.SET_OWNER:
+        return undefined;
+      case FrontEndMessage.GET_QUEUE_NUM:
+        return encodeU64(BigInt(this.#vrings.length));
+      case FrontEndMessage.GET_MAX_MEM_SLOTS:
+        return encodeU64(BigInt(MAX_MEMORY_SLOTS));
+      case FrontEndMessage.SET_MEM_TABLE:
+        this.#memory.replace(decodeMemoryTable(message), descriptors.splice(0));
+        return undefined;
+      case FrontEndMessage.ADD_MEM_REG:
+        this.#memory.add(decodeMemoryRegion(message), descriptors.splice(0));
+        return undefined;
+      case FrontEndMessage.REM_MEM_REG:
+        this.#memory.remove(decodeMemoryRegion(message));
+        return undefined;
+      case FrontEndMessage.SET_VRING_NUM: {
+        const { index, num } = decodeVringState(message);
+        if (num < 1 || num > MAX_QUEUE_SIZE || (num & (num - 1)) !== 0) {
+          throw new ProtocolError("BAD_VALUE", `a queue of ${num} descriptors`);
+        }
+        this.#vring(index).setSize(num);
+        return undefined;
+      }
+      case FrontEndMessage.SET_VRING_ADDR: {
+        const address = decodeVringAddress(message);
+        this.#vring(address.index).setAddress(address);
+        return undefined;
+      }
+      case FrontEndMessage.SET_VRING_BASE: {
+        const { index, num } = decodeVringState(message);
+        this.#vring(index).setBase(num);
+        return undefined;
+      }
+      case FrontEndMessage.GET_VRING_BASE: {
+        const { index } = decodeVringState(message);
+        const payload = Buffer.alloc(8);
+        payload.writeUInt32LE(index, 0);
+        payload.writeUInt32LE(this.#vring(index).stop(), 4);
+        return payload;
+      }
+      case FrontEndMessage.SET_VRING_KICK: {
+        const [vring, fd] = this.#vringDescriptor(message, descriptors);
+        vring.setKick(fd);
+        // Without the protocol features there is no SET_VRING_ENABLE: a ring that is started runs.
+        if ((this.#features & bit(Feature.VHOST_USER_F_PROTOCOL_FEATURES)) === 0n) {
+          vring.setEnabled(true);
+        }
+        return undefined;
+      }
+      case FrontEndMessage.SET_VRING_CALL: {
+        const [vring, fd] = this.#vringDescriptor(message, descriptors);
+        vring.setCall(fd);
+        return undefined;
+      }
+      case FrontEndMessage.SET_VRING_ERR: {
+        const [vring, fd] = this.#vringDescriptor(message, descriptors);
+        vring.setErr(fd);
+        return undefined;
+      }
+      case FrontEndMessage.SET_VRING_ENABLE: {
+        const { index, num } = decodeVringState(message);
+        this.#vring(index).setEnabled(num !== 0);
+        return undefined;
+      }
+      case FrontEndMessage.SET_BACKEND_REQ_FD: {
+        if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel);
+        this.#backEndChannel = descriptors.shift();
+        if (this.#backEndChannel !== undefined) setNonBlocking(this.#backEndChannel);
+        return undefined;
+      }
+      case FrontEndMessage.GET_CONFIG:
+        return this.#readConfig(message);
+      case FrontEndMessage.SET_CONFIG: {
+        const { offset, size, bytes } = decodeConfigAccess(message);
+        this.#device.writeConfig(offset, Buffer.from(bytes.subarray(0, size)));
+        return undefined;
+      }
+      case FrontEndMessage.GET_STATUS:
+        return encodeU64(BigInt(this.#status));
+      case FrontEndMessage.SET_STATUS:
+        this.#status = Number(decodeU64(message) & 0xffn);
+        if (this.#status === 0) this.#reset();
+        return undefined;
+      case FrontEndMessage.RESET_DEVICE:
+      case FrontEndMessage.RESET_OWNER:
+        this.#reset();
+        return undefined;
+      default:
+        throw new ProtocolError("UNSUPPORTED", "this back-end doesn't know the message");
+    }
+  }
+
+  /** Always answers with as many bytes as were asked for: zeros behind the space's end. */
+  #readConfig(message: ReceivedMessage): Uint8Array {
+    const { offset, size, flags } = decodeConfigAccess(message);
+    const payload = Buffer.alloc(12 + size);
+    payload.writeUInt32LE(offset, 0);
+    payload.writeUInt32LE(size, 4);
+    payload.writeUInt32LE(flags, 8);
+    payload.set(this.#device.readConfig().subarray(offset, offset + size), 12);
+    return payload;
+  }
+
+  #reset(): void {
+    for (const vring of this.#vrings) vring.reset();
+    this.#device.reset();
+  }
+
+  #subset(message: ReceivedMessage, offered: bigint): bigint {
+    const chosen = decodeU64(message);
+    if ((chosen & ~offered) !== 0n) {
+      throw new ProtocolError(
+        "BAD_VALUE",
+        `bits 0x${(chosen & ~offered).toString(16)} were not offered`,
+      );
+    }
+    return chosen;
+  }
+
+  #vring(index: number): Vring {
+    const vring = this.#vrings[index];
+    if (vring === undefined) {
+      throw new ProtocolError("BAD_VALUE", `queue ${index} of ${this.#vrings.length}`);
+    }
+    return vring;
+  }
+
+  #vringDescriptor(message: ReceivedMessage, descriptors: number[]): [Vring, number | undefined] {
+    const value = decodeU64(message);
+    const vring = this.#vring(Number(value & VRING_INDEX_MASK));
+    if ((value & VRING_NO_FD) !== 0n) return [vring, undefined];
+    const fd = descriptors.shift();
+    if (fd === undefined) {
+      throw new ProtocolError("BAD_DESCRIPTORS", "the message's descriptor is missing");
+    }
+    return [vring, fd];
+  }
+
+  #complain(error: unknown, subject: string): void {
+    if (error instanceof ProtocolError && error.fatal) throw error;
+    if (
+      !(error instanceof ProtocolError) &&
+      !(error instanceof VirtqueueError) &&
+      !(error instanceof SystemError) &&
+      !(error instanceof Error && "errno" in error)
+    ) {
+      throw error;
+    }
+    const code = "code" in error ? String(error.code) : String(errnoOf(error));
+    this.#log({ level: "warn", code, message: `${subject}: ${error.message}` });
+  }
+
+  /** Ends this connection and nothing else. */
+  #fail(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof Error && "code" in error ? String(error.code) : "INTERNAL";
+    this.#log({ level: "error", code, message: `the connection is closed: ${message}` });
+    // What is in flight may never end: its completions find dead queues.
+    for (const vring of this.#vrings) vring.suspend();
+    this.close();
+  }
+}
