@@ -27,17 +27,20 @@ export const libc = {
   accept4: bind<(fd: number, address: null, length: null, flags: number) => number>(
     "int accept4(int, void *, void *, int)",
   ),
+  getsockopt: bind<
+    (fd: number, level: number, name: number, value: Int32Array, length: Uint32Array) => number
+  >("int getsockopt(int, int, int, _Out_ int *, _Inout_ unsigned int *)"),
   recvmsg: bind<(fd: number, message: bigint, flags: number) => number>(
-    "ssize_t recvmsg(int, void *, int)",
+    "intptr_t recvmsg(int, void *, int)",
   ),
   sendmsg: bind<(fd: number, message: bigint, flags: number) => number>(
-    "ssize_t sendmsg(int, const void *, int)",
+    "intptr_t sendmsg(int, const void *, int)",
   ),
   read: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
-    "ssize_t read(int, void *, size_t)",
+    "intptr_t read(int, void *, size_t)",
   ),
   write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
-    "ssize_t write(int, const void *, size_t)",
+    "intptr_t write(int, const void *, size_t)",
   ),
   close: bind<(fd: number) => number>("int close(int)"),
   mmap: bind<
@@ -62,6 +65,9 @@ export const libc = {
   epollWait: bind<
     (epoll: number, events: Uint8Array, maximum: number, timeoutMs: number) => number
   >("int epoll_wait(int, void *, int, int)"),
+  renameat2: bind<
+    (fromDirectory: number, from: string, toDirectory: number, to: string, flags: number) => number
+  >("int renameat2(int, const char *, int, const char *, unsigned int)"),
   flock: bind<(fd: number, operation: number) => number>("int flock(int, int)"),
   fcntl: bind<(fd: number, command: number, argument: number) => number>(
     "int fcntl(int, int, int)",

@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import { check, SystemError } from "./errno.js";
+import { check, errno, SystemError } from "./errno.js";
 import { lastErrno, libc, viewAt } from "./libc.js";
 
 const PROT_READ_WRITE = 3;
@@ -30,7 +30,8 @@ export class Mapping {
   constructor(fd: number, offset: bigint, length: bigint) {
     const { size, blksize } = fstatSync(fd, { bigint: true });
     if (offset + length > size) {
-      throw new Error(`${length} bytes at offset ${offset} pass the file's end at ${size}`);
+      const range = `of ${length} bytes at offset ${offset} of a file of ${size}`;
+      throw new SystemError("mmap", errno.EINVAL, range);
     }
     // A file of huge pages tells their size as its block size, and wants it as the unit here.
     const page = blksize > PAGE_BYTES ? blksize : PAGE_BYTES;

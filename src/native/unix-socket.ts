@@ -6,6 +6,7 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
@@ -158,4 +159,16 @@ export function send(fd: number, bytes: Uint8Array, descriptors: readonly number
   const number = lastErrno();
   if (number === errno.EAGAIN) return false;
   throw new SystemError("sendmsg", number);
+}
+
+/** Whether a descriptor is a listening Unix socket, or else a connected one. Throws for anything else. */
+export function isListening(fd: number): boolean {
+  const value = new Int32Array(1);
+  const length = new Uint32Array([4]);
+  check(
+    libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, length),
+    "getsockopt",
+    `on descriptor ${fd}`,
+  );
+  return value[0] !== 0;
 }

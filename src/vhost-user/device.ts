@@ -14,6 +14,8 @@ export interface DeviceQueue {
   push: Virtqueue["push"];
   /** Shows the driver what was pushed and calls it if it wants to be called. */
   publish(): void;
+  /** Has the device process the queue again after other sessions had their turn. */
+  schedule(): void;
   /** False once the queue was taken away: a completion that comes now is dropped. */
   readonly live: boolean;
 }
@@ -32,10 +34,10 @@ export interface VirtioDevice {
   /** The driver wrote `bytes` at `offset`; what isn't writable is ignored. */
   writeConfig(offset: number, bytes: Uint8Array): void;
   /**
-   * Takes chains off a queue, a bounded number for each call, and gives them back now or later.
-   * Returns true where more may wait: it is then called again after other sessions had their turn.
+   * The queue was kicked or scheduled: takes a bounded number of chains off it, and gives them back
+   * now or later. Where more may wait it schedules the queue again.
    */
-  process(queue: DeviceQueue): boolean;
+  process(queue: DeviceQueue): void;
   /** The driver reset the device, or a new driver begins (virtio 2.4). Nothing is in flight. */
   reset(): void;
   /** The connection is gone. Nothing is in flight any more. */

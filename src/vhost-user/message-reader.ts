@@ -14,6 +14,12 @@ export interface ReceivedMessage extends Message {
   readonly descriptors: number[];
 }
 
+/**
+ * Descriptors taken with one message, the largest of which is SET_MEM_TABLE: a front-end that sent some
+ * with each byte of a message could use up the process's.
+ */
+const MAX_MESSAGE_DESCRIPTORS = 16;
+
 /** The end of the stream. */
 export const END = Symbol("end of stream");
 
@@ -40,6 +46,13 @@ export class MessageReader {
         const received = receive(this.#fd, target.length - this.#filled);
         if (received === undefined) return undefined;
         this.#descriptors.push(...received.descriptors);
+        if (this.#descriptors.length > MAX_MESSAGE_DESCRIPTORS) {
+          throw new ProtocolError(
+            "BAD_DESCRIPTORS",
+            `more than ${MAX_MESSAGE_DESCRIPTORS} descriptors came with one message`,
+            true,
+          );
+        }
         if (received.bytes.length === 0) return END;
         target.set(received.bytes, this.#filled);
         this.#filled += received.bytes.length;

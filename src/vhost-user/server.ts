@@ -14,6 +14,9 @@ import { Session } from "./session.js";
 /** How long a socket whose accept(2) failed is left alone. */
 const ACCEPT_RETRY_MS = 1000;
 
+/** How long a connection waits before the server looks whether the one before it is done. */
+const BUSY_RETRY_MS = 20;
+
 /** What a server is made with. */
 export interface ServerOptions {
   readonly loop: EventLoop;
@@ -31,6 +34,8 @@ export class Server {
   readonly #options: ServerOptions;
   #session: Session | undefined;
   #open = true;
+  #listening = false;
+  #lookedAgain = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -46,19 +51,38 @@ export class Server {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#options.loop.unwatch(this.#options.fd);
+    this.#pause();
     closeDescriptor(this.#options.fd);
     this.#session?.close();
   }
 
   #listen(): void {
+    if (!this.#open || this.#listening) return;
+    this.#listening = true;
     this.#options.loop.watch(this.#options.fd, () => {
       this.#accept();
     });
   }
 
+  /** Leaves whoever connects waiting. */
+  #pause(): void {
+    this.#listening = false;
+    this.#options.loop.unwatch(this.#options.fd);
+  }
+
   #accept(): void {
     const { loop, log } = this.#options;
+    if (this.#session !== undefined && (this.#session.waiting || !this.#lookedAgain)) {
+      // Most likely a front-end that comes back: its last requests are still being stored, or its
+      // hanging up comes after its connecting in this very turn.
+      this.#lookedAgain = true;
+      this.#pause();
+      loop.after(BUSY_RETRY_MS, () => {
+        this.#listen();
+      });
+      return;
+    }
+    this.#lookedAgain = false;
     let fd: number | undefined;
     try {
       fd = acceptUnix(this.#options.fd);
@@ -66,9 +90,9 @@ export class Server {
       if (!(error instanceof SystemError)) throw error;
       log?.({ level: "error", code: error.code, message: `no connection taken: ${error.message}` });
       // Out of descriptors, most likely: the connection waits, and so does this socket.
-      loop.unwatch(this.#options.fd);
+      this.#pause();
       loop.after(ACCEPT_RETRY_MS, () => {
-        if (this.#open) this.#listen();
+        this.#listen();
       });
       return;
     }
@@ -82,7 +106,15 @@ export class Server {
       });
       return;
     }
-    const device = this.#options.createDevice();
+    let device: VirtioDevice;
+    try {
+      device = this.#options.createDevice();
+    } catch (error) {
+      closeDescriptor(fd);
+      const message = error instanceof Error ? error.message : String(error);
+      log?.({ level: "error", code: "NO_DEVICE", message: `no device was made: ${message}` });
+      return;
+    }
     this.#session = new Session({
       loop,
       fd,

@@ -124,10 +124,15 @@ export class Session {
     this.#watch();
   }
 
+  /** Waits for chains in flight, to end or to go on: whether its front-end is gone isn't known yet. */
+  get waiting(): boolean {
+    return this.#closed || this.#whenIdle.length > 0;
+  }
+
   /** Tells the front-end that the configuration space changed; false where it can't be told. */
   notifyConfigChange(): boolean {
     const fd = this.#backEndChannel;
-    if (fd === undefined) return false;
+    if (fd === undefined || !this.#negotiated(ProtocolFeature.CONFIG)) return false;
     const message = encodeMessage(
       BackEndMessage.CONFIG_CHANGE_MSG,
       FLAG_VERSION_1,
@@ -235,6 +240,7 @@ export class Session {
     } catch (error) {
       failed = true;
       this.#complain(error, name);
+      reply = this.#errorReply(message.request, error);
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
     }
@@ -242,10 +248,24 @@ export class Session {
       this.#reply(message.request, reply);
     } else if (
       (message.flags & FLAG_NEED_REPLY) !== 0 &&
-      (this.#protocolFeatures & bit(ProtocolFeature.REPLY_ACK)) !== 0n
+      this.#negotiated(ProtocolFeature.REPLY_ACK)
     ) {
       this.#reply(message.request, encodeU64(failed ? 1n : 0n));
     }
+  }
+
+  /**
+   * What a message with a reply of its own is answered when it fails: the front-end waits for it, and
+   * takes a REPLY_ACK for the reply. Throws where the reply has no way to tell of an error.
+   */
+  #errorReply(request: number, error: unknown): Uint8Array | undefined {
+    if (request === FrontEndMessage.GET_CONFIG) return Buffer.alloc(0);
+    if (request === FrontEndMessage.GET_VRING_BASE) throw error;
+    return undefined;
+  }
+
+  #negotiated(feature: number): boolean {
+    return (this.#protocolFeatures & bit(feature)) !== 0n;
   }
 
   #reply(request: number, payload: Uint8Array): void {
@@ -278,6 +298,8 @@ export class Session {
         return undefined;
       case FrontEndMessage.ADD_MEM_REG:
         this.#memory.add(decodeMemoryRegion(message), descriptors.splice(0));
+        // Rings may lie in a region that was removed and comes back.
+        this.#resumeRings();
         return undefined;
       case FrontEndMessage.REM_MEM_REG:
         this.#memory.remove(decodeMemoryRegion(message));
@@ -332,15 +354,22 @@ export class Session {
         return undefined;
       }
       case FrontEndMessage.SET_BACKEND_REQ_FD: {
+        const fd = descriptors.shift();
+        if (fd === undefined) {
+          throw new ProtocolError("BAD_DESCRIPTORS", "the message's descriptor is missing");
+        }
         if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel);
-        this.#backEndChannel = descriptors.shift();
-        if (this.#backEndChannel !== undefined) setNonBlocking(this.#backEndChannel);
+        this.#backEndChannel = fd;
+        setNonBlocking(fd);
         return undefined;
       }
       case FrontEndMessage.GET_CONFIG:
         return this.#readConfig(message);
       case FrontEndMessage.SET_CONFIG: {
         const { offset, size, bytes } = decodeConfigAccess(message);
+        if (bytes.length < size) {
+          throw new ProtocolError("BAD_PAYLOAD", `${size} bytes announced, ${bytes.length} came`);
+        }
         this.#device.writeConfig(offset, Buffer.from(bytes.subarray(0, size)));
         return undefined;
       }
@@ -351,8 +380,11 @@ export class Session {
         if (this.#status === 0) this.#reset();
         return undefined;
       case FrontEndMessage.RESET_DEVICE:
-      case FrontEndMessage.RESET_OWNER:
         this.#reset();
+        return undefined;
+      case FrontEndMessage.RESET_OWNER:
+        // Deprecated; "ignore this message, or use it to disable all rings".
+        for (const vring of this.#vrings) vring.setEnabled(false);
         return undefined;
       default:
         throw new ProtocolError("UNSUPPORTED", "this back-end doesn't know the message");
@@ -371,6 +403,7 @@ export class Session {
   }
 
   #reset(): void {
+    this.#status = 0;
     for (const vring of this.#vrings) vring.reset();
     this.#device.reset();
   }
@@ -427,5 +460,7 @@ export class Session {
     // What is in flight may never end: its completions find dead queues.
     for (const vring of this.#vrings) vring.suspend();
     this.close();
+    // It may have been waiting for them already.
+    this.#runIdle();
   }
 }

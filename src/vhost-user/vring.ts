@@ -73,6 +73,8 @@ export class Vring {
         this.#kicked(fd);
       });
     }
+    // A running ring may have been kicked between the two descriptors.
+    if (this.#queue !== undefined) this.#schedule();
     this.resume();
   }
 
@@ -126,7 +128,11 @@ export class Vring {
 
   /** Lets go of the ring's memory. What is in flight is dropped: its completions find a dead queue. */
   suspend(): void {
-    if (this.#queue !== undefined) this.#nextAvailable = this.#queue.nextAvailable;
+    if (this.#queue !== undefined) {
+      // A device may publish what it pushed later; there is no later for this queue.
+      this.#publish(this.#queue);
+      this.#nextAvailable = this.#queue.nextAvailable;
+    }
     this.#queue = undefined;
     this.#handle = undefined;
   }
@@ -150,6 +156,7 @@ export class Vring {
     this.#schedule();
   }
 
+  /** A dead queue's memory may be unmapped: touching it would end the process. */
   #deviceQueue(queue: Virtqueue): DeviceQueue {
     const isLive = () => this.#queue === queue;
     return {
@@ -157,15 +164,22 @@ export class Vring {
       get live() {
         return isLive();
       },
-      pop: () => queue.pop(),
+      pop: () => (isLive() ? queue.pop() : undefined),
       push: (head, usedLength) => {
-        queue.push(head, usedLength);
+        if (isLive()) queue.push(head, usedLength);
+      },
+      schedule: () => {
+        this.#schedule();
       },
       publish: () => {
-        if (queue.publish() && this.#call !== undefined) signal(this.#call);
+        if (isLive()) this.#publish(queue);
         this.#owner.completed();
       },
     };
+  }
+
+  #publish(queue: Virtqueue): void {
+    if (queue.publish() && this.#call !== undefined) signal(this.#call);
   }
 
   #kicked(fd: number): void {
@@ -185,7 +199,7 @@ export class Vring {
   #process(): void {
     if (this.#handle === undefined || this.#broken) return;
     try {
-      if (this.#owner.device.process(this.#handle)) this.#schedule();
+      this.#owner.device.process(this.#handle);
     } catch (error) {
       if (!(error instanceof VirtqueueError)) {
         this.#owner.fail(error);

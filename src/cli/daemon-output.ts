@@ -1,0 +1,36 @@
+import type { DaemonEvent } from "../daemon/index.js";
+import { formatSize } from "./size.js";
+
+/** Where a daemon's events go: lines for people on stderr, or JSON lines on stdout. */
+export type Output = (event: DaemonEvent) => void;
+
+/** One JSON object a line, with the time, as scripts want it. */
+export const jsonOutput: Output = (event) => {
+  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+};
+
+/** One line an event. */
+export const textOutput: Output = (event) => {
+  const line = describe(event);
+  if (line !== undefined) process.stderr.write(`virtio-pstore: ${line}\n`);
+};
+
+function describe(event: DaemonEvent): string | undefined {
+  const guest = "guest" in event && event.guest !== "" ? `${event.guest}: ` : "";
+  switch (event.kind) {
+    case "ready":
+      return undefined;
+    case "connected":
+      return `${guest}front-end connected`;
+    case "disconnected":
+      return `${guest}front-end disconnected`;
+    case "stored":
+      return `${guest}stored ${event.path} (${formatSize(event.size)})`;
+    case "log": {
+      const more = event.suppressed > 0 ? ` (and ${event.suppressed} more like it before)` : "";
+      return `${guest}${event.level}: ${event.message} [${event.code}]${more}`;
+    }
+    case "failed":
+      return event.message;
+  }
+}

@@ -1,0 +1,37 @@
+import { Command, CommanderError } from "commander";
+import { errorLine, USAGE, UserError } from "./errors.js";
+import { addList } from "./list.js";
+import { addRun } from "./run.js";
+import { addServe } from "./serve.js";
+import { addShow } from "./show.js";
+import { version } from "./version.js";
+
+const program = new Command("virtio-pstore")
+  .description("A guest's last words on the host: a virtio-pstore device for any vhost-user VMM.")
+  .version(version)
+  .configureOutput({
+    outputError: (text, write) => {
+      write(`virtio-pstore: ${text.replace(/^error: /, "")}`);
+    },
+  })
+  .exitOverride()
+  .enablePositionalOptions()
+  .helpCommand(false);
+
+for (const add of [addRun, addServe, addList, addShow]) add(program);
+for (const command of program.commands) {
+  command
+    .copyInheritedSettings(program)
+    .showHelpAfterError(`Try \`virtio-pstore ${command.name()} --help\`.`);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+  } else {
+    process.stderr.write(`virtio-pstore: ${errorLine(error)}\n`);
+    process.exitCode = error instanceof UserError ? error.exitStatus : 1;
+  }
+}

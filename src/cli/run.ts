@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { type Command, Option } from "commander";
+import { Daemon, type DaemonEvent, type DeviceSettings } from "../daemon/index.js";
+import { listenAt } from "../vhost-user/index.js";
+import { jsonOutput, textOutput } from "./daemon-output.js";
+import { addDeviceOptions, deviceSettings } from "./device-options.js";
+import { errorLine, USAGE, UserError } from "./errors.js";
+import type { Vmm, VmmCommand } from "./vmm/command.js";
+import { qemu } from "./vmm/qemu.js";
+import { uml } from "./vmm/uml.js";
+
+interface RunOptions extends DeviceSettings {
+  directory: string;
+  vmm?: "qemu" | "uml";
+  json: boolean;
+}
+
+const VMMS = { qemu, uml };
+
+/** A VMM that doesn't end on a signal is killed at the second one. */
+const FORWARDED = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
+
+export function addRun(program: Command): void {
+  const command = program
+    .command("run")
+    .summary("run a QEMU or user-mode-linux guest with a virtio-pstore device")
+    .usage("[options] -- COMMAND [ARGS...]")
+    .description(
+      "Starts the back-end, then COMMAND with a virtio-pstore device added, and stops with it.\n" +
+        "COMMAND is a qemu-system-… or a linux.uml command line; its terminal and exit status are passed\n" +
+        "through. A line on stderr tells each record that was stored.",
+    )
+    .argument("<command...>", "the VMM's command line")
+    .requiredOption("--directory <dir>", "where records are stored; made if it isn't there")
+    .addOption(
+      new Option("--vmm <kind>", "what COMMAND is, where its name doesn't tell").choices(
+        Object.keys(VMMS),
+      ),
+    );
+  addDeviceOptions(command)
+    .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
+    .passThroughOptions()
+    .action(async (words: string[], options: RunOptions) => {
+      process.exitCode = await run(words, options);
+    });
+}
+
+function vmmOf(command: string, named: RunOptions["vmm"]): Vmm {
+  if (named !== undefined) return VMMS[named];
+  const name = basename(command);
+  if (/qemu|^kvm$/.test(name)) return qemu;
+  if (/^linux|uml/.test(name)) return uml;
+  throw new UserError(
+    `${command}: neither a qemu-system-… nor a linux.uml command; say which with --vmm qemu or --vmm uml`,
+    USAGE,
+  );
+}
+
+async function run([command = "", ...args]: string[], options: RunOptions): Promise<number> {
+  const vmm = vmmOf(command, options.vmm);
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-"));
+  try {
+    const socketPath = join(folder, "socket");
+    const start = vmm.addDevice(command, args, socketPath);
+    return await serveWhile(start, socketPath, options);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs the VMM with the back-end beside it, and returns the VMM's exit status. */
+async function serveWhile(
+  start: VmmCommand,
+  socketPath: string,
+  options: RunOptions,
+): Promise<number> {
+  const output = options.json ? jsonOutput : textOutput;
+  const { directory } = options;
+  const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
+  let ready: (failure?: string) => void = () => undefined;
+  const started = new Promise<string | undefined>((resolve) => {
+    ready = resolve;
+  });
+  const onEvent = (event: DaemonEvent) => {
+    if (event.kind === "ready") ready();
+    else if (event.kind === "failed") ready(event.message);
+    else if (event.kind !== "connected" && event.kind !== "disconnected") output(event);
+  };
+  const daemon = new Daemon({ guests, ...deviceSettings(options), syncThreads: 0 }, onEvent);
+  const failure = await Promise.race([started, daemon.ended.then(() => "the back-end ended")]);
+  if (failure !== undefined) throw new UserError(failure);
+  try {
+    return await exitStatus(start);
+  } finally {
+    daemon.stop();
+    await daemon.ended;
+  }
+}
+
+function exitStatus({ command, args }: VmmCommand): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: "inherit" });
+    let signals = 0;
+    for (const name of FORWARDED) {
+      process.on(name, () => {
+        signals++;
+        child.kill(signals > 1 ? "SIGKILL" : name);
+      });
+    }
+    child.on("error", (error) => {
+      const missing = "code" in error && error.code === "ENOENT";
+      reject(
+        missing
+          ? new UserError(`${command}: no such command`, 127)
+          : new UserError(errorLine(error)),
+      );
+    });
+    child.on("exit", (status, signal) => {
+      resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
+  });
+}

@@ -1,0 +1,46 @@
+import { MessageChannel, Worker } from "node:worker_threads";
+import { createEventfd, signal } from "../native/index.js";
+import type { LoopThreadStart } from "./loop-thread.js";
+import type { DaemonEvent, DaemonSettings } from "./settings.js";
+import type { SyncPort } from "./thread-committer.js";
+
+/**
+ * A running back-end. Its event loop has a thread of its own, which blocks in epoll_wait(2); this
+ * thread stays free for signals, child processes and the log.
+ */
+export class Daemon {
+  /** Resolves when everything is stored and closed; rejects where the event loop's thread failed. */
+  readonly ended: Promise<void>;
+  readonly #stopFd = createEventfd();
+
+  constructor(settings: DaemonSettings, onEvent: (event: DaemonEvent) => void) {
+    const syncPorts: SyncPort[] = [];
+    for (let i = 0; i < settings.syncThreads; i++) {
+      const { port1, port2 } = new MessageChannel();
+      const answeredFd = createEventfd();
+      const start: SyncPort = { port: port1, answeredFd };
+      new Worker(new URL("./sync-thread.js", import.meta.url), {
+        workerData: start,
+        transferList: [port1],
+      });
+      syncPorts.push({ port: port2, answeredFd });
+    }
+    const start: LoopThreadStart = { settings, stopFd: this.#stopFd, syncPorts };
+    const worker = new Worker(new URL("./loop-thread.js", import.meta.url), {
+      workerData: start,
+      transferList: syncPorts.map(({ port }) => port),
+    });
+    worker.on("message", onEvent);
+    this.ended = new Promise((resolve, reject) => {
+      worker.on("error", reject);
+      worker.on("exit", () => {
+        resolve();
+      });
+    });
+  }
+
+  /** Ends connections and sockets once nothing is in flight; `ended` tells when. */
+  stop(): void {
+    signal(this.#stopFd);
+  }
+}

@@ -1,0 +1,103 @@
+import { PstoreDevice } from "../device/index.js";
+import type { EventLoop } from "../native/index.js";
+import { type Committer, DirectoryStore } from "../store/index.js";
+import { type LogEvent, Server, Session } from "../vhost-user/index.js";
+import { LogLimiter } from "./log-limiter.js";
+import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
+
+/** What a guest is served with. */
+export interface GuestServerOptions {
+  readonly loop: EventLoop;
+  readonly guest: GuestSettings;
+  readonly device: DeviceSettings;
+  readonly committer: Committer;
+  readonly tell: (event: DaemonEvent) => void;
+  /** A connection that was passed in has ended: there won't be another. */
+  readonly onEnd: () => void;
+}
+
+/** One guest: its directory, and the socket or connection that its front-end uses. */
+export class GuestServer {
+  readonly #options: GuestServerOptions;
+  readonly #limiter: LogLimiter;
+  readonly #store: DirectoryStore;
+  readonly #frontEnd: Server | Session;
+  #connected = false;
+  #whenDisconnected: (() => void) | undefined;
+
+  /** Throws StoreError where the directory can't be used. */
+  constructor(options: GuestServerOptions) {
+    this.#options = options;
+    const { loop, guest, device, tell } = options;
+    this.#limiter = new LogLimiter((event, suppressed) => {
+      tell({ kind: "log", guest: guest.name, ...event, suppressed });
+    });
+    const log = (event: LogEvent) => {
+      this.#limiter.log(event);
+    };
+    this.#store = new DirectoryStore(guest.directory, {
+      onErase: device.onErase,
+      committer: options.committer,
+      after: (delayMs, task) => {
+        loop.after(delayMs, task);
+      },
+      onStored: ({ path, size }) => {
+        tell({ kind: "stored", guest: guest.name, path, size });
+      },
+      onSyncError: (number) => {
+        const message = `console data in ${guest.directory} could not be synced (errno ${number})`;
+        log({ level: "error", code: "SYNC", message });
+      },
+    });
+    const createDevice = () =>
+      new PstoreDevice({
+        store: this.#store,
+        bufsize: device.bufsize,
+        console: device.console,
+        log,
+      });
+    const { fd } = guest;
+    if (guest.connected) {
+      const onClose = () => {
+        this.#onDisconnect();
+        options.onEnd();
+      };
+      this.#frontEnd = new Session({ loop, fd, device: createDevice(), log, onClose });
+      this.#onConnect();
+    } else {
+      this.#frontEnd = new Server({
+        loop,
+        fd,
+        createDevice,
+        log,
+        onConnect: () => {
+          this.#onConnect();
+        },
+        onDisconnect: () => {
+          this.#onDisconnect();
+        },
+      });
+    }
+  }
+
+  /** Ends the connection once nothing is in flight, syncs what is stored, then calls `done`. */
+  close(done: () => void): void {
+    const closeStore = () => {
+      this.#store.close(done);
+    };
+    if (this.#connected) this.#whenDisconnected = closeStore;
+    this.#frontEnd.close();
+    if (this.#whenDisconnected === undefined) closeStore();
+  }
+
+  #onConnect(): void {
+    this.#connected = true;
+    this.#options.tell({ kind: "connected", guest: this.#options.guest.name });
+  }
+
+  #onDisconnect(): void {
+    this.#connected = false;
+    this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name });
+    this.#whenDisconnected?.();
+  }
+}

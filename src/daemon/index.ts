@@ -1,0 +1,2 @@
+export { Daemon } from "./daemon.js";
+export type { DaemonEvent, DaemonSettings, DeviceSettings, GuestSettings } from "./settings.js";

@@ -1,0 +1,70 @@
+// The entry point of the event loop's thread: serves every guest until it is told to stop.
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { drain, EventLoop } from "../native/index.js";
+import { type CommitResult, type Committer, inlineCommitter } from "../store/index.js";
+import { GuestServer } from "./guest-server.js";
+import type { DaemonEvent, DaemonSettings } from "./settings.js";
+import { type SyncPort, ThreadCommitter } from "./thread-committer.js";
+
+/** What the thread is started with. */
+export interface LoopThreadStart {
+  readonly settings: DaemonSettings;
+  /** An eventfd: readable when the thread is to stop. */
+  readonly stopFd: number;
+  readonly syncPorts: readonly SyncPort[];
+}
+
+const { settings, stopFd, syncPorts } = workerData as LoopThreadStart;
+const loop = new EventLoop();
+const guests: GuestServer[] = [];
+let stopping = false;
+
+function tell(event: DaemonEvent): void {
+  parentPort?.postMessage(event);
+}
+
+function threadCommitter({ port, answeredFd }: SyncPort): Committer {
+  const committer = new ThreadCommitter(port);
+  loop.watch(answeredFd, () => {
+    drain(answeredFd);
+    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
+      committer.answered(next.message as CommitResult);
+    }
+  });
+  return committer;
+}
+
+function stop(): void {
+  if (stopping) return;
+  stopping = true;
+  let open = guests.length;
+  for (const guest of guests) {
+    guest.close(() => {
+      open--;
+      if (open === 0) loop.stop();
+    });
+  }
+}
+
+try {
+  const committers = syncPorts.map(threadCommitter);
+  let endless = settings.guests.length;
+  settings.guests.forEach((guest, i) => {
+    const onEnd = () => {
+      endless--;
+      if (endless === 0) loop.defer(stop);
+    };
+    const committer = committers[i % committers.length] ?? inlineCommitter;
+    guests.push(new GuestServer({ loop, guest, device: settings, committer, tell, onEnd }));
+  });
+  loop.watch(stopFd, () => {
+    drain(stopFd);
+    stop();
+  });
+  tell({ kind: "ready" });
+  loop.run();
+} catch (error) {
+  if (!(error instanceof Error) || !("code" in error)) throw error;
+  tell({ kind: "failed", code: String(error.code), message: error.message });
+}
+for (const { port } of syncPorts) port.close();

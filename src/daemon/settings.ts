@@ -1,0 +1,54 @@
+import type { OnErase } from "../store/index.js";
+
+/** One guest that a daemon serves. */
+export interface GuestSettings {
+  /** In logs; empty where there is only one. */
+  readonly name: string;
+  readonly directory: string;
+  /** A listening or a connected socket. */
+  readonly fd: number;
+  /** `fd` is a connection already. */
+  readonly connected: boolean;
+}
+
+/** What every guest's device is made with. */
+export interface DeviceSettings {
+  /** In bytes. */
+  readonly bufsize: number;
+  readonly console: boolean;
+  readonly onErase: OnErase;
+}
+
+/** What a daemon is started with. */
+export interface DaemonSettings extends DeviceSettings {
+  readonly guests: readonly GuestSettings[];
+  /**
+   * Threads that wait for the disk, so that one guest's slow fsync doesn't keep others waiting; 0:
+   * the event loop's thread waits itself, which is faster while there is one guest.
+   */
+  readonly syncThreads: number;
+}
+
+/** What a daemon tells whoever started it. */
+export type DaemonEvent =
+  | { readonly kind: "ready" }
+  | { readonly kind: "connected"; readonly guest: string }
+  | { readonly kind: "disconnected"; readonly guest: string }
+  | {
+      readonly kind: "stored";
+      readonly guest: string;
+      readonly path: string;
+      /** In bytes. */
+      readonly size: number;
+    }
+  | {
+      readonly kind: "log";
+      readonly guest: string;
+      readonly level: "info" | "warn" | "error";
+      readonly code: string;
+      readonly message: string;
+      /** Events of the same code since the last one told: the rate is bounded. */
+      readonly suppressed: number;
+    }
+  /** The daemon could not start; nothing is served. */
+  | { readonly kind: "failed"; readonly code: string; readonly message: string };

@@ -1,0 +1,2 @@
+export { PstoreDevice, type PstoreDeviceOptions } from "./pstore-device.js";
+export * from "./wire.js";

@@ -1,0 +1,228 @@
+import { errno, errnoOf } from "../native/index.js";
+import type { BatchResult, DirectoryStore, RecordName, RecordTypeName } from "../store/index.js";
+import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
+import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
+import { type ParsedRequest, parseRequest, type Request } from "./request.js";
+import {
+  CONFIG,
+  CONFIG_BYTES,
+  CONFIG_FLAG_CONSOLE,
+  encodeFileInfo,
+  encodeResponse,
+  FLAG_COMPRESSED,
+  QUEUE_COUNT,
+  REQUEST_BYTES,
+  RecordType,
+} from "./wire.js";
+
+/** What a device is made with. */
+export interface PstoreDeviceOptions {
+  /** The guest's records; they outlive the device, which belongs to one connection. */
+  readonly store: DirectoryStore;
+  /** Offered to the driver as the size of its buffer, in bytes. */
+  readonly bufsize: number;
+  /** Type CONSOLE is taken. */
+  readonly console: boolean;
+  readonly log?: (event: LogEvent) => void;
+}
+
+/** Requests taken from a queue before other guests have their turn. */
+const REQUESTS_PER_TURN = 64;
+
+/** A driver rounds bufsize up to its page size, of which this is the largest that Linux has. */
+const LARGEST_PAGE_BYTES = 65536;
+
+/** A chain that was served; what it is answered with depends on how its batch's commit went. */
+interface Answer {
+  readonly chain: DescriptorChain | MalformedChain;
+  /** The device-writable bytes; none where the chain has no room for a response. */
+  respond(result: BatchResult): readonly Uint8Array[];
+}
+
+const nothing: readonly Uint8Array[] = [];
+
+/**
+ * The virtio-pstore device (docs/protocol.md). Requests are served in the order of the available ring,
+ * in batches: one commit makes a whole batch durable before any of it is shown in the used ring.
+ */
+export class PstoreDevice implements VirtioDevice {
+  readonly features = 0n;
+  readonly queueCount = QUEUE_COUNT;
+  readonly #store: DirectoryStore;
+  readonly #options: PstoreDeviceOptions;
+  readonly #types: readonly RecordTypeName[];
+  readonly #maxDataBytes: number;
+  /** What the driver last wrote to the configuration space's bufsize. */
+  readonly #bufsize = Buffer.alloc(4);
+  /** The records that READ has yet to return, while a walk is open. */
+  #walk: RecordName[] | undefined;
+  /** Queues whose last batch is not durable yet. */
+  readonly #waiting = new Set<number>();
+
+  constructor(options: PstoreDeviceOptions) {
+    this.#store = options.store;
+    this.#options = options;
+    this.#types = options.console ? ["dmesg", "console"] : ["dmesg"];
+    this.#maxDataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
+    this.#bufsize.writeUInt32LE(options.bufsize);
+    this.#store.beginBoot();
+  }
+
+  readConfig(): Uint8Array {
+    const space = Buffer.alloc(CONFIG_BYTES);
+    space.set(this.#bufsize, CONFIG.bufsize);
+    space.writeUInt32LE(this.#options.console ? CONFIG_FLAG_CONSOLE : 0, CONFIG.flags);
+    return space;
+  }
+
+  /** Only bufsize is writable: the driver tells what it uses. */
+  writeConfig(offset: number, bytes: Uint8Array): void {
+    const room = CONFIG.bufsize + this.#bufsize.length - offset;
+    if (room > 0) this.#bufsize.set(bytes.subarray(0, room), offset);
+  }
+
+  reset(): void {
+    this.#walk = undefined;
+    this.#bufsize.writeUInt32LE(this.#options.bufsize);
+    this.#store.beginBoot();
+  }
+
+  close(): void {
+    this.#walk = undefined;
+    this.#store.beginBoot();
+  }
+
+  process(queue: DeviceQueue): void {
+    if (this.#waiting.has(queue.index)) return;
+    const answers: Answer[] = [];
+    let writes = 0;
+    let broken: unknown;
+    while (answers.length < REQUESTS_PER_TURN) {
+      let chain: DescriptorChain | MalformedChain | undefined;
+      try {
+        chain = queue.pop();
+      } catch (error) {
+        broken = error;
+        break;
+      }
+      if (chain === undefined) break;
+      const { answer, staged } = this.#serve(chain, writes);
+      if (staged) writes++;
+      answers.push(answer);
+    }
+    if (answers.length > 0) this.#finish(queue, answers);
+    if (broken !== undefined) throw broken;
+  }
+
+  #finish(queue: DeviceQueue, answers: readonly Answer[]): void {
+    let synchronous = true;
+    this.#waiting.add(queue.index);
+    this.#store.commit((result) => {
+      this.#waiting.delete(queue.index);
+      if (!queue.live) return;
+      for (const { chain, respond } of answers) {
+        let usedLength = 0;
+        if (chain.kind === "chain") {
+          for (const bytes of respond(result))
+            usedLength += chain.writable.write(bytes, usedLength);
+        }
+        queue.push(chain.head, usedLength);
+      }
+      // More may wait: behind this batch, or because it came while the disk was waited for.
+      if (!synchronous || answers.length === REQUESTS_PER_TURN) queue.schedule();
+      queue.publish();
+    });
+    synchronous = false;
+  }
+
+  /** Serves one chain; `writeIndex` is its place among the batch's writes, if it becomes one. */
+  #serve(
+    chain: DescriptorChain | MalformedChain,
+    writeIndex: number,
+  ): { answer: Answer; staged: boolean } {
+    if (chain.kind === "malformed") {
+      this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
+      return { answer: { chain, respond: () => nothing }, staged: false };
+    }
+    const parsed = parseRequest(chain, {
+      console: this.#options.console,
+      maxDataBytes: this.#maxDataBytes,
+    });
+    if (parsed === undefined) {
+      this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
+      return { answer: { chain, respond: () => nothing }, staged: false };
+    }
+    const { request } = parsed;
+    const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
+    try {
+      if (request.kind === "write" && request.type === "dmesg") {
+        this.#store.write(request.compressed, request.from.views(REQUEST_BYTES));
+        const respond = (result: BatchResult) => status(-(result.writes[writeIndex] ?? 0));
+        return { answer: { chain, respond }, staged: true };
+      }
+      return { answer: { chain, respond: this.#do(request, parsed, status) }, staged: false };
+    } catch (error) {
+      if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
+        throw error;
+      this.#warn("STORE", `${request.kind} failed: ${error.message}`);
+      const ret = -errnoOf(error);
+      return { answer: { chain, respond: () => status(ret) }, staged: false };
+    }
+  }
+
+  /** Everything but a dmesg record's WRITE. */
+  #do(
+    request: Request,
+    parsed: ParsedRequest,
+    status: (ret: number) => Uint8Array[],
+  ): Answer["respond"] {
+    switch (request.kind) {
+      case "open":
+        this.#walk = this.#store.records(this.#types);
+        return () => status(0);
+      case "close":
+        this.#walk = undefined;
+        return () => status(0);
+      case "read": {
+        const answer = this.#read(request.room, parsed);
+        return () => answer;
+      }
+      case "write":
+        this.#store.appendConsole(request.from.views(REQUEST_BYTES));
+        return () => status(0);
+      case "erase": {
+        const known = this.#store.erase(request.type, request.id);
+        return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
+      }
+      case "refused":
+        this.#warn("REFUSED", `a request was refused: ${request.why}`);
+        return () => status(-request.errno);
+    }
+  }
+
+  /** The next record of the walk that can be read; a response alone at the walk's end. */
+  #read(room: number, { cmd, type }: ParsedRequest): readonly Uint8Array[] {
+    if (this.#walk === undefined) return [encodeResponse(cmd, type, -errno.EBADF)];
+    for (let record = this.#walk.shift(); record !== undefined; record = this.#walk.shift()) {
+      try {
+        const contents = this.#store.read(record, room);
+        if (contents === undefined) continue;
+        const info = encodeFileInfo({
+          id: record.id,
+          type: record.type === "dmesg" ? RecordType.DMESG : RecordType.CONSOLE,
+          flags: record.compressed ? FLAG_COMPRESSED : 0,
+          len: contents.data.length,
+          timeNs: contents.timeNs,
+        });
+        return [encodeResponse(cmd, type, 0), info, contents.data];
+      } catch (error) {
+        this.#warn("STORE", `a record can't be read: ${String(error)}`);
+      }
+    }
+    return [encodeResponse(cmd, type, 0)];
+  }
+
+  #warn(code: string, message: string): void {
+    this.#options.log?.({ level: "warn", code, message });
+  }
+}

@@ -1,0 +1,2 @@
+export * from "./device/index.js";
+export * from "./store/index.js";

@@ -1,0 +1,3 @@
+export { type Dump, groupDumps, joinDump } from "./dumps.js";
+export { printable } from "./printable.js";
+export { type DecodedRecord, decodeRecord, findRecords, type RecordFile } from "./records.js";

@@ -1,0 +1,505 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { errno, errnoOf, renameNew, SystemError, tryLock } from "../native/index.js";
+import { type Commit, type Committer, inlineCommitter, type StagedRecord } from "./commit.js";
+import {
+  compareRecords,
+  formatRecordName,
+  parseRecordName,
+  type RecordName,
+  type RecordTypeName,
+} from "./record-name.js";
+
+/** Why a directory can't be used as a store; the message says what to do. */
+export class StoreError extends Error {
+  readonly code: "DIRECTORY_UNUSABLE" | "DIRECTORY_IN_USE";
+
+  constructor(code: StoreError["code"], message: string) {
+    super(message);
+    this.name = "StoreError";
+    this.code = code;
+  }
+}
+
+/** What ERASE does to the host's file. */
+export type OnErase = "keep" | "remove";
+
+/** A record that has just become durable. */
+export interface StoredRecord extends RecordName {
+  /** In bytes. */
+  readonly size: number;
+  readonly path: string;
+}
+
+/** What a store is opened with. */
+export interface StoreOptions {
+  readonly onErase?: OnErase;
+  readonly committer?: Committer;
+  /** Calls a function once, after so many milliseconds: console data is synced then. */
+  readonly after?: (delayMs: number, task: () => void) => void;
+  readonly onStored?: (record: StoredRecord) => void;
+  /** Data that was already acknowledged could not be synced. */
+  readonly onSyncError?: (number: number) => void;
+}
+
+/** What READ gets of a record. */
+export interface RecordContents {
+  /** As much of the record as there was room for. */
+  readonly data: Buffer;
+  /** Nanoseconds since 1970-01-01 UTC. */
+  readonly timeNs: bigint;
+}
+
+/** Whether each request of a batch is durable. */
+export interface BatchResult {
+  /** For each write() since the last commit(), in order: 0 or its errno. */
+  readonly writes: readonly number[];
+  /** For everything else: 0 or an errno. */
+  readonly rest: number;
+}
+
+type Staged = StagedRecord & { readonly stored: StoredRecord };
+
+interface NextFile {
+  readonly id: bigint;
+  readonly fd: number;
+  readonly path: string;
+}
+
+const NEXT_PREFIX = ".next-";
+const NEXT_PATTERN = /^\.next-([1-9][0-9]{0,19})$/;
+const ERASED_NAME = ".erased";
+
+/** Console data is synced so long after it was written, at the latest. */
+const CONSOLE_SYNC_MS = 500;
+
+/** The most that one READ returns, in bytes: bounds what a guest's buffer can make us allocate. */
+const MAX_READ_BYTES = 16 << 20;
+
+/** IOV_MAX: the most buffers that one writev(2) takes. */
+const MAX_VECTOR = 1024;
+
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+
+const key = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
+
+/**
+ * The records of one guest, as files of one directory.
+ *
+ * `dmesg-1.enc.z`, `console-2`: a record (see record-name.ts). `.next-3`: the file that the next record
+ * will be written into, under the id that it will get. It is made when the record before it is stored
+ * and its name becomes durable with that record's, so an id is never given twice, even where the newest
+ * record was removed; and the record after needs no new file at the time of the crash.
+ * `.erased`: the records that the guest erased and the host keeps, one name a line.
+ */
+export class DirectoryStore {
+  readonly directory: string;
+  readonly #options: StoreOptions;
+  readonly #committer: Committer;
+  readonly #directoryFd: number;
+  readonly #records = new Map<string, RecordName>();
+  readonly #erased = new Set<string>();
+  #erasedFd: number | undefined;
+  #nextId = 1n;
+  #next: NextFile | undefined;
+  #console: { readonly name: RecordName; readonly fd: number } | undefined;
+  #consoleDirty = false;
+  #syncScheduled = false;
+  #staged: Staged[] = [];
+  #erasedDirty = false;
+  #namesChanged = false;
+  #mustCommit = false;
+
+  /** Opens or makes the directory. Throws StoreError. */
+  constructor(directory: string, options: StoreOptions = {}) {
+    this.directory = directory;
+    this.#options = options;
+    this.#committer = options.committer ?? inlineCommitter;
+    try {
+      makeDirectory(directory);
+      this.#directoryFd = openSync(directory, O_RDONLY | O_DIRECTORY);
+    } catch (error) {
+      throw unusable(directory, error);
+    }
+    try {
+      if (!tryLock(this.#directoryFd)) {
+        throw new StoreError(
+          "DIRECTORY_IN_USE",
+          `${directory} is used by another virtio-pstore process: end it, or name another directory`,
+        );
+      }
+      this.#loadErased();
+      this.#scan();
+      this.#recoverNext();
+      this.#prepareNext();
+      fsyncSync(this.#directoryFd);
+    } catch (error) {
+      closeSync(this.#directoryFd);
+      throw error instanceof StoreError ? error : unusable(directory, error);
+    }
+  }
+
+  /**
+   * Puts a dmesg record's data into its file. It becomes visible and durable with commit(). Throws the
+   * system call's error; then nothing of the record stays.
+   */
+  write(compressed: boolean, data: readonly Uint8Array[]): void {
+    const next = this.#next ?? this.#prepareNext();
+    try {
+      writeAll(next.fd, data);
+    } catch (error) {
+      ftruncateSync(next.fd, 0);
+      throw error;
+    }
+    const name: RecordName = { type: "dmesg", id: next.id, compressed };
+    const path = join(this.directory, formatRecordName(name));
+    const size = data.reduce((sum, view) => sum + view.length, 0);
+    this.#staged.push({
+      fd: next.fd,
+      temporaryPath: next.path,
+      path,
+      stored: { ...name, size, path },
+    });
+    this.#mustCommit = true;
+    this.#takeNext();
+  }
+
+  /** Appends console data; it is synced soon, and with the next dmesg record at the latest. */
+  appendConsole(data: readonly Uint8Array[]): void {
+    this.#console ??= this.#beginConsole();
+    const { fd } = this.#console;
+    const { size } = fstatSync(fd);
+    try {
+      writeAll(fd, data);
+    } catch (error) {
+      ftruncateSync(fd, size);
+      throw error;
+    }
+    this.#consoleDirty = true;
+    this.#scheduleSync();
+  }
+
+  /** A new boot of the guest begins: its console data goes into a file of its own. */
+  beginBoot(): void {
+    const console = this.#console;
+    if (console === undefined) return;
+    this.#console = undefined;
+    this.#records.set(key(console.name), console.name);
+    const appended = this.#consoleDirty ? [console.fd] : [];
+    this.#consoleDirty = false;
+    this.#committer.run({ records: [], appended, directory: this.#directoryFd }, ({ rest }) => {
+      closeSync(console.fd);
+      if (rest !== 0) this.#options.onSyncError?.(rest);
+    });
+  }
+
+  /**
+   * Makes what was written and erased since the last call durable, then tells how it went. Console data
+   * alone doesn't wait for the disk.
+   */
+  commit(done: (result: BatchResult) => void): void {
+    if (!this.#mustCommit) {
+      done({ writes: [], rest: 0 });
+      return;
+    }
+    this.#mustCommit = false;
+    const staged = this.#staged;
+    this.#staged = [];
+    this.#committer.run(this.#batch(staged), (result) => {
+      const writes = staged.map((record, i) =>
+        this.#settle(record, result.records[i] ?? errno.EIO),
+      );
+      done({ writes, rest: result.rest });
+    });
+  }
+
+  /**
+   * The records that the guest is shown, oldest first: all but those it erased and the console file
+   * that is being written. Read anew from the directory, whose owner may add and remove files.
+   */
+  records(types: readonly RecordTypeName[]): RecordName[] {
+    this.#scan();
+    return [...this.#records.values()]
+      .filter((record) => types.includes(record.type) && !this.#isHidden(record))
+      .sort(compareRecords);
+  }
+
+  /**
+   * A record's contents, at most `room` bytes: of text the newest, of a compressed record the first.
+   * Undefined where it isn't there (any more). Throws the system call's error.
+   */
+  read(record: RecordName, room: number): RecordContents | undefined {
+    if (this.#isHidden(record)) return undefined;
+    let fd: number;
+    try {
+      fd = openSync(this.#path(record), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    } catch (error) {
+      if (errnoOf(error) === errno.ENOENT) return undefined;
+      throw error;
+    }
+    try {
+      const { size, mtimeNs } = fstatSync(fd, { bigint: true });
+      const bytes = Math.min(Number(size), room, MAX_READ_BYTES);
+      const data = Buffer.alloc(bytes);
+      const from = record.compressed ? 0 : Number(size) - bytes;
+      const count = readSync(fd, data, 0, bytes, from);
+      return { data: data.subarray(0, count), timeNs: mtimeNs };
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /**
+   * Hides a record from the guest, and removes its file where that was asked for; durable with
+   * commit(). False where there is no such record. Throws the system call's error.
+   */
+  erase(type: RecordTypeName, id: bigint): boolean {
+    const record = this.#records.get(key({ type, id }));
+    if (record === undefined || this.#isHidden(record)) return false;
+    if (this.#options.onErase === "remove") {
+      this.#records.delete(key(record));
+      try {
+        unlinkSync(this.#path(record));
+      } catch (error) {
+        if (errnoOf(error) === errno.ENOENT) return false;
+        this.#records.set(key(record), record);
+        throw error;
+      }
+      this.#namesChanged = true;
+    } else {
+      if (lstatSync(this.#path(record), { throwIfNoEntry: false }) === undefined) {
+        this.#records.delete(key(record));
+        return false;
+      }
+      this.#erasedFd ??= openSync(
+        join(this.directory, ERASED_NAME),
+        O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW,
+        0o600,
+      );
+      writeSync(this.#erasedFd, `${key(record)}\n`);
+      this.#erased.add(key(record));
+      this.#erasedDirty = true;
+      this.#namesChanged = true;
+    }
+    this.#mustCommit = true;
+    return true;
+  }
+
+  /** Syncs what is written, lets go of the directory and calls `done`. Nothing is staged. */
+  close(done: () => void = () => undefined): void {
+    this.#committer.run(this.#batch([]), ({ rest }) => {
+      if (rest !== 0) this.#options.onSyncError?.(rest);
+      const files = [this.#console?.fd, this.#next?.fd, this.#erasedFd, this.#directoryFd];
+      for (const fd of files) if (fd !== undefined) closeSync(fd);
+      this.#console = undefined;
+      this.#next = undefined;
+      this.#erasedFd = undefined;
+      done();
+    });
+  }
+
+  /** Ends a staged record with what its commit said, and returns the errno that the guest is told. */
+  #settle(staged: Staged, result: number): number {
+    let { stored } = staged;
+    try {
+      if (result === errno.EEXIST) stored = this.#storeUnderNewId(staged);
+      else if (result !== 0) throw new SystemError("commit", result, stored.path);
+    } catch (error) {
+      tryUnlink(staged.temporaryPath);
+      return errnoOf(error);
+    }
+    this.#records.set(key(stored), stored);
+    this.#options.onStored?.(stored);
+    return 0;
+  }
+
+  /** Somebody put a file of the same name into the directory since the id was chosen. */
+  #storeUnderNewId({ temporaryPath, stored }: Staged): StoredRecord {
+    this.#scan();
+    const name: RecordName = { ...stored, id: this.#nextId++ };
+    const path = this.#path(name);
+    renameNew(temporaryPath, path);
+    fsyncSync(this.#directoryFd);
+    return { ...name, size: stored.size, path };
+  }
+
+  #path(record: RecordName): string {
+    return join(this.directory, formatRecordName(record));
+  }
+
+  #isHidden(record: RecordName): boolean {
+    return this.#erased.has(key(record)) || this.#console?.name.id === record.id;
+  }
+
+  /** All that has to be durable before what is staged may be acknowledged. */
+  #batch(records: readonly StagedRecord[]): Commit {
+    const appended: number[] = [];
+    if (this.#consoleDirty && this.#console !== undefined) appended.push(this.#console.fd);
+    if (this.#erasedDirty && this.#erasedFd !== undefined) appended.push(this.#erasedFd);
+    const directory = this.#namesChanged || records.length > 0 ? this.#directoryFd : undefined;
+    this.#consoleDirty = false;
+    this.#erasedDirty = false;
+    this.#namesChanged = false;
+    return { records, appended, directory };
+  }
+
+  #scheduleSync(): void {
+    const { after } = this.#options;
+    if (this.#syncScheduled || after === undefined) return;
+    this.#syncScheduled = true;
+    after(CONSOLE_SYNC_MS, () => {
+      this.#syncScheduled = false;
+      this.#sync();
+    });
+  }
+
+  #sync(): void {
+    if (!this.#consoleDirty && !this.#namesChanged) return;
+    this.#committer.run(this.#batch([]), ({ rest }) => {
+      if (rest !== 0) this.#options.onSyncError?.(rest);
+    });
+  }
+
+  #beginConsole(): { name: RecordName; fd: number } {
+    const next = this.#next ?? this.#prepareNext();
+    const name: RecordName = { type: "console", id: next.id, compressed: false };
+    renameNew(next.path, this.#path(name));
+    this.#takeNext();
+    return { name, fd: next.fd };
+  }
+
+  /** The prepared file is in use: prepares another. Where that fails, the next write is told. */
+  #takeNext(): void {
+    this.#next = undefined;
+    this.#nextId++;
+    this.#namesChanged = true;
+    try {
+      this.#prepareNext();
+    } catch (error) {
+      if (!(error instanceof Error && "errno" in error)) throw error;
+    }
+  }
+
+  #prepareNext(): NextFile {
+    const id = this.#nextId;
+    const path = join(this.directory, `${NEXT_PREFIX}${id}`);
+    const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+    try {
+      if (!fstatSync(fd).isFile()) throw new SystemError("open", errno.EEXIST, path);
+      ftruncateSync(fd, 0);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#next = { id, fd, path };
+    return this.#next;
+  }
+
+  /** Reads the directory anew. A record put there by hand may have the id that was to come next. */
+  #scan(): void {
+    this.#records.clear();
+    let newest = 0n;
+    for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
+      const record = parseRecordName(entry.name);
+      if (record === undefined || !entry.isFile()) continue;
+      this.#records.set(key(record), record);
+      if (record.id > newest) newest = record.id;
+    }
+    if (newest < this.#nextId) return;
+    this.#nextId = newest + 1n;
+    if (this.#next === undefined) return;
+    closeSync(this.#next.fd);
+    tryUnlink(this.#next.path);
+    this.#next = undefined;
+  }
+
+  /** `.next-N` is what a former process left: N is the next id. Others are writes that never ended. */
+  #recoverNext(): void {
+    const left = readdirSync(this.directory).filter((name) => NEXT_PATTERN.test(name));
+    for (const name of left) {
+      const id = BigInt(name.slice(NEXT_PREFIX.length));
+      if (id > this.#nextId) this.#nextId = id;
+    }
+    for (const name of left) {
+      if (name !== `${NEXT_PREFIX}${this.#nextId}`) tryUnlink(join(this.directory, name));
+    }
+  }
+
+  #loadErased(): void {
+    let fd: number;
+    try {
+      fd = openSync(join(this.directory, ERASED_NAME), O_RDWR | O_APPEND | O_NOFOLLOW);
+    } catch (error) {
+      if (errnoOf(error) === errno.ENOENT) return;
+      throw error;
+    }
+    this.#erasedFd = fd;
+    const text = readFileSync(fd, "latin1");
+    const whole = text.lastIndexOf("\n") + 1;
+    // A name cut off by a crash: its request was never answered.
+    if (whole < text.length) ftruncateSync(fd, whole);
+    for (const line of text.slice(0, whole).split("\n")) if (line !== "") this.#erased.add(line);
+  }
+}
+
+function unusable(directory: string, error: unknown): StoreError {
+  const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  return new StoreError(
+    "DIRECTORY_UNUSABLE",
+    `${directory} can't be used for records (${reason}): it must be a directory this user may write to`,
+  );
+}
+
+/** As `mkdir -p`, for the owner alone. Node's own recursive mkdir never ends in some places (/proc). */
+function makeDirectory(path: string): void {
+  const make = () => {
+    try {
+      mkdirSync(path, 0o700);
+    } catch (error) {
+      if (errnoOf(error) !== errno.EEXIST) throw error;
+    }
+  };
+  try {
+    make();
+  } catch (error) {
+    if (errnoOf(error) !== errno.ENOENT || dirname(path) === path) throw error;
+    makeDirectory(dirname(path));
+    make();
+  }
+}
+
+/** Appends all of `data`, whatever the kernel takes at once. */
+function writeAll(fd: number, data: readonly Uint8Array[]): void {
+  for (let first = 0; first < data.length; first += MAX_VECTOR) {
+    const views = data.slice(first, first + MAX_VECTOR);
+    let written = writevSync(fd, views);
+    for (const view of views) {
+      let at = Math.min(written, view.length);
+      written -= at;
+      while (at < view.length) at += writeSync(fd, view, at);
+    }
+  }
+}
+
+function tryUnlink(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Gone already, or left for the next start to clear away.
+  }
+}
