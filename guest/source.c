@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-pstore driver: the pstore source.
+ *
+ * pstore calls open, read, close and erase from processes that mount
+ * pstorefs or remove a file there, under psi.read_mutex. It calls write for
+ * each part of a dump, from an oops or a panic, under psi.buf_lock with
+ * interrupts off, and for console text, from printk, under no lock of its own.
+ */
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/time64.h>
+
+#include "vpstore.h"
+
+/* Also the "virtio" of /sys/fs/pstore/dmesg-virtio-1 and of pstore.backend= */
+#define VPSTORE_SOURCE_NAME	"virtio"
+
+/*
+ * As many records as pstore itself reads in one walk. A device that goes on
+ * handing out records that have to be skipped would otherwise hold the mount
+ * for ever.
+ */
+#define VPSTORE_WALK_SKIPS	65536
+
+#define VPSTORE_TIMEOUT_MAX_MS	(10 * 60 * 1000)
+
+static unsigned int panic_timeout_ms = 5000;
+module_param(panic_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(panic_timeout_ms,
+		 "Time all of a panic's records together may wait for the host (milliseconds, default 5000)");
+
+static unsigned int oops_timeout_ms = 1000;
+module_param(oops_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(oops_timeout_ms,
+		 "The same at an oops that is no panic (milliseconds, default 1000)");
+
+static int vpstore_type_to_wire(enum pstore_type_id type)
+{
+	switch (type) {
+	case PSTORE_TYPE_DMESG:
+		return VIRTIO_PSTORE_TYPE_DMESG;
+	case PSTORE_TYPE_CONSOLE:
+		return VIRTIO_PSTORE_TYPE_CONSOLE;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int vpstore_type_from_wire(u16 type)
+{
+	switch (type) {
+	case VIRTIO_PSTORE_TYPE_DMESG:
+		return PSTORE_TYPE_DMESG;
+	case VIRTIO_PSTORE_TYPE_CONSOLE:
+		return PSTORE_TYPE_CONSOLE;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int vpstore_open(struct pstore_info *psi)
+{
+	struct vpstore *vp = psi->data;
+	int ret;
+
+	vp->skips_left = VPSTORE_WALK_SKIPS;
+
+	mutex_lock(&vp->command_lock);
+	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_OPEN, 0, 0, 0);
+	mutex_unlock(&vp->command_lock);
+	return ret;
+}
+
+static int vpstore_close(struct pstore_info *psi)
+{
+	struct vpstore *vp = psi->data;
+	int ret;
+
+	mutex_lock(&vp->command_lock);
+	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_CLOSE, 0, 0, 0);
+	mutex_unlock(&vp->command_lock);
+	return ret;
+}
+
+/*
+ * Fill @record from READ's answer. Returns the size of its data, 0 for a
+ * record that pstore can't show, or a negative errno.
+ */
+static ssize_t vpstore_take(const struct vpstore_slot *slot,
+			    struct pstore_record *record)
+{
+	const struct virtio_pstore_fileinfo *info = &slot->info;
+	size_t head = sizeof(slot->res) + sizeof(*info);
+	int type = vpstore_type_from_wire(le16_to_cpu(info->type));
+	size_t len;
+
+	/* Three opinions on the length; the smallest one is safe. */
+	len = min_t(size_t, slot->used - head, slot->size);
+	len = min_t(size_t, len, le32_to_cpu(info->len));
+
+	/* To pstore a size of 0 would be the end of the walk. */
+	if (type < 0 || !len)
+		return 0;
+
+	/* pstore keeps it for as long as the file exists, then kfree()s it. */
+	record->buf = kmemdup(slot->data, len, GFP_KERNEL);
+	if (!record->buf)
+		return -ENOMEM;
+
+	record->type = type;
+	record->id = le64_to_cpu(info->id);
+	record->count = le32_to_cpu(info->count);
+	record->time.tv_sec = le64_to_cpu(info->time_sec);
+	record->time.tv_nsec = min_t(u32, le32_to_cpu(info->time_nsec),
+				     NSEC_PER_SEC - 1);
+	record->compressed = le32_to_cpu(info->flags) &
+			     VIRTIO_PSTORE_FL_COMPRESSED;
+	record->ecc_notice_size = 0;
+	return len;
+}
+
+static ssize_t vpstore_read(struct pstore_record *record)
+{
+	struct vpstore *vp = record->psi->data;
+	struct vpstore_slot *slot = vp->command;
+	ssize_t ret;
+
+	mutex_lock(&vp->command_lock);
+	do {
+		ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_READ, 0, 0, 0);
+		if (ret)
+			break;
+		/* The end of the walk: a response with no record behind it. */
+		if (slot->used < sizeof(slot->res) + sizeof(slot->info))
+			break;
+		ret = vpstore_take(slot, record);
+	} while (!ret && vp->skips_left && vp->skips_left--);
+	mutex_unlock(&vp->command_lock);
+	return ret;
+}
+
+static int vpstore_erase(struct pstore_record *record)
+{
+	struct vpstore *vp = record->psi->data;
+	int type = vpstore_type_to_wire(record->type);
+	int ret;
+
+	if (type < 0)
+		return type;
+
+	mutex_lock(&vp->command_lock);
+	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_ERASE, type, record->id,
+			      record->count);
+	mutex_unlock(&vp->command_lock);
+	return ret;
+}
+
+static int vpstore_write_dump(struct vpstore *vp,
+			      const struct pstore_record *record,
+			      const struct vpstore_text *text)
+{
+	unsigned int ms = READ_ONCE(oops_timeout_ms);
+
+	/* Part 1 begins a dump; what follows shares its budget. */
+	if (record->part <= 1 || record->count != vp->dump_count) {
+		/* An emergency restart is a last chance just as well. */
+		if (record->reason == KMSG_DUMP_PANIC ||
+		    record->reason == KMSG_DUMP_EMERG)
+			ms = READ_ONCE(panic_timeout_ms);
+		/* Not 0: even a host that is quick needs a moment. */
+		vpstore_budget_init(&vp->budget,
+				    clamp(ms, 1U, VPSTORE_TIMEOUT_MAX_MS));
+		vp->dump_count = record->count;
+	}
+	return vpstore_write_wait(vp, text, &vp->budget);
+}
+
+static int vpstore_write(struct pstore_record *record)
+{
+	struct vpstore *vp = record->psi->data;
+	struct vpstore_text text = {
+		.flags	= record->compressed ? VIRTIO_PSTORE_FL_COMPRESSED : 0,
+		.count	= record->count,
+		.data	= record->buf,
+		.len	= record->size,
+	};
+	int type = vpstore_type_to_wire(record->type);
+
+	if (type < 0)
+		return type;
+	text.type = type;
+
+	/* The device picks the id, and doesn't tell which. */
+	record->id = 0;
+
+	if (record->type == PSTORE_TYPE_CONSOLE)
+		return vpstore_write_nowait(vp, &text);
+	return vpstore_write_dump(vp, record, &text);
+}
+
+/**
+ * vpstore_source_register - offer the device to pstore
+ * @vp:	device whose queues are running
+ *
+ * pstore reads the records that are there at once if pstorefs is mounted.
+ *
+ * Return: 0 or a negative errno.
+ */
+int vpstore_source_register(struct vpstore *vp)
+{
+	struct pstore_info *psi = &vp->psi;
+	int ret;
+
+	psi->buf = kmalloc(vp->bufsize, GFP_KERNEL);
+	if (!psi->buf)
+		return -ENOMEM;
+
+	/* max_reason stays 0: oopses and panics, and what the user asks for. */
+	psi->owner = THIS_MODULE;
+	psi->name = VPSTORE_SOURCE_NAME;
+	psi->bufsize = vp->bufsize;
+	psi->data = vp;
+	psi->flags = PSTORE_FLAGS_DMESG;
+	if (vp->console_offered)
+		psi->flags |= PSTORE_FLAGS_CONSOLE;
+	psi->open = vpstore_open;
+	psi->close = vpstore_close;
+	psi->read = vpstore_read;
+	psi->write = vpstore_write;
+	psi->erase = vpstore_erase;
+
+	ret = pstore_register(psi);
+	if (!ret)
+		return 0;
+
+	kfree(psi->buf);
+	psi->buf = NULL;
+
+	if (ret == -EBUSY || ret == -EPERM) {
+		dev_warn(&vp->vdev->dev,
+			 "not used: pstore takes one source only and has the one named in /sys/module/pstore/parameters/backend; boot with pstore.backend=%s to use this one\n",
+			 psi->name);
+		/* The driver core says nothing about this errno: one line is enough. */
+		ret = -ENODEV;
+	}
+	return ret;
+}
+
+/**
+ * vpstore_source_unregister - take the device away from pstore
+ * @vp:	device that was registered
+ *
+ * When this returns, pstore calls none of the above again.
+ */
+void vpstore_source_unregister(struct vpstore *vp)
+{
+	pstore_unregister(&vp->psi);
+	kfree(vp->psi.buf);
+	vp->psi.buf = NULL;
+}
