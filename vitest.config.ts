@@ -19,6 +19,7 @@ export default defineConfig({
         test: {
           name: "vm",
           include: ["test/vm/**/*.test.ts"],
+          globalSetup: "test/vm/setup.ts",
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,

@@ -1,0 +1,145 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { qemuGuest, umlGuest } from "../../vm/guest.js";
+import {
+  describeGuests,
+  dumpTexts,
+  qemuDevice,
+  recordNames,
+  runWithDevice,
+  serve,
+  temporaryFolder,
+} from "./support.js";
+
+const panic = "echo c > /proc/sysrq-trigger\n";
+
+/** A guest's process, for tests that act while it runs. */
+interface RunningGuest {
+  /** Resolves when the guest has printed `text`. */
+  printed(text: string): Promise<void>;
+  readonly ended: Promise<{ status: number | null; elapsedMs: number; output: string }>;
+}
+
+function start([command = "", ...args]: readonly string[]): RunningGuest {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  const started = performance.now();
+  let output = "";
+  let look: () => void = () => undefined;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      look();
+    });
+  }
+  return {
+    printed: (text) =>
+      new Promise((resolve, reject) => {
+        setTimeout(() => {
+          reject(new Error(`the guest never printed ${text}:\n${output}`));
+        }, 60_000).unref();
+        look = () => {
+          if (output.includes(text)) resolve();
+        };
+        look();
+      }),
+    ended: new Promise((resolve) => {
+      child.on("close", (status) => {
+        resolve({ status, output, elapsedMs: performance.now() - started });
+      });
+    }),
+  };
+}
+
+describeGuests("the back-end and the guest", () => {
+  it.each([
+    ["is killed", "SIGKILL"],
+    ["hangs", "SIGSTOP"],
+  ] as const)("a back-end that %s doesn't hang a dying guest", async (_, signal) => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const daemon = await serve("--socket-path", socket, "--directory", join(folder, "crashes"));
+    const script = `echo READY; sleep 2\n${panic}`;
+    const guest = start([
+      ...(await qemuGuest({ kernel: "6.1", script, append: "panic=0" })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    process.kill(daemon.pid, signal);
+    const before = performance.now();
+    await guest.printed("---[ end Kernel panic");
+    // 2 s of sleep, 5 s of the driver's budget, and what an emulated guest needs besides.
+    expect(performance.now() - before).toBeLessThan(15_000);
+  });
+
+  it("two guests at once on one daemon, one QEMU and one user-mode-linux", async () => {
+    const folder = temporaryFolder();
+    const sockets = { q: join(folder, "q.socket"), u: join(folder, "u.socket") };
+    const crashes = join(folder, "crashes");
+    const daemon = await serve(
+      ...["--guest", `q=${sockets.q}`, "--guest", `u=${sockets.u}`, "--directory", crashes],
+    );
+    const script = (name: string) => `echo I am guest ${name} > /dev/kmsg\n${panic}`;
+    const guests = [
+      start([
+        ...(await qemuGuest({ kernel: "6.12", script: script("q") })),
+        ...qemuDevice(sockets.q),
+      ]),
+      start([...(await umlGuest({ script: script("u") })), `virtio_uml.device=${sockets.u}:22`]),
+    ];
+    await Promise.all(guests.map(({ ended }) => ended));
+    expect(await daemon.stop(), daemon.log()).toBe(0);
+    expect(dumpTexts(join(crashes, "q"))[0]).toContain("I am guest q");
+    expect(dumpTexts(join(crashes, "u"))[0]).toContain("I am guest u");
+    expect(recordNames(join(crashes, "q"))).toHaveLength(1);
+    expect(recordNames(join(crashes, "u"))).toHaveLength(1);
+  });
+
+  it("one daemon serves one guest after another", async () => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const crashes = join(folder, "crashes");
+    const daemon = await serve("--socket-path", socket, "--directory", crashes);
+    for (let boot = 0; boot < 2; boot++) {
+      const argv = await umlGuest({ script: panic });
+      await start([...argv, `virtio_uml.device=${socket}:22`]).ended;
+    }
+    expect(await daemon.stop()).toBe(0);
+    expect(recordNames(crashes)).toEqual(["dmesg-1.enc.z", "dmesg-2.enc.z"]);
+  });
+
+  it("the driver can be unloaded and loaded again", async () => {
+    const directory = temporaryFolder();
+    const script = [
+      "set -e",
+      "umount /sys/fs/pstore",
+      "rmmod virtio_pstore",
+      "insmod /modules/virtio_pstore.ko",
+      panic,
+    ].join("\n");
+    await runWithDevice(directory, await qemuGuest({ kernel: "6.1", script }));
+    expect(dumpTexts(directory)).toHaveLength(1);
+  });
+
+  it("a guest whose pstore has another source says so in one line and boots on", async () => {
+    const folder = temporaryFolder();
+    const guest = await qemuGuest({
+      kernel: "6.1",
+      script: "dmesg | grep -i pstore; echo booted\n",
+      arguments: [
+        "-object",
+        `memory-backend-file,id=erst,mem-path=${join(folder, "erst")},size=64K,share=on`,
+        "-device",
+        "acpi-erst,memdev=erst",
+      ],
+    });
+    const result = await runWithDevice(join(folder, "crashes"), guest);
+    expect(result.scriptStatus, result.output).toBe(0);
+    const lines = result.output.split("\n").filter((line) => /virtio_pstore virtio\d+:/.test(line));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain("pstore.backend=virtio");
+  });
+});

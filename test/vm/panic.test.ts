@@ -1,0 +1,52 @@
+import { randomBytes } from "node:crypto";
+import { expect, it } from "vitest";
+import { qemuGuest, umlGuest } from "../../vm/guest.js";
+import { kernelNames } from "../../vm/kernel.js";
+import {
+  describeGuests,
+  dumpTexts,
+  recordNames,
+  runWithDevice,
+  temporaryFolder,
+} from "./support.js";
+
+const panic = (token: string) => `echo ${token} > /dev/kmsg\necho c > /proc/sysrq-trigger\n`;
+const newToken = () => `token-${randomBytes(8).toString("hex")}`;
+
+describeGuests("a guest panics and its log lies on the host", () => {
+  it.each(kernelNames)("QEMU, Linux %s", async (kernel) => {
+    const directory = temporaryFolder();
+    const token = newToken();
+    const result = await runWithDevice(
+      directory,
+      await qemuGuest({ kernel, script: panic(token) }),
+    );
+    // QEMU's own status is passed through: -no-reboot ends it well.
+    expect(result.status, result.output).toBe(0);
+    expect(result.output).toContain("virtio-pstore: stored");
+    expect(recordNames(directory)).toContain("dmesg-1.enc.z");
+    const [text] = dumpTexts(directory);
+    expect(text).toContain(token);
+    expect(text).toContain("Kernel panic - not syncing: sysrq triggered crash");
+  });
+
+  it("user-mode-linux", async () => {
+    const directory = temporaryFolder();
+    const token = newToken();
+    const result = await runWithDevice(directory, await umlGuest({ script: panic(token) }));
+    expect(result.status, result.output).toBe(134);
+    expect(recordNames(directory)).toEqual(["dmesg-1.enc.z"]);
+    const [text] = dumpTexts(directory);
+    expect(text).toContain(token);
+    expect(text).toContain("Kernel panic - not syncing: sysrq triggered crash");
+  });
+
+  it("a guest that compresses nothing leaves dmesg-1", async () => {
+    const directory = temporaryFolder();
+    const token = newToken();
+    const guest = await umlGuest({ script: panic(token), compressor: "none" });
+    await runWithDevice(directory, guest);
+    expect(recordNames(directory)).toEqual(["dmesg-1"]);
+    expect(dumpTexts(directory)[0]).toContain(token);
+  });
+});

@@ -1,0 +1,159 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { apt, type DebianPackage, type Release } from "./apt.js";
+import { findPayload, hasPvhEntry, type Payload } from "./bzimage.js";
+import { inRoot } from "./chroot.js";
+import type { Part } from "./part.js";
+import { inVm } from "./paths.js";
+import { toolchains } from "./toolchain.js";
+import { onlyEntry, unpackPackages } from "./unpack.js";
+
+/**
+ * The kernels that guests run under QEMU, by the series found when this was written; the versions come from the
+ * suites. "7.3" is whatever trixie-backports has: its real version is in `release`.
+ */
+export const kernelNames = ["6.1", "6.12", "7.3"] as const;
+export type KernelName = (typeof kernelNames)[number];
+
+interface Origin {
+  readonly release: Release;
+  readonly suite?: string;
+}
+
+const origins: Readonly<Record<KernelName, Origin>> = {
+  "6.1": { release: "bookworm" },
+  "6.12": { release: "trixie" },
+  "7.3": { release: "trixie", suite: "trixie-backports" },
+};
+
+/** The image is one package up to 6.x, and one of several later. */
+const isImage = ({ name }: DebianPackage): boolean => /^linux-(image|binary)-.*\d/.test(name);
+const isHeaders = ({ name }: DebianPackage): boolean =>
+  /^linux-(headers|kbuild|compiler)-/.test(name);
+
+async function decompress(root: string, { data, command }: Payload): Promise<Buffer> {
+  // The compiler's root has every decompressor; the host may have none.
+  const name = `build/unpacking-${process.pid}`;
+  const inside = join(root, name);
+  try {
+    writeFileSync(`${inside}.packed`, data);
+    const shell = `${command.join(" ")} < /${name}.packed > /${name}`;
+    const result = await inRoot(root, ["/bin/sh", "-c", shell]);
+    if (result.status !== 0) throw new Error(`unpacking a kernel failed: ${result.output}`);
+    return readFileSync(inside);
+  } finally {
+    rmSync(`${inside}.packed`, { force: true });
+    rmSync(inside, { force: true });
+  }
+}
+
+/** Debian's 6.1 has virtio as modules, also in the cloud flavour; later ones have it built in. In order of loading. */
+const virtioModules = [
+  "virtio_ring",
+  "virtio",
+  "virtio_pci_legacy_dev",
+  "virtio_pci_modern_dev",
+  "virtio_pci",
+];
+
+async function takeModules(unpacked: string, temporary: string, root: string): Promise<void> {
+  const from = join(onlyEntry(join(unpacked, "lib/modules"), /\d/), "kernel/drivers/virtio");
+  const to = join(temporary, "modules");
+  mkdirSync(to);
+  for (const name of virtioModules) {
+    const file = join(from, `${name}.ko`);
+    if (existsSync(file)) renameSync(file, join(to, `${name}.ko`));
+    else if (existsSync(`${file}.xz`)) {
+      const packed = { data: readFileSync(`${file}.xz`), command: ["xz", "-dc"] } as const;
+      writeFileSync(join(to, `${name}.ko`), await decompress(root, packed));
+    }
+  }
+}
+
+async function makeKernel(
+  label: string,
+  temporary: string,
+  { release, suite }: Origin,
+  toolchain: Part,
+): Promise<void> {
+  const source = apt(release);
+  const plan = await source.plan(["linux-image-cloud-amd64", "linux-headers-cloud-amd64"], suite);
+  const unpacked = join(temporary, "unpacked");
+  mkdirSync(unpacked);
+  await unpackPackages(source, plan.filter(isImage), unpacked, {
+    label,
+    leave: ["System.map*", "*/kernel/[!d]*", "*/kernel/drivers/[!v]*"],
+  });
+  await takeModules(unpacked, temporary, toolchain.directory);
+  const old = join(unpacked, "boot");
+  const image = existsSync(old)
+    ? onlyEntry(old, /^vmlinuz-/)
+    : join(onlyEntry(join(unpacked, "usr/lib/modules"), /\d/), "vmlinuz");
+  renameSync(image, join(temporary, "bzImage"));
+  rmSync(unpacked, { recursive: true });
+
+  // Image and headers come from one plan: a module fits only the kernel of exactly its version.
+  const headers = plan.filter(isHeaders);
+  const [ours] = headers.flatMap(
+    ({ name }) => /^linux-headers-(\d.*cloud-amd64)$/.exec(name)?.[1] ?? [],
+  );
+  if (ours === undefined) throw new Error(`no headers among ${plan.map((p) => p.name).join(", ")}`);
+  await unpackPackages(source, headers, toolchain.directory, { label: `headers of ${label}` });
+  writeFileSync(join(temporary, "release"), `${ours}\n`);
+
+  const packed = findPayload(readFileSync(join(temporary, "bzImage")));
+  const vmlinux = await decompress(toolchain.directory, packed);
+  if (hasPvhEntry(vmlinux)) writeFileSync(join(temporary, "vmlinux"), vmlinux);
+}
+
+function kernelPart(name: KernelName): Part {
+  const origin = origins[name];
+  const toolchain = toolchains[origin.release];
+  return {
+    label: `Linux ${name}`,
+    directory: inVm("kernels", name),
+    recipe: `2 ${JSON.stringify(origin)}`,
+    needs: [toolchain],
+    spaceBytes: 500e6,
+    make: (temporary) => makeKernel(`Linux ${name}`, temporary, origin, toolchain),
+  };
+}
+
+export const kernelParts: Readonly<Record<KernelName, Part>> = {
+  "6.1": kernelPart("6.1"),
+  "6.12": kernelPart("6.12"),
+  "7.3": kernelPart("7.3"),
+};
+
+export interface Kernel {
+  readonly name: KernelName;
+  /** As `uname -r` says it. */
+  readonly release: string;
+  /** For QEMU's -kernel: the uncompressed kernel where it has a PVH entry, else the bzImage. */
+  readonly image: string;
+  readonly bzImage: string;
+  /** Paths of the modules a guest loads first, so that virtio devices are found. */
+  readonly modules: readonly string[];
+  /** The Debian its modules are built in, and where its headers are inside. */
+  readonly root: string;
+  readonly headers: string;
+}
+
+/** A kernel that has been prepared. */
+export function kernel(name: KernelName): Kernel {
+  const { directory } = kernelParts[name];
+  const release = readFileSync(join(directory, "release"), "utf8").trim();
+  const vmlinux = join(directory, "vmlinux");
+  const bzImage = join(directory, "bzImage");
+  return {
+    name,
+    release,
+    image: existsSync(vmlinux) ? vmlinux : bzImage,
+    bzImage,
+    modules: virtioModules
+      .map((module) => join(directory, "modules", `${module}.ko`))
+      .filter((path) => existsSync(path)),
+    root: toolchains[origins[name].release].directory,
+    headers: `/usr/src/linux-headers-${release}`,
+  };
+}
