@@ -1,0 +1,294 @@
+import {
+  closeDescriptor,
+  connectUnix,
+  receive,
+  SystemError,
+  send,
+  setNonBlocking,
+  socketPair,
+} from "../../src/native/index.js";
+import type { DriverQueue } from "./fake-driver.js";
+import type { GuestRam, RamRegion } from "./guest-ram.js";
+import {
+  HEADER_BYTES,
+  memoryRegion,
+  memoryTable,
+  message,
+  NEED_REPLY,
+  NO_FD,
+  P_REPLY_ACK,
+  REPLY,
+  u64,
+  VERSION,
+  VU,
+  vringAddress,
+  vringState,
+} from "./vhost-user-wire.js";
+
+/** Lets the back-end work: a turn of its loop in this thread, or a moment's wait for another process. */
+export type Pump = () => void | Promise<void>;
+
+/** For a back-end in another process: gives the processor away and looks again. */
+export const otherProcess: Pump = () => new Promise((resolve) => setImmediate(resolve));
+
+const TIMEOUT_MS = 5000;
+
+/** Pumps until `condition` holds; throws what was waited for when that takes too long. */
+export async function until(
+  pump: Pump,
+  condition: () => boolean,
+  what: string,
+  timeoutMs = TIMEOUT_MS,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`after ${timeoutMs} ms still not: ${what}`);
+    await pump();
+  }
+}
+
+/** A message from the back-end. */
+export interface Incoming {
+  readonly request: number;
+  readonly flags: number;
+  readonly payload: Buffer;
+}
+
+/** Takes messages off one stream socket. */
+class Incomings {
+  readonly #fd: number;
+  #bytes = Buffer.alloc(0);
+  ended = false;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  next(): Incoming | undefined {
+    this.#fill();
+    if (this.#bytes.length < HEADER_BYTES) return undefined;
+    const end = HEADER_BYTES + this.#bytes.readUInt32LE(8);
+    if (this.#bytes.length < end) return undefined;
+    const incoming = {
+      request: this.#bytes.readUInt32LE(0),
+      flags: this.#bytes.readUInt32LE(4),
+      payload: this.#bytes.subarray(HEADER_BYTES, end),
+    };
+    this.#bytes = this.#bytes.subarray(end);
+    return incoming;
+  }
+
+  /** Everything that came and was not taken, read for good. */
+  #fill(): void {
+    try {
+      for (;;) {
+        const received = this.ended ? undefined : receive(this.#fd, 4096);
+        if (received === undefined) return;
+        for (const fd of received.descriptors) closeDescriptor(fd);
+        if (received.bytes.length === 0) this.ended = true;
+        this.#bytes = Buffer.concat([this.#bytes, received.bytes]);
+      }
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== "ECONNRESET") throw error;
+      this.ended = true;
+    }
+  }
+}
+
+/**
+ * A vhost-user front-end on a real socket. Its methods say what goes over the wire; the order in which
+ * real front-ends say it is in negotiations.ts.
+ */
+export class FakeFrontEnd {
+  readonly fd: number;
+  readonly pump: Pump;
+  /** What was negotiated: set by whoever negotiates. */
+  protocolFeatures = 0n;
+  readonly #incomings: Incomings;
+  #channel: { readonly fd: number; readonly incomings: Incomings } | undefined;
+  #open = true;
+
+  /** Takes `fd`, a connected stream socket, over. */
+  constructor(fd: number, pump: Pump) {
+    setNonBlocking(fd);
+    this.fd = fd;
+    this.pump = pump;
+    this.#incomings = new Incomings(fd);
+  }
+
+  /** Connects to a back-end that listens at `path`. */
+  static connect(path: string, pump: Pump = otherProcess): FakeFrontEnd {
+    return new FakeFrontEnd(connectUnix(path), pump);
+  }
+
+  async until(condition: () => boolean, what: string, timeoutMs?: number): Promise<void> {
+    await until(this.pump, condition, what, timeoutMs);
+  }
+
+  /** Sends bytes as they are. */
+  sendBytes(bytes: Uint8Array, descriptors: readonly number[] = []): void {
+    if (!send(this.fd, bytes, descriptors)) throw new Error("the back-end's socket is full");
+  }
+
+  /** Sends a message and waits for nothing. */
+  send(
+    request: number,
+    payload?: Uint8Array,
+    descriptors: readonly number[] = [],
+    flags = 0,
+  ): void {
+    this.sendBytes(message(request, payload, flags), descriptors);
+  }
+
+  /** The next message of the back-end, whatever it is. */
+  async receive(timeoutMs?: number): Promise<Incoming> {
+    let incoming = this.#incomings.next();
+    await this.until(
+      () => {
+        incoming ??= this.#incomings.next();
+        return incoming !== undefined || this.#incomings.ended;
+      },
+      "a message from the back-end",
+      timeoutMs,
+    );
+    if (incoming === undefined) throw new Error("the back-end closed the connection");
+    return incoming;
+  }
+
+  /** Takes the messages that are there already, and returns how many there were. */
+  waitingMessages(): number {
+    let count = 0;
+    while (this.#incomings.next() !== undefined) count++;
+    return count;
+  }
+
+  /** Sends a message that has a reply of its own, and returns the reply's payload. */
+  async ask(request: number, payload?: Uint8Array): Promise<Buffer> {
+    this.send(request, payload);
+    const reply = await this.receive();
+    if (reply.request !== request || reply.flags !== (VERSION | REPLY)) {
+      throw new Error(`a reply to ${reply.request} with flags ${reply.flags} came for ${request}`);
+    }
+    return reply.payload;
+  }
+
+  async askU64(request: number): Promise<bigint> {
+    return (await this.ask(request)).readBigUInt64LE();
+  }
+
+  /**
+   * Sends a message without a reply of its own. Where REPLY_ACK is negotiated, asks for one and returns
+   * it (0 is success); otherwise it returns 0 at once.
+   */
+  async tell(
+    request: number,
+    payload?: Uint8Array,
+    descriptors: readonly number[] = [],
+  ): Promise<bigint> {
+    if ((this.protocolFeatures & P_REPLY_ACK) === 0n) {
+      this.send(request, payload, descriptors);
+      return 0n;
+    }
+    this.send(request, payload, descriptors, NEED_REPLY);
+    const reply = await this.receive();
+    if (
+      reply.request !== request ||
+      reply.flags !== (VERSION | REPLY) ||
+      reply.payload.length !== 8
+    ) {
+      throw new Error(
+        `a reply to ${reply.request} with flags ${reply.flags} and ${reply.payload.length} bytes came for ${request}`,
+      );
+    }
+    return reply.payload.readBigUInt64LE();
+  }
+
+  /** As tell(), and throws where the back-end refuses. */
+  async must(
+    request: number,
+    payload?: Uint8Array,
+    descriptors: readonly number[] = [],
+  ): Promise<void> {
+    const answer = await this.tell(request, payload, descriptors);
+    if (answer !== 0n) throw new Error(`the back-end answered ${answer} to message ${request}`);
+  }
+
+  /** Waits until everything that was sent has been handled. */
+  async barrier(): Promise<void> {
+    await this.ask(VU.GET_FEATURES);
+  }
+
+  /** Waits for the end of the connection, and throws where a message comes instead. */
+  async ended(): Promise<void> {
+    await this.until(() => {
+      const incoming = this.#incomings.next();
+      if (incoming !== undefined) throw new Error(`message ${incoming.request} came, not the end`);
+      return this.#incomings.ended;
+    }, "the end of the connection");
+  }
+
+  async setMemoryTable(ram: GuestRam, slots?: number): Promise<bigint> {
+    const descriptors = ram.regions.map((region) => region.fd);
+    return this.tell(VU.SET_MEM_TABLE, memoryTable(ram.regions, slots), descriptors);
+  }
+
+  async addRegion(region: RamRegion): Promise<bigint> {
+    return this.tell(VU.ADD_MEM_REG, memoryRegion(region), [region.fd]);
+  }
+
+  async removeRegion(region: RamRegion): Promise<bigint> {
+    return this.tell(VU.REM_MEM_REG, memoryRegion(region));
+  }
+
+  async setRingAddress(index: number, queue: DriverQueue): Promise<bigint> {
+    const addresses = {
+      descriptors: queue.ram.userAddress(queue.descriptors),
+      available: queue.ram.userAddress(queue.available),
+      used: queue.ram.userAddress(queue.used),
+    };
+    return this.tell(VU.SET_VRING_ADDR, vringAddress(index, addresses));
+  }
+
+  async setRingState(request: number, index: number, num: number): Promise<bigint> {
+    return this.tell(request, vringState(index, num));
+  }
+
+  /** SET_VRING_KICK, CALL or ERR; without a descriptor it sets the bit that says so. */
+  async setRingDescriptor(request: number, index: number, fd?: number): Promise<bigint> {
+    return fd === undefined
+      ? this.tell(request, u64(BigInt(index) | NO_FD))
+      : this.tell(request, u64(BigInt(index)), [fd]);
+  }
+
+  /** GET_VRING_BASE: stops the ring and returns the index of the next chain that was not taken. */
+  async getRingBase(index: number): Promise<number> {
+    const payload = await this.ask(VU.GET_VRING_BASE, vringState(index, 0));
+    if (payload.length !== 8 || payload.readUInt32LE(0) !== index) {
+      throw new Error("GET_VRING_BASE's reply is no state of the ring that was asked for");
+    }
+    return payload.readUInt32LE(4);
+  }
+
+  /** SET_BACKEND_REQ_FD with a channel of its own. */
+  async openChannel(): Promise<bigint> {
+    const [own, passed] = socketPair();
+    const answer = await this.tell(VU.SET_BACKEND_REQ_FD, undefined, [passed]);
+    // Without REPLY_ACK the message may still be on its way; the descriptor travels with it.
+    closeDescriptor(passed);
+    if (this.#channel !== undefined) closeDescriptor(this.#channel.fd);
+    this.#channel = { fd: own, incomings: new Incomings(own) };
+    return answer;
+  }
+
+  /** The next message of the back-end on its own channel; undefined where there is none. */
+  channelMessage(): Incoming | undefined {
+    return this.#channel?.incomings.next();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    if (this.#channel !== undefined) closeDescriptor(this.#channel.fd);
+    closeDescriptor(this.fd);
+  }
+}

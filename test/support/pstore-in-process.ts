@@ -1,0 +1,141 @@
+import { readdirSync } from "node:fs";
+import { PstoreDevice } from "../../src/device/index.js";
+import { EventLoop, socketPair } from "../../src/native/index.js";
+import {
+  type Commit,
+  type CommitResult,
+  type Committer,
+  commit,
+  DirectoryStore,
+  type StoreOptions,
+} from "../../src/store/index.js";
+import { type LogEvent, Session } from "../../src/vhost-user/index.js";
+import type { DriverQueueOptions } from "./fake-driver.js";
+import { FakeFrontEnd } from "./fake-front-end.js";
+import { GuestRam, type RamSpec } from "./guest-ram.js";
+import { closing, settle } from "./in-process.js";
+import { temporaryFolder } from "./in-process-server.js";
+import { qemuStart, qemuStop, type StartOptions } from "./negotiations.js";
+import { type PstoreDriver, type PstoreDriverOptions, startPstoreDriver } from "./pstore-driver.js";
+
+/** Keeps commits back until they are released: a disk that takes its time. */
+export class HeldCommitter implements Committer {
+  holds = true;
+  readonly #held: { readonly batch: Commit; readonly done: (result: CommitResult) => void }[] = [];
+
+  run(batch: Commit, done: (result: CommitResult) => void): void {
+    this.#held.push({ batch, done });
+    if (!this.holds) this.release();
+  }
+
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Does what is held, in order. */
+  release(): void {
+    for (const { batch, done } of this.#held.splice(0)) done(commit(batch));
+  }
+
+  /** Does nothing of what is held, and says that it failed. */
+  fail(number: number): void {
+    for (const { batch, done } of this.#held.splice(0)) {
+      done({ records: batch.records.map(() => number), rest: number });
+    }
+  }
+}
+
+/** The host's side of one guest, in this thread. */
+export interface PstoreHost {
+  readonly loop: EventLoop;
+  readonly directory: string;
+  readonly store: DirectoryStore;
+  readonly log: LogEvent[];
+  readonly bufsize: number;
+  readonly console: boolean;
+}
+
+export interface PstoreHostOptions extends StoreOptions {
+  readonly loop?: EventLoop;
+  /** A folder of its own where not given. */
+  readonly directory?: string;
+  readonly bufsize?: number;
+  readonly console?: boolean;
+}
+
+export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
+  const { loop, directory, bufsize, console, ...storeOptions } = options;
+  const folder = directory ?? temporaryFolder();
+  return {
+    loop: loop ?? closing(new EventLoop()),
+    directory: folder,
+    store: closing(new DirectoryStore(folder, storeOptions)),
+    log: [],
+    bufsize: bufsize ?? 16384,
+    console: console ?? true,
+  };
+}
+
+/** A guest that is connected to its host. */
+export interface PstoreGuest extends PstoreHost {
+  readonly frontEnd: FakeFrontEnd;
+  readonly ram: GuestRam;
+  readonly driver: PstoreDriver;
+}
+
+export interface PstoreGuestOptions extends PstoreDriverOptions, StartOptions {
+  readonly ram?: readonly RamSpec[];
+  readonly queue?: DriverQueueOptions;
+}
+
+/** A new connection, with a device of its own, whose driver may begin. */
+export async function connectGuest(
+  host: PstoreHost,
+  options: PstoreGuestOptions = {},
+): Promise<PstoreGuest> {
+  const { loop, store, log, bufsize, console } = host;
+  const { ram: specs, ...driverOptions } = options;
+  const [own, other] = socketPair();
+  const device = new PstoreDevice({ store, bufsize, console, log: (event) => log.push(event) });
+  closing(new Session({ loop, fd: other, device, log: (event) => log.push(event) }));
+  const frontEnd = closing(
+    new FakeFrontEnd(own, () => {
+      loop.turn(0);
+    }),
+  );
+  const ram = closing(new GuestRam(specs));
+  const driver = await startPstoreDriver(frontEnd, ram, { bufsize, ...driverOptions });
+  closing(driver.readQueue);
+  closing(driver.writeQueue);
+  return { ...host, frontEnd, ram, driver };
+}
+
+/** A host and one guest. */
+export async function startGuest(
+  host: PstoreHostOptions = {},
+  guest: PstoreGuestOptions = {},
+): Promise<PstoreGuest> {
+  return connectGuest(pstoreHost(host), guest);
+}
+
+/** The driver resets the device (virtio 2.4) and begins anew. */
+export async function resetGuest({ frontEnd, ram, driver }: PstoreGuest): Promise<void> {
+  const queues = [driver.readQueue, driver.writeQueue];
+  await qemuStop(frontEnd, queues);
+  for (const region of ram.regions) await frontEnd.removeRegion(region);
+  for (const queue of queues) queue.restart();
+  await qemuStart(frontEnd, ram, queues);
+}
+
+/** The front-end goes away. */
+export function disconnectGuest({ frontEnd, loop }: PstoreGuest): void {
+  frontEnd.close();
+  settle(loop);
+}
+
+/** The records' names in a guest's directory, without the store's own files. */
+export function recordNames(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => !name.startsWith("."))
+    .sort();
+}
