@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
-import { qemuGuest, runGuest } from "./guest.js";
+import { qemuGuest, runGuest, umlGuest } from "./guest.js";
+import { kernelNames } from "./kernel.js";
 import { checkout, inVm } from "./paths.js";
 import { prepare } from "./prepare.js";
 import { lastLines } from "./process.js";
@@ -29,27 +30,50 @@ function command(...args: readonly string[]): string {
   return stdout;
 }
 
-async function demo(): Promise<void> {
-  await prepare(["qemu", "6.1"]);
+const targets = ["uml", ...kernelNames] as const;
+type Target = (typeof targets)[number];
+
+async function guest(target: Target, script: string): Promise<{ argv: string[]; shown: string }> {
+  if (target === "uml") {
+    await prepare(["uml"]);
+    return { argv: await umlGuest({ script }), shown: "linux.uml mem=128M initrd=…" };
+  }
+  await prepare(["qemu", target]);
+  return {
+    argv: await qemuGuest({ kernel: target, script, append: "loglevel=0" }),
+    shown: "qemu-system-x86_64 -m 256M -kernel … -initrd …",
+  };
+}
+
+/** Keeps the guest's initrd under a name of its own, for the README's examples. */
+function keepInitrd(target: Target, argv: readonly string[]): void {
+  const named = argv.find((word) => word.startsWith("initrd="))?.slice("initrd=".length);
+  copyFileSync(named ?? argv[argv.indexOf("-initrd") + 1] ?? "", inVm("demo", `initrd-${target}`));
+}
+
+async function demo(target: Target): Promise<void> {
+  const token = `virtio-pstore-demo-${randomBytes(8).toString("hex")}`;
+  const { argv, shown } = await guest(
+    target,
+    `echo ${token} > /dev/kmsg\necho c > /proc/sysrq-trigger\n`,
+  );
   rmSync(crashes, { recursive: true, force: true });
   mkdirSync(inVm("demo"), { recursive: true });
-
-  const token = `virtio-pstore-demo-${randomBytes(8).toString("hex")}`;
-  const script = `echo ${token} > /dev/kmsg\necho c > /proc/sysrq-trigger\n`;
-  const guest = await qemuGuest({ kernel: "6.1", script, append: "loglevel=0" });
+  keepInitrd(target, argv);
   const directory = relative(checkout, crashes);
   say(`A guest writes ${token} to its /dev/kmsg, and panics:`);
-  say(
-    `\n$ virtio-pstore run --directory ${directory} -- qemu-system-x86_64 -m 256M -kernel … -initrd …`,
-  );
+  say(`\n$ virtio-pstore run --directory ${directory} -- ${shown}`);
   const result = await withProgress("Waiting for the guest to boot and panic", () =>
-    runGuest([program, "run", "--directory", crashes, "--", ...guest], { timeoutMs: 120_000 }),
+    runGuest([program, "run", "--directory", directory, "--", ...argv], {
+      timeoutMs: 120_000,
+      cwd: checkout,
+    }),
   );
-  process.stdout.write(
-    result.output.replaceAll(`${checkout}/`, "").replace(/^[^\n]*\[\s*\d+\.\d+\][^\n]*\n/gm, ""),
-  );
-  if (result.ended !== null)
+  // The guest's own console has little to say; it isn't what this is about.
+  process.stdout.write(result.output.replace(/^(?!virtio-pstore:)[^\n]*\n/gm, ""));
+  if (result.ended !== null) {
     throw new Error(`the guest had to be ended:\n${lastLines(result.output)}`);
+  }
 
   process.stdout.write(command("list", directory));
   const text = command("show", directory);
@@ -61,8 +85,11 @@ async function demo(): Promise<void> {
   say(`\nThe token is in what the host recorded: ${directory} holds the guest's whole log.`);
 }
 
+const [wanted = "6.1"] = process.argv.slice(2);
+const target = targets.find((name) => name === wanted);
 try {
-  await demo();
+  if (target === undefined) throw new Error(`no guest ${wanted}: there is ${targets.join(", ")}`);
+  await demo(target);
 } catch (error) {
   console.error(`The demo failed: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;

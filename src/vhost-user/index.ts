@@ -1,3 +1,4 @@
+export { EventLoop } from "../native/index.js";
 export type { DeviceQueue, LogEvent, VirtioDevice } from "./device.js";
 export { MAX_MEMORY_SLOTS } from "./memory-table.js";
 export * from "./protocol.js";

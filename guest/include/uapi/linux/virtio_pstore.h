@@ -35,7 +35,10 @@
 /* virtio_pstore_req.flags and virtio_pstore_fileinfo.flags */
 #define VIRTIO_PSTORE_FL_COMPRESSED	(1 << 0)
 
-/* virtio_pstore_config.flags */
+/*
+ * virtio_pstore_config.flags. Bits 16 to 31 are 0: a driver that finds one set
+ * reads a device of 2016 that has no flags, or has garbage there.
+ */
 #define VIRTIO_PSTORE_CONFIG_FL_CONSOLE	(1 << 0)	/* type CONSOLE is accepted */
 
 struct virtio_pstore_req {
