@@ -25,6 +25,9 @@ for (const command of program.commands) {
     .showHelpAfterError(`Try \`virtio-pstore ${command.name()} --help\`.`);
 }
 
+// Whoever read our output went away (`| head`): no reason to end with a stack, or to end serving.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -102,14 +102,16 @@ async function serveWhile(
 
 function exitStatus({ command, args }: VmmCommand): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: "inherit" });
+    let child: ChildProcess | undefined;
     let signals = 0;
+    // Before the VMM runs: it may be what sends the signal.
     for (const name of FORWARDED) {
       process.on(name, () => {
         signals++;
-        child.kill(signals > 1 ? "SIGKILL" : name);
+        child?.kill(signals > 1 ? "SIGKILL" : name);
       });
     }
+    child = spawn(command, args, { stdio: "inherit" });
     child.on("error", (error) => {
       const missing = "code" in error && error.code === "ENOENT";
       reject(

@@ -1,4 +1,4 @@
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import {
@@ -20,11 +20,18 @@ interface ServeOptions extends DeviceSettings {
   directory?: string;
   printCapabilities: boolean;
   json: boolean;
+  syncThreads?: number;
 }
 
 interface GuestSocket {
   readonly name: string;
   readonly path: string;
+}
+
+/** The file of a socket that this process listens at. */
+interface OwnSocket {
+  readonly path: string;
+  readonly inode: number;
 }
 
 /** A guest's name is its directory's. */
@@ -87,6 +94,8 @@ export function addServe(program: Command): void {
   addDeviceOptions(command)
     .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
     .option("--print-capabilities", "print what this back-end can do as JSON, and exit", false)
+    // For bench/write.ts, which compares the ways of waiting for the disk.
+    .addOption(new Option("--sync-threads <n>").argParser(Number).hideHelp())
     .action(async (options: ServeOptions) => {
       await serve(options);
     });
@@ -107,10 +116,10 @@ async function serve(options: ServeOptions): Promise<void> {
     throw new UserError(message, USAGE);
   }
 
-  const sockets: string[] = [];
+  const sockets: OwnSocket[] = [];
   const listen = (path: string): number => {
     const fd = listenAt(path);
-    sockets.push(path);
+    sockets.push({ path, inode: lstatSync(path).ino });
     return fd;
   };
   try {
@@ -126,7 +135,8 @@ async function serve(options: ServeOptions): Promise<void> {
       {
         guests,
         ...deviceSettings(options),
-        syncThreads: guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0,
+        syncThreads:
+          options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
       },
       onEvent,
     );
@@ -138,7 +148,7 @@ async function serve(options: ServeOptions): Promise<void> {
     await daemon.ended;
     if (failure !== undefined) throw new UserError(failure);
   } finally {
-    for (const path of sockets) unlinkSync(path);
+    for (const socket of sockets) removeOwn(socket);
   }
 }
 
@@ -162,9 +172,14 @@ function guestSettings(
   }));
 }
 
-function announce(guests: readonly GuestSettings[], sockets: readonly string[]): void {
+/** Removes a socket's file, unless somebody else removed or replaced it. */
+function removeOwn({ path, inode }: OwnSocket): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
+}
+
+function announce(guests: readonly GuestSettings[], sockets: readonly OwnSocket[]): void {
   guests.forEach((guest, i) => {
-    const from = sockets[i] ?? `descriptor ${guest.fd}`;
+    const from = sockets[i]?.path ?? `descriptor ${guest.fd}`;
     process.stderr.write(`virtio-pstore: ${from} is served; records go to ${guest.directory}\n`);
   });
 }

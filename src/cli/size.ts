@@ -4,7 +4,7 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20,
 
 /** Parses a size in bytes such as 16384, 16K, 1M or 2G; undefined where it is none. */
 export function parseSize(text: string): number | undefined {
-  const match = /^([0-9]{1,12})([KMG]?)(i?B)?$/i.exec(text);
+  const match = /^([0-9]{1,12})(?:([KMG])(?:i?B)?)?$/i.exec(text);
   if (match === null) return undefined;
   const unit = UNITS[(match[2] ?? "").toUpperCase()];
   const size = Number(match[1]) * (unit ?? 1);

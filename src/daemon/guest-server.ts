@@ -45,7 +45,7 @@ export class GuestServer {
         tell({ kind: "stored", guest: guest.name, path, size });
       },
       onSyncError: (number) => {
-        const message = `console data in ${guest.directory} could not be synced (errno ${number})`;
+        const message = `data in ${guest.directory} could not be synced (errno ${number})`;
         log({ level: "error", code: "SYNC", message });
       },
     });

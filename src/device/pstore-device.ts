@@ -29,6 +29,12 @@ export interface PstoreDeviceOptions {
 /** Requests taken from a queue before other guests have their turn. */
 const REQUESTS_PER_TURN = 64;
 
+/**
+ * No more is taken in a turn once its requests' buffers have so many bytes: bounds how long large
+ * records keep other guests waiting, and the memory that READs of one turn take.
+ */
+const BYTES_PER_TURN = 4 << 20;
+
 /** A driver rounds bufsize up to its page size, of which this is the largest that Linux has. */
 const LARGEST_PAGE_BYTES = 65536;
 
@@ -95,26 +101,28 @@ export class PstoreDevice implements VirtioDevice {
   process(queue: DeviceQueue): void {
     if (this.#waiting.has(queue.index)) return;
     const answers: Answer[] = [];
-    let writes = 0;
+    let bytes = 0;
+    let more = true;
     let broken: unknown;
-    while (answers.length < REQUESTS_PER_TURN) {
+    while (answers.length < REQUESTS_PER_TURN && bytes < BYTES_PER_TURN) {
       let chain: DescriptorChain | MalformedChain | undefined;
       try {
         chain = queue.pop();
       } catch (error) {
         broken = error;
+      }
+      if (chain === undefined) {
+        more = false;
         break;
       }
-      if (chain === undefined) break;
-      const { answer, staged } = this.#serve(chain, writes);
-      if (staged) writes++;
-      answers.push(answer);
+      if (chain.kind === "chain") bytes += chain.readable.length + chain.writable.length;
+      answers.push({ chain, respond: this.#serve(chain) });
     }
-    if (answers.length > 0) this.#finish(queue, answers);
+    if (answers.length > 0) this.#finish(queue, answers, more);
     if (broken !== undefined) throw broken;
   }
 
-  #finish(queue: DeviceQueue, answers: readonly Answer[]): void {
+  #finish(queue: DeviceQueue, answers: readonly Answer[], more: boolean): void {
     let synchronous = true;
     this.#waiting.add(queue.index);
     this.#store.commit((result) => {
@@ -129,20 +137,17 @@ export class PstoreDevice implements VirtioDevice {
         queue.push(chain.head, usedLength);
       }
       // More may wait: behind this batch, or because it came while the disk was waited for.
-      if (!synchronous || answers.length === REQUESTS_PER_TURN) queue.schedule();
+      if (more || !synchronous) queue.schedule();
       queue.publish();
     });
     synchronous = false;
   }
 
-  /** Serves one chain; `writeIndex` is its place among the batch's writes, if it becomes one. */
-  #serve(
-    chain: DescriptorChain | MalformedChain,
-    writeIndex: number,
-  ): { answer: Answer; staged: boolean } {
+  /** Serves one chain, and returns how it is answered. */
+  #serve(chain: DescriptorChain | MalformedChain): Answer["respond"] {
     if (chain.kind === "malformed") {
       this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
-      return { answer: { chain, respond: () => nothing }, staged: false };
+      return () => nothing;
     }
     const parsed = parseRequest(chain, {
       console: this.#options.console,
@@ -150,23 +155,22 @@ export class PstoreDevice implements VirtioDevice {
     });
     if (parsed === undefined) {
       this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
-      return { answer: { chain, respond: () => nothing }, staged: false };
+      return () => nothing;
     }
     const { request } = parsed;
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
     try {
       if (request.kind === "write" && request.type === "dmesg") {
-        this.#store.write(request.compressed, request.from.views(REQUEST_BYTES));
-        const respond = (result: BatchResult) => status(-(result.writes[writeIndex] ?? 0));
-        return { answer: { chain, respond }, staged: true };
+        const place = this.#store.write(request.compressed, request.from.views(REQUEST_BYTES));
+        return ({ writes }) => status(-(writes[place] ?? errno.EIO));
       }
-      return { answer: { chain, respond: this.#do(request, parsed, status) }, staged: false };
+      return this.#do(request, parsed, status);
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
       this.#warn("STORE", `${request.kind} failed: ${error.message}`);
       const ret = -errnoOf(error);
-      return { answer: { chain, respond: () => status(ret) }, staged: false };
+      return () => status(ret);
     }
   }
 

@@ -10,37 +10,41 @@ export interface Dump {
 }
 
 /**
- * Puts records together to dumps. A guest writes a dump's parts one after another, part 1 first, so a
- * dump ends where another guest's, reason's or count's record follows, or a part that isn't higher.
+ * Puts records together to dumps, oldest first. A guest writes a dump's parts one after another, part 1
+ * first, so a dump ends where a record of another reason or count follows, or a part that isn't higher.
  */
 export function groupDumps(records: readonly DecodedRecord[]): Dump[] {
-  const dumps: (Dump & { readonly parts: DecodedRecord[] })[] = [];
+  const dumps: (Dump & { readonly parts: DecodedRecord[]; readonly order: number })[] = [];
+  const newest = new Map<string, (typeof dumps)[number]>();
   for (const record of records) {
     const { header, guest, time } = record;
     if (record.type !== "dmesg") continue;
-    const last = dumps.at(-1);
+    const last = newest.get(guest);
     const lastPart = last?.parts.at(-1)?.header?.part;
     if (
       last !== undefined &&
       header !== undefined &&
       lastPart !== undefined &&
-      last.guest === guest &&
       last.reason === header.reason &&
       last.count === header.count &&
       lastPart < header.part
     ) {
       last.parts.push(record);
     } else {
-      dumps.push({
+      const dump = {
         guest,
         reason: header?.reason ?? "unreadable",
         count: header?.count ?? 0,
         time,
         parts: [record],
-      });
+        // Guests are put in order by time; a guest's own dumps stay in that of their ids.
+        order: Math.max(time.getTime(), last?.order ?? 0),
+      };
+      newest.set(guest, dump);
+      dumps.push(dump);
     }
   }
-  return dumps;
+  return dumps.sort((a, b) => a.order - b.order);
 }
 
 /** A dump's text: its parts joined oldest first. What can't be read is said where it is missing. */

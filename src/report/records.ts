@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { compareRecords, parseRecordName, type RecordName } from "../store/index.js";
 import { decompress, isRecordText } from "./decompress.js";
 
@@ -55,7 +55,7 @@ export function findRecords(path: string): RecordFile[] {
     const name = parseRecordName(basename(path));
     if (name === undefined) return [];
     const { size, mtime } = found;
-    return [{ ...name, path, guest: basename(dirname(path)), size, time: mtime }];
+    return [{ ...name, path, guest: "", size, time: mtime }];
   }
   const guests = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

@@ -20,6 +20,7 @@ import { type Commit, type Committer, inlineCommitter, type StagedRecord } from 
 import {
   compareRecords,
   formatRecordName,
+  MAX_ID,
   parseRecordName,
   type RecordName,
   type RecordTypeName,
@@ -124,6 +125,7 @@ export class DirectoryStore {
   #erasedDirty = false;
   #namesChanged = false;
   #mustCommit = false;
+  #open = true;
 
   /** Opens or makes the directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}) {
@@ -155,17 +157,13 @@ export class DirectoryStore {
   }
 
   /**
-   * Puts a dmesg record's data into its file. It becomes visible and durable with commit(). Throws the
-   * system call's error; then nothing of the record stays.
+   * Puts a dmesg record's data into its file. It becomes visible and durable with commit(), whose
+   * result has its errno at the place that is returned. Throws the system call's error; then nothing
+   * of the record stays.
    */
-  write(compressed: boolean, data: readonly Uint8Array[]): void {
+  write(compressed: boolean, data: readonly Uint8Array[]): number {
     const next = this.#next ?? this.#prepareNext();
-    try {
-      writeAll(next.fd, data);
-    } catch (error) {
-      ftruncateSync(next.fd, 0);
-      throw error;
-    }
+    append(next.fd, data);
     const name: RecordName = { type: "dmesg", id: next.id, compressed };
     const path = join(this.directory, formatRecordName(name));
     const size = data.reduce((sum, view) => sum + view.length, 0);
@@ -177,19 +175,13 @@ export class DirectoryStore {
     });
     this.#mustCommit = true;
     this.#takeNext();
+    return this.#staged.length - 1;
   }
 
   /** Appends console data; it is synced soon, and with the next dmesg record at the latest. */
   appendConsole(data: readonly Uint8Array[]): void {
     this.#console ??= this.#beginConsole();
-    const { fd } = this.#console;
-    const { size } = fstatSync(fd);
-    try {
-      writeAll(fd, data);
-    } catch (error) {
-      ftruncateSync(fd, size);
-      throw error;
-    }
+    append(this.#console.fd, data);
     this.#consoleDirty = true;
     this.#scheduleSync();
   }
@@ -224,6 +216,7 @@ export class DirectoryStore {
       const writes = staged.map((record, i) =>
         this.#settle(record, result.records[i] ?? errno.EIO),
       );
+      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
       done({ writes, rest: result.rest });
     });
   }
@@ -253,7 +246,9 @@ export class DirectoryStore {
       throw error;
     }
     try {
-      const { size, mtimeNs } = fstatSync(fd, { bigint: true });
+      const found = fstatSync(fd, { bigint: true });
+      if (!found.isFile()) return undefined;
+      const { size, mtimeNs } = found;
       const bytes = Math.min(Number(size), room, MAX_READ_BYTES);
       const data = Buffer.alloc(bytes);
       const from = record.compressed ? 0 : Number(size) - bytes;
@@ -291,7 +286,7 @@ export class DirectoryStore {
         O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW,
         0o600,
       );
-      writeSync(this.#erasedFd, `${key(record)}\n`);
+      append(this.#erasedFd, [Buffer.from(`${key(record)}\n`)]);
       this.#erased.add(key(record));
       this.#erasedDirty = true;
       this.#namesChanged = true;
@@ -302,6 +297,11 @@ export class DirectoryStore {
 
   /** Syncs what is written, lets go of the directory and calls `done`. Nothing is staged. */
   close(done: () => void = () => undefined): void {
+    if (!this.#open) {
+      done();
+      return;
+    }
+    this.#open = false;
     this.#committer.run(this.#batch([]), ({ rest }) => {
       if (rest !== 0) this.#options.onSyncError?.(rest);
       const files = [this.#console?.fd, this.#next?.fd, this.#erasedFd, this.#directoryFd];
@@ -331,9 +331,10 @@ export class DirectoryStore {
   /** Somebody put a file of the same name into the directory since the id was chosen. */
   #storeUnderNewId({ temporaryPath, stored }: Staged): StoredRecord {
     this.#scan();
-    const name: RecordName = { ...stored, id: this.#nextId++ };
+    const name: RecordName = { ...stored, id: this.#nextId };
     const path = this.#path(name);
     renameNew(temporaryPath, path);
+    this.#skipTo(name.id + 1n);
     fsyncSync(this.#directoryFd);
     return { ...name, size: stored.size, path };
   }
@@ -376,17 +377,43 @@ export class DirectoryStore {
   }
 
   #beginConsole(): { name: RecordName; fd: number } {
-    const next = this.#next ?? this.#prepareNext();
-    const name: RecordName = { type: "console", id: next.id, compressed: false };
-    renameNew(next.path, this.#path(name));
-    this.#takeNext();
-    return { name, fd: next.fd };
+    const begin = () => {
+      const { id, fd, path } = this.#next ?? this.#prepareNext();
+      const name: RecordName = { type: "console", id, compressed: false };
+      renameNew(path, this.#path(name));
+      this.#takeNext();
+      return { name, fd };
+    };
+    try {
+      return begin();
+    } catch (error) {
+      if (errnoOf(error) !== errno.EEXIST) throw error;
+      // Somebody put a file of the same name into the directory since the id was chosen.
+      this.#scan();
+      return begin();
+    }
   }
 
-  /** The prepared file is in use: prepares another. Where that fails, the next write is told. */
+  /** The prepared file is in use: prepares another. */
   #takeNext(): void {
     this.#next = undefined;
     this.#nextId++;
+    this.#tryPrepareNext();
+  }
+
+  /** Ids below `id` are taken. The prepared file goes when the one that remembers that is there. */
+  #skipTo(id: bigint): void {
+    const former = this.#next;
+    this.#next = undefined;
+    this.#nextId = id;
+    if (former === undefined) return;
+    this.#tryPrepareNext();
+    closeSync(former.fd);
+    if (this.#next !== undefined) tryUnlink(former.path);
+  }
+
+  /** Where it fails, the next write is told. */
+  #tryPrepareNext(): void {
     this.#namesChanged = true;
     try {
       this.#prepareNext();
@@ -398,6 +425,7 @@ export class DirectoryStore {
   #prepareNext(): NextFile {
     const id = this.#nextId;
     const path = join(this.directory, `${NEXT_PREFIX}${id}`);
+    if (id > MAX_ID) throw new SystemError("open", errno.EOVERFLOW, path);
     const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     try {
       if (!fstatSync(fd).isFile()) throw new SystemError("open", errno.EEXIST, path);
@@ -416,16 +444,13 @@ export class DirectoryStore {
     let newest = 0n;
     for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
       const record = parseRecordName(entry.name);
-      if (record === undefined || !entry.isFile()) continue;
-      this.#records.set(key(record), record);
+      if (record === undefined) continue;
+      // Whatever has a record's name takes its id; only a file is a record.
       if (record.id > newest) newest = record.id;
+      if (entry.isFile()) this.#records.set(key(record), record);
     }
     if (newest < this.#nextId) return;
-    this.#nextId = newest + 1n;
-    if (this.#next === undefined) return;
-    closeSync(this.#next.fd);
-    tryUnlink(this.#next.path);
-    this.#next = undefined;
+    this.#skipTo(newest + 1n);
   }
 
   /** `.next-N` is what a former process left: N is the next id. Others are writes that never ended. */
@@ -433,7 +458,7 @@ export class DirectoryStore {
     const left = readdirSync(this.directory).filter((name) => NEXT_PATTERN.test(name));
     for (const name of left) {
       const id = BigInt(name.slice(NEXT_PREFIX.length));
-      if (id > this.#nextId) this.#nextId = id;
+      if (id > this.#nextId && id <= MAX_ID) this.#nextId = id;
     }
     for (const name of left) {
       if (name !== `${NEXT_PREFIX}${this.#nextId}`) tryUnlink(join(this.directory, name));
@@ -453,7 +478,13 @@ export class DirectoryStore {
     const whole = text.lastIndexOf("\n") + 1;
     // A name cut off by a crash: its request was never answered.
     if (whole < text.length) ftruncateSync(fd, whole);
-    for (const line of text.slice(0, whole).split("\n")) if (line !== "") this.#erased.add(line);
+    for (const line of text.slice(0, whole).split("\n")) {
+      if (line === "") continue;
+      this.#erased.add(line);
+      // Were its id given again, the new record would be hidden.
+      const { id } = parseRecordName(line) ?? { id: 0n };
+      if (id >= this.#nextId) this.#nextId = id + 1n;
+    }
   }
 }
 
@@ -483,7 +514,18 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Appends all of `data`, whatever the kernel takes at once. */
+/** Appends all of `data`, or nothing: throws the system call's error then. */
+function append(fd: number, data: readonly Uint8Array[]): void {
+  const { size } = fstatSync(fd);
+  try {
+    writeAll(fd, data);
+  } catch (error) {
+    ftruncateSync(fd, size);
+    throw error;
+  }
+}
+
+/** Whatever the kernel takes at once. */
 function writeAll(fd: number, data: readonly Uint8Array[]): void {
   for (let first = 0; first < data.length; first += MAX_VECTOR) {
     const views = data.slice(first, first + MAX_VECTOR);

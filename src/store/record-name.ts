@@ -9,8 +9,8 @@ export interface RecordName {
 }
 
 const PATTERN = /^(dmesg|console)-([1-9][0-9]{0,19})(\.enc\.z)?$/;
-/** Half of u64: there is always a next id. */
-const MAX_ID = (1n << 63n) - 1n;
+/** Half of u64: what comes after it still fits the wire. */
+export const MAX_ID = (1n << 63n) - 1n;
 
 /** The file name of a record, as in 2016: type, id, and `.enc.z` where the guest compressed it. */
 export function formatRecordName({ type, id, compressed }: RecordName): string {

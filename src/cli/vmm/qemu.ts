@@ -43,12 +43,13 @@ function property(value: string, name: string, implied = false): string | undefi
 
 /** The guest's memory as `-m` gives it, in bytes: without a unit, -m counts in M. */
 export function memorySize(args: readonly string[]): number {
-  const value = values(args, "m").at(-1);
-  if (value === undefined) return DEFAULT_MEMORY;
-  const size = property(value, "size", true);
+  const size = values(args, "m")
+    .map((value) => property(value, "size", true))
+    .filter((value) => value !== undefined)
+    .at(-1);
   if (size === undefined) return DEFAULT_MEMORY;
   const bytes = parseSize(/[0-9]$/.test(size) ? `${size}M` : size);
-  if (bytes === undefined) throw new UserError(`QEMU's -m ${value}: the size isn't understood`);
+  if (bytes === undefined) throw new UserError(`QEMU's -m ${size}: the size isn't understood`);
   return bytes;
 }
 

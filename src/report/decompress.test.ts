@@ -1,0 +1,78 @@
+import { randomBytes } from "node:crypto";
+import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decompress, isRecordText } from "./decompress.js";
+
+const text = Buffer.from(`Panic#1 Part2\n${"<4>[    1.000000] a line of the log\n".repeat(200)}`);
+
+describe("formats", () => {
+  test.each([
+    ["raw deflate, as since about Linux 6.6", deflateRawSync(text)],
+    ["raw deflate with the kernel's small window", deflateRawSync(text, { windowBits: 12 })],
+    ["zlib, as in 2016", deflateSync(text)],
+    ["zlib with a small window", deflateSync(text, { windowBits: 12, level: 1 })],
+  ])("%s", (_, record) => {
+    expect(decompress(record)?.equals(text)).toBe(true);
+  });
+
+  test("a record that was cut off gives what there is of it", () => {
+    const whole = deflateRawSync(text.toString() + randomBytes(3000).toString("hex"));
+    const decoded = decompress(whole.subarray(0, 1500));
+    expect(decoded?.subarray(0, text.length).equals(text)).toBe(true);
+  });
+
+  test.each([
+    ["nothing", Buffer.alloc(0)],
+    ["zeros", Buffer.alloc(1000)],
+    ["random bytes", randomBytes(1000)],
+    ["text that isn't compressed", text],
+    ["a format that isn't known", gzipSync(text)],
+    ["raw deflate of something else", deflateRawSync("no record at all")],
+    ["zlib of something else", deflateSync("Panic#1 Part\n")],
+  ])("%s is no compressed record", (_, record) => {
+    expect(decompress(record)).toBeUndefined();
+  });
+
+  test("a small record that claims to hold more than 64 MiB is refused", () => {
+    const bomb = Buffer.concat([Buffer.from("Panic#1 Part1\n"), Buffer.alloc(65 << 20)]);
+    const record = deflateRawSync(bomb);
+    expect(record.length).toBeLessThan(100_000);
+    expect(decompress(record)).toBeUndefined();
+  });
+
+  test("any bytes decode to a record or to nothing", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        const decoded = decompress(bytes);
+        if (decoded !== undefined) expect(isRecordText(decoded)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("pstore's first line", () => {
+  test.each(["Panic#1 Part1\n", "Oops#12 Part34\nrest", "Emergency restart#1 Part1\n"])(
+    "%j is one",
+    (line) => {
+      expect(isRecordText(Buffer.from(line))).toBe(true);
+    },
+  );
+
+  test.each([
+    "",
+    "Panic#1 Part1",
+    "panic#1 Part1\n",
+    "Panic#1 Part\n",
+    "Panic# Part1\n",
+    "Panic#1 part1\n",
+    " Panic#1 Part1\n",
+    "Panic#-1 Part1\n",
+    "\nPanic#1 Part1\n",
+    "<4>Panic#1 Part1\n",
+    `${"P".repeat(200)}#1 Part1\n`,
+  ])("%j is none", (line) => {
+    expect(isRecordText(Buffer.from(line))).toBe(false);
+  });
+});
