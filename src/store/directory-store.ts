@@ -213,11 +213,14 @@ export class DirectoryStore {
     const staged = this.#staged;
     this.#staged = [];
     this.#committer.run(this.#batch(staged), (result) => {
+      const stored: StoredRecord[] = [];
       const writes = staged.map((record, i) =>
-        this.#settle(record, result.records[i] ?? errno.EIO),
+        this.#settle(record, result.records[i] ?? errno.EIO, stored),
       );
-      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
+      // The guest waits; whoever is told of it doesn't.
       done({ writes, rest: result.rest });
+      for (const record of stored) this.#options.onStored?.(record);
+      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
     });
   }
 
@@ -315,8 +318,11 @@ export class DirectoryStore {
     });
   }
 
-  /** Ends a staged record with what its commit said, and returns the errno that the guest is told. */
-  #settle(staged: Staged, result: number): number {
+  /**
+   * Ends a staged record with what its commit said, and returns the errno that the guest is told. A
+   * record that is durable is put into `done`.
+   */
+  #settle(staged: Staged, result: number, done: StoredRecord[]): number {
     let { stored } = staged;
     try {
       if (result === errno.EEXIST) stored = this.#storeUnderNewId(staged);
@@ -326,7 +332,7 @@ export class DirectoryStore {
       return errnoOf(error);
     }
     this.#records.set(key(stored), stored);
-    this.#options.onStored?.(stored);
+    done.push(stored);
     return 0;
   }
 
@@ -430,8 +436,9 @@ export class DirectoryStore {
     if (id > MAX_ID) throw new SystemError("open", errno.EOVERFLOW, path);
     const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     try {
-      if (!fstatSync(fd).isFile()) throw new SystemError("open", errno.EEXIST, path);
-      ftruncateSync(fd, 0);
+      const found = fstatSync(fd);
+      if (!found.isFile()) throw new SystemError("open", errno.EEXIST, path);
+      if (found.size > 0) ftruncateSync(fd, 0);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -519,25 +526,26 @@ function makeDirectory(path: string): void {
 
 /** Appends all of `data`, or nothing: throws the system call's error then. */
 function append(fd: number, data: readonly Uint8Array[]): void {
-  const { size } = fstatSync(fd);
+  let total = 0;
   try {
-    writeAll(fd, data);
-  } catch (error) {
-    ftruncateSync(fd, size);
-    throw error;
-  }
-}
-
-/** Whatever the kernel takes at once. */
-function writeAll(fd: number, data: readonly Uint8Array[]): void {
-  for (let first = 0; first < data.length; first += MAX_VECTOR) {
-    const views = data.slice(first, first + MAX_VECTOR);
-    let written = writevSync(fd, views);
-    for (const view of views) {
-      let at = Math.min(written, view.length);
-      written -= at;
-      while (at < view.length) at += writeSync(fd, view, at);
+    for (let first = 0; first < data.length; first += MAX_VECTOR) {
+      const views = data.slice(first, first + MAX_VECTOR);
+      let written = writevSync(fd, views);
+      total += written;
+      // Whatever the kernel didn't take at once.
+      for (const view of views) {
+        let at = Math.min(written, view.length);
+        written -= at;
+        while (at < view.length) {
+          const more = writeSync(fd, view, at);
+          at += more;
+          total += more;
+        }
+      }
     }
+  } catch (error) {
+    ftruncateSync(fd, fstatSync(fd).size - total);
+    throw error;
   }
 }
 
