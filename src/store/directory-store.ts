@@ -14,7 +14,7 @@ import {
   writeSync,
   writevSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { errno, errnoOf, renameNew, SystemError, tryLock } from "../native/index.js";
 import { type Commit, type Committer, inlineCommitter, type StagedRecord } from "./commit.js";
 import {
@@ -133,7 +133,7 @@ export class DirectoryStore {
     this.#options = options;
     this.#committer = options.committer ?? inlineCommitter;
     try {
-      makeDirectory(directory);
+      makeDirectory(resolve(directory));
       this.#directoryFd = openSync(directory, O_RDONLY | O_DIRECTORY);
     } catch (error) {
       throw unusable(directory, error);
@@ -498,28 +498,47 @@ export class DirectoryStore {
   }
 }
 
+const ADVICE = new Map([
+  [errno.ENOSPC, "make room"],
+  [errno.EDQUOT, "make room"],
+  [errno.EMFILE, "raise the limit of open files (ulimit -n)"],
+  [errno.ENOLCK, "its file system has no locks: use a local one"],
+]);
+
 function unusable(directory: string, error: unknown): StoreError {
   const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const advice = ADVICE.get(errnoOf(error)) ?? "it must be a directory this user may write to";
   return new StoreError(
     "DIRECTORY_UNUSABLE",
-    `${directory} can't be used for records (${reason}): it must be a directory this user may write to`,
+    `${directory} can't be used for records (${reason}): ${advice}`,
   );
 }
 
-/** As `mkdir -p`, for the owner alone. Node's own recursive mkdir never ends in some places (/proc). */
+/**
+ * As `mkdir -p`, for the owner alone, and durable: a record's directory must not be lost in a crash that
+ * the record outlives. Node's own recursive mkdir never ends in some places (/proc).
+ */
 function makeDirectory(path: string): void {
+  const parent = dirname(path);
   const make = () => {
     try {
       mkdirSync(path, 0o700);
     } catch (error) {
-      if (errnoOf(error) !== errno.EEXIST) throw error;
+      if (errnoOf(error) === errno.EEXIST) return;
+      throw error;
+    }
+    const fd = openSync(parent, O_RDONLY | O_DIRECTORY);
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
     }
   };
   try {
     make();
   } catch (error) {
-    if (errnoOf(error) !== errno.ENOENT || dirname(path) === path) throw error;
-    makeDirectory(dirname(path));
+    if (errnoOf(error) !== errno.ENOENT || parent === path) throw error;
+    makeDirectory(parent);
     make();
   }
 }
