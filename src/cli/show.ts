@@ -1,14 +1,17 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import {
-  type DecodedRecord,
-  decodeRecord,
-  findRecords,
+  dumpText,
   groupDumps,
-  joinDump,
+  linePieces,
   printable,
+  type RecordFile,
+  readHeader,
+  recordBytes,
+  recordText,
 } from "../report/index.js";
 import { UserError } from "./errors.js";
+import { recordsAt, warn } from "./records-at.js";
+import { writeOut } from "./stdout.js";
 
 interface ShowOptions {
   all: boolean;
@@ -20,51 +23,58 @@ export function addShow(program: Command): void {
     .command("show")
     .summary("show a dump: its parts joined oldest first, decompressed")
     .description(
-      "Shows the newest dump of a directory, or all; or what one record's file holds.\n" +
+      "Shows the newest dump of a directory, or all; or what one record's file holds. " +
         "Control characters of the guest's text are shown as \\xNN.",
     )
     .argument("<path>", "a directory of records or of guests, or a record's file")
     .option("--all", "every dump, oldest first", false)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
-    .action((path: string, options: ShowOptions) => {
-      show(path, options);
-    });
+    .action((path: string, options: ShowOptions) => show(path, options));
 }
 
-function show(path: string, options: ShowOptions): void {
+async function show(path: string, options: ShowOptions): Promise<void> {
   if (options.raw && process.stdout.isTTY) {
     throw new UserError("--raw could send control sequences to the terminal: use a pipe or a file");
   }
-  const write = (text: Uint8Array) => {
-    process.stdout.write(options.raw ? text : printable(text));
-  };
-  const files = findRecords(path);
-  const [only] = files;
-  if (files.length === 1 && only?.path === path) {
-    write(text(decodeRecord(only)));
+  const { files, only } = recordsAt(path);
+  if (only !== undefined) {
+    await write(fileText(only), options);
     return;
   }
-  const dumps = groupDumps(files.filter(({ type }) => type === "dmesg").map(decodeRecord));
+  // By their headers alone: only what is shown is decompressed.
+  const dumps = groupDumps(files.filter(({ type }) => type === "dmesg").map(readHeader));
   const newest = dumps.at(-1);
-  if (newest === undefined) throw new UserError(`${path} holds no dmesg record`);
+  if (newest === undefined) throw new UserError(`${path} ${noDump(files)}`);
   const shown = options.all ? dumps : [newest];
   for (const dump of shown) {
     const from = dump.guest === "" ? "" : `${dump.guest}: `;
     const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
-    process.stderr.write(
-      `virtio-pstore: ${from}${dump.reason}#${dump.count} at ${dump.time.toISOString()}, ${parts}\n`,
-    );
-    write(joinDump(dump));
+    warn(`${from}${dump.reason}#${dump.count} at ${dump.time.toISOString()}, ${parts}`);
+    if (!(await write(dumpText(dump), options))) return;
   }
   if (shown.length < dumps.length) {
-    process.stderr.write(
-      `virtio-pstore: this is the newest of ${dumps.length} dumps; --all shows every one\n`,
-    );
+    warn(`this is the newest of ${dumps.length} dumps; --all shows every one`);
   }
 }
 
-function text(record: DecodedRecord): Uint8Array {
-  if (record.text !== undefined) return record.text;
-  process.stderr.write(`virtio-pstore: ${record.path} can't be decompressed; this is how it is\n`);
-  return readFileSync(record.path);
+/** False where nobody reads any more. */
+async function write(text: Iterable<Uint8Array>, { raw }: ShowOptions): Promise<boolean> {
+  for (const piece of raw ? text : linePieces(text)) {
+    if (!(await writeOut(raw ? piece : printable(piece)))) return false;
+  }
+  return true;
+}
+
+function fileText(file: RecordFile): Iterable<Uint8Array> {
+  const text = recordText(readHeader(file));
+  if (text !== undefined) return text;
+  warn(`${file.path} can't be decompressed; this is how it is`);
+  return recordBytes(file);
+}
+
+/** Consoles aren't shown with dumps: one can be very long. */
+function noDump(files: readonly RecordFile[]): string {
+  const console = files.at(-1);
+  if (console === undefined) return "holds no dmesg record";
+  return `holds no dmesg record, but console output: \`virtio-pstore show ${console.path}\` shows it`;
 }

@@ -1,4 +1,4 @@
-import type { DecodedRecord } from "./records.js";
+import { type HeadedRecord, recordText } from "./decode.js";
 
 /** The parts of one dump, part 1 (the newest text) first, as they were written. */
 export interface Dump {
@@ -6,15 +6,15 @@ export interface Dump {
   readonly reason: string;
   readonly count: number;
   readonly time: Date;
-  readonly parts: readonly DecodedRecord[];
+  readonly parts: readonly HeadedRecord[];
 }
 
 /**
  * Puts records together to dumps, oldest first. A guest writes a dump's parts one after another, part 1
  * first, so a dump ends where a record of another reason or count follows, or a part that isn't higher.
  */
-export function groupDumps(records: readonly DecodedRecord[]): Dump[] {
-  const dumps: (Dump & { readonly parts: DecodedRecord[]; readonly order: number })[] = [];
+export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
+  const dumps: (Dump & { readonly parts: HeadedRecord[]; readonly order: number })[] = [];
   const newest = new Map<string, (typeof dumps)[number]>();
   for (const record of records) {
     const { header, guest, time } = record;
@@ -47,25 +47,32 @@ export function groupDumps(records: readonly DecodedRecord[]): Dump[] {
   return dumps.sort((a, b) => a.order - b.order);
 }
 
-/** A dump's text: its parts joined oldest first. What can't be read is said where it is missing. */
-export function joinDump(dump: Dump): Buffer {
-  const pieces: Buffer[] = [];
+/**
+ * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
+ * is said where it is missing.
+ */
+export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
   let expected: number | undefined;
   for (const record of [...dump.parts].reverse()) {
     const part = record.header?.part;
     if (part !== undefined && expected !== undefined && part < expected) {
-      pieces.push(Buffer.from(missing(part + 1, expected)));
+      yield Buffer.from(missing(part + 1, expected));
     }
-    pieces.push(
-      record.text ??
-        Buffer.from(
-          `[virtio-pstore: ${record.path} can't be decompressed: ${record.size} bytes]\n`,
-        ),
-    );
+    const text = recordText(record);
+    if (text !== undefined) yield* text;
+    else yield Buffer.from(unreadable(record));
     if (part !== undefined) expected = part - 1;
   }
-  if (expected !== undefined && expected > 0) pieces.push(Buffer.from(missing(1, expected)));
-  return Buffer.concat(pieces);
+  if (expected !== undefined && expected > 0) yield Buffer.from(missing(1, expected));
+}
+
+/** A dump's text as a whole, for a dump that is known to be small. */
+export function joinDump(dump: Dump): Buffer {
+  return Buffer.concat([...dumpText(dump)]);
+}
+
+function unreadable({ path, size }: HeadedRecord): string {
+  return `[virtio-pstore: ${path} can't be decompressed: ${size} bytes]\n`;
 }
 
 function missing(first: number, last: number): string {

@@ -1,3 +1,12 @@
-export { type Dump, groupDumps, joinDump } from "./dumps.js";
+export {
+  type DecodedRecord,
+  decodeRecord,
+  type HeadedRecord,
+  readHeader,
+  recordBytes,
+  recordText,
+} from "./decode.js";
+export { type Dump, dumpText, groupDumps, joinDump } from "./dumps.js";
+export { linePieces } from "./pieces.js";
 export { printable } from "./printable.js";
-export { type DecodedRecord, decodeRecord, findRecords, type RecordFile } from "./records.js";
+export { findRecords, type RecordFile } from "./records.js";

@@ -1,7 +1,12 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
-import { compareRecords, parseRecordName, type RecordName } from "../store/index.js";
-import { decompress, isRecordText } from "./decompress.js";
+import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import {
+  compareRecords,
+  formatRecordName,
+  parseRecordName,
+  type RecordName,
+} from "../store/index.js";
+import { filePieces } from "./pieces.js";
 
 /** A record's file in a directory. */
 export interface RecordFile extends RecordName {
@@ -11,70 +16,76 @@ export interface RecordFile extends RecordName {
   /** In bytes, as stored. */
   readonly size: number;
   readonly time: Date;
+  /** The guest erased it, and is no longer shown it. */
+  readonly erased: boolean;
 }
 
-/** What pstore's first line says: `Panic#1 Part2`. */
-export interface RecordHeader {
-  /** Why the dump was made: Panic, Oops, … */
-  readonly reason: string;
-  /** Oopses and panics since boot, this one included. */
-  readonly count: number;
-  /** Part 1 holds the newest text. */
-  readonly part: number;
+/** Told of a directory that can't be read, and is left out. */
+export type OnSkipped = (error: unknown) => void;
+
+/** Where the store keeps the names of erased records. */
+const ERASED_NAME = ".erased";
+
+/** More names than a directory has records; the rest of a file that is longer isn't read. */
+const MAX_ERASED_BYTES = 64 << 20;
+
+function erasedIn(directory: string): Set<string> {
+  const path = join(directory, ERASED_NAME);
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile()) return new Set();
+  const bytes = Buffer.concat([...filePieces(path, 0, Math.min(found.size, MAX_ERASED_BYTES))]);
+  // What follows the last line end is a name that is being written.
+  return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
 }
 
-/** A record that was read. */
-export interface DecodedRecord extends RecordFile {
-  /** Undefined where the record isn't pstore's core's: a console. */
-  readonly header: RecordHeader | undefined;
-  /** Decompressed and without the header line; undefined where no decompressor reads it. */
-  readonly text: Buffer | undefined;
+function recordFile(
+  path: string,
+  guest: string,
+  name: RecordName,
+  { size, mtime }: Stats,
+  erased: ReadonlySet<string>,
+): RecordFile {
+  const key = formatRecordName({ ...name, compressed: false });
+  return { ...name, path, guest, size, time: mtime, erased: erased.has(key) };
 }
-
-const HEADER = /^([A-Z][A-Za-z ]*)#([0-9]{1,9}) Part([0-9]{1,9})\n/;
 
 function recordsOf(directory: string, guest: string): RecordFile[] {
   const files: RecordFile[] = [];
+  const erased = erasedIn(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const name = parseRecordName(entry.name);
     if (name === undefined || !entry.isFile()) continue;
     const path = join(directory, entry.name);
-    const { size, mtime } = statSync(path);
-    files.push({ ...name, path, guest, size, time: mtime });
+    // The guest may erase it at this moment.
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found !== undefined) files.push(recordFile(path, guest, name, found, erased));
   }
   return files.sort(compareRecords);
 }
 
 /**
  * The records at `path`: a directory of records, a directory of guests' directories, or one record's
- * file. By guest, oldest first.
+ * file. By guest, oldest first. `onSkipped` is told of subdirectories that can't be read, such as
+ * lost+found.
  */
-export function findRecords(path: string): RecordFile[] {
+export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordFile[] {
   const found = statSync(path);
   if (!found.isDirectory()) {
     const name = parseRecordName(basename(path));
-    if (name === undefined) return [];
-    const { size, mtime } = found;
-    return [{ ...name, path, guest: "", size, time: mtime }];
+    if (name === undefined || !found.isFile()) return [];
+    return [recordFile(path, "", name, found, erasedIn(dirname(path)))];
   }
   const guests = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
-  return [
-    ...recordsOf(path, ""),
-    ...guests.flatMap((guest) => recordsOf(join(path, guest), guest)),
-  ];
-}
-
-/** Reads one record. */
-export function decodeRecord(file: RecordFile): DecodedRecord {
-  const stored = readFileSync(file.path);
-  const whole = file.compressed ? decompress(stored) : stored;
-  if (whole === undefined || !isRecordText(whole))
-    return { ...file, header: undefined, text: whole };
-  const match = HEADER.exec(whole.subarray(0, 128).toString("latin1"));
-  if (match === null) return { ...file, header: undefined, text: whole };
-  const header = { reason: match[1] ?? "", count: Number(match[2]), part: Number(match[3]) };
-  return { ...file, header, text: whole.subarray(match[0].length) };
+  const files = recordsOf(path, "");
+  for (const guest of guests) {
+    try {
+      for (const file of recordsOf(join(path, guest), guest)) files.push(file);
+    } catch (error) {
+      onSkipped(error);
+    }
+  }
+  return files;
 }
