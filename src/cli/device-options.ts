@@ -9,7 +9,10 @@ const LARGEST_BUFSIZE = 4 << 20;
 export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--bufsize <size>", "size of the guest's buffer: the largest record, K/M allowed")
+      new Option(
+        "--bufsize <size>",
+        "size of the guest's buffer, the largest record: bytes, or a number with K, M or G; 4K to 4M",
+      )
         .argParser(sizeOption(4096, LARGEST_BUFSIZE))
         .default(16384, "16K"),
     )

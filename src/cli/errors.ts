@@ -33,6 +33,12 @@ export function errorLine(error: unknown): string {
   return `${error.message.replace(/: E[A-Z0-9]+$/, "")}: ${reason}`;
 }
 
+/** Errno's name, as in `ENOENT`, or that of another error which has one. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
+/** A line on stderr: what the program says beside its output. */
+export function warn(line: string): void {
+  process.stderr.write(`virtio-pstore: ${line}\n`);
 }

@@ -1,8 +1,8 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { type DecodedRecord, decodeRecord, type RecordFile } from "../report/index.js";
-import { errorLine } from "./errors.js";
-import { recordsAt, warn } from "./records-at.js";
+import { errorLine, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 

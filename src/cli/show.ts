@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import {
   dumpText,
   groupDumps,
+  type HeadedRecord,
   linePieces,
   printable,
   type RecordFile,
@@ -9,8 +10,8 @@ import {
   recordBytes,
   recordText,
 } from "../report/index.js";
-import { UserError } from "./errors.js";
-import { recordsAt, warn } from "./records-at.js";
+import { errorLine, UserError, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
 import { writeOut } from "./stdout.js";
 
 interface ShowOptions {
@@ -42,7 +43,7 @@ async function show(path: string, options: ShowOptions): Promise<void> {
     return;
   }
   // By their headers alone: only what is shown is decompressed.
-  const dumps = groupDumps(files.filter(({ type }) => type === "dmesg").map(readHeader));
+  const dumps = groupDumps(files.filter(({ type }) => type === "dmesg").flatMap(headed));
   const newest = dumps.at(-1);
   if (newest === undefined) throw new UserError(`${path} ${noDump(files)}`);
   const shown = options.all ? dumps : [newest];
@@ -54,6 +55,16 @@ async function show(path: string, options: ShowOptions): Promise<void> {
   }
   if (shown.length < dumps.length) {
     warn(`this is the newest of ${dumps.length} dumps; --all shows every one`);
+  }
+}
+
+/** A record that can't be read, or is erased at this moment, doesn't keep the others from being shown. */
+function headed(file: RecordFile): HeadedRecord[] {
+  try {
+    return [readHeader(file)];
+  } catch (error) {
+    warn(errorLine(error));
+    return [];
   }
 }
 

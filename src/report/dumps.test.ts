@@ -1,8 +1,17 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join as joinPath } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import type { HeadedRecord } from "./decode.js";
 import { groupDumps, joinDump } from "./dumps.js";
-import type { DecodedRecord } from "./records.js";
 
+const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
 
 interface Given {
   readonly guest?: string;
@@ -13,30 +22,36 @@ interface Given {
   readonly at?: number;
 }
 
-function record({ guest = "", reason = "Panic", count = 1, part, at = 0 }: Given): DecodedRecord {
+function record({ guest = "", reason = "Panic", count = 1, part, at = 0 }: Given): HeadedRecord {
   const id = nextId++;
+  const path = joinPath(folder, `dmesg-${id}.enc.z`);
+  const stored = deflateRawSync(
+    `${reason}#${count} Part${part}\n${guest}${reason}${count}.${part}\n`,
+  );
+  writeFileSync(path, stored);
   return {
     type: "dmesg",
     id,
     compressed: true,
-    path: `/records/dmesg-${id}.enc.z`,
+    path,
     guest,
-    size: 7,
+    size: stored.length,
     time: new Date(at * 1000),
+    erased: false,
     header: { reason, count, part },
-    text: Buffer.from(`${guest}${reason}${count}.${part}\n`),
+    headerBytes: 0,
   };
 }
 
-const unreadable = (given: Given): DecodedRecord => ({
-  ...record(given),
-  header: undefined,
-  text: undefined,
-});
+function unreadable(given: Given): HeadedRecord {
+  const broken = { ...record(given), header: undefined, size: 7 };
+  writeFileSync(broken.path, "garbage");
+  return broken;
+}
 
 const parts = (...numbers: readonly number[]) => numbers.map((part) => record({ part }));
 
-const summary = (records: readonly DecodedRecord[]) =>
+const summary = (records: readonly HeadedRecord[]) =>
   groupDumps(records).map(
     (dump) =>
       `${dump.guest}${dump.reason}#${dump.count}:${dump.parts.map(({ header }) => header?.part)}`,
@@ -120,7 +135,7 @@ describe("the order of dumps", () => {
 });
 
 describe("joining", () => {
-  const join = (records: readonly DecodedRecord[]) => {
+  const join = (records: readonly HeadedRecord[]) => {
     const [dump] = groupDumps(records);
     return dump === undefined ? undefined : joinDump(dump).toString();
   };
