@@ -35,7 +35,7 @@ const REQUESTS_PER_TURN = 64;
  */
 const BYTES_PER_TURN = 4 << 20;
 
-/** A driver rounds bufsize up to its page size, of which this is the largest that Linux has. */
+/** A driver rounds bufsize up to its page size, of which this is the largest on machines with virtio. */
 const LARGEST_PAGE_BYTES = 65536;
 
 /** A chain that was served; what it is answered with depends on how its batch's commit went. */

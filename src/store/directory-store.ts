@@ -253,7 +253,7 @@ export class DirectoryStore {
       const data = Buffer.alloc(bytes);
       const from = record.compressed ? 0 : Number(size) - bytes;
       const count = readSync(fd, data, 0, bytes, from);
-      return { data: data.subarray(0, count), timeNs: mtimeNs };
+      return { data: data.subarray(0, count), timeNs: mtimeNs > 0n ? mtimeNs : 0n };
     } finally {
       closeSync(fd);
     }
@@ -302,6 +302,8 @@ export class DirectoryStore {
       return;
     }
     this.#open = false;
+    // Where this failed before: without the file an id could be given again.
+    if (this.#next === undefined) this.#tryPrepareNext();
     this.#committer.run(this.#batch([]), ({ rest }) => {
       if (rest !== 0) this.#options.onSyncError?.(rest);
       const files = [this.#console?.fd, this.#next?.fd, this.#erasedFd, this.#directoryFd];
@@ -440,9 +442,10 @@ export class DirectoryStore {
 
   /** Reads the directory anew. A record put there by hand may have the id that was to come next. */
   #scan(): void {
+    const entries = readdirSync(this.directory, { withFileTypes: true });
     this.#records.clear();
     let newest = 0n;
-    for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
+    for (const entry of entries) {
       const record = parseRecordName(entry.name);
       if (record === undefined) continue;
       // Whatever has a record's name takes its id; only a file is a record.
