@@ -85,7 +85,7 @@ const write = (compressed: boolean): Step =>
   step(`write(${compressed})`, (model, real) => {
     const before = new Set(readdirSync(real.directory));
     const text = `record ${model.writes++}`;
-    real.store.write(compressed, [Buffer.from(text)]);
+    real.store.write("dmesg", compressed, [Buffer.from(text)]);
     let answered = false;
     real.store.commit(({ writes }) => {
       expect(writes).toEqual([0]);
@@ -99,7 +99,7 @@ const appendConsole = (): Step =>
   step("console", (model, real) => {
     const before = new Set(readdirSync(real.directory));
     const text = `line ${model.writes++}\n`;
-    real.store.appendConsole([Buffer.from(text)]);
+    real.store.append("console", [Buffer.from(text)]);
     if (model.console === undefined) {
       model.console = { id: newId(model, real, before), text };
     } else {
