@@ -1,10 +1,14 @@
 import type { Command } from "commander";
-import { decodeRecord, findRecords } from "../report/index.js";
+import { type DecodedRecord, decodeRecord, findRecords } from "../report/index.js";
+import { isStream } from "../store/index.js";
 import { formatSize } from "./size.js";
 
 interface ListOptions {
   json: boolean;
 }
+
+/** So many of a boot id's digits tell boots apart well enough for people. */
+const SHORT_BOOT = 8;
 
 export function addList(program: Command): void {
   program
@@ -18,6 +22,8 @@ export function addList(program: Command): void {
     });
 }
 
+const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
+
 function list(path: string, options: ListOptions): void {
   const rows = findRecords(path).map(decodeRecord);
   if (options.json) {
@@ -30,19 +36,18 @@ function list(path: string, options: ListOptions): void {
     process.stdout.write(`${JSON.stringify(records, null, 2)}\n`);
     return;
   }
-  const table = [["RECORD", "TIME", "SIZE", "TEXT", "DUMP"]];
-  for (const { guest, path: file, time, size, text, header, type } of rows) {
+  const withBoots = rows.some((row) => bootOf(row) !== undefined);
+  const table = [["RECORD", "TIME", "SIZE", "TEXT", ...(withBoots ? ["BOOT"] : []), "DUMP"]];
+  for (const row of rows) {
+    const { guest, path: file, time, size, text } = row;
     const name = file.slice(file.lastIndexOf("/") + 1);
     table.push([
       guest === "" ? name : `${guest}/${name}`,
       time.toISOString().replace("T", " ").slice(0, 19),
       formatSize(size),
       text === undefined ? "?" : formatSize(text.length),
-      header === undefined
-        ? type === "dmesg"
-          ? "unreadable"
-          : "-"
-        : `${header.reason}#${header.count} part ${header.part}`,
+      ...(withBoots ? [bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"] : []),
+      describe(row),
     ]);
   }
   const widths = (table[0] ?? []).map((_, i) =>
@@ -52,4 +57,10 @@ function list(path: string, options: ListOptions): void {
     const line = row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ");
     process.stdout.write(`${line.trimEnd()}\n`);
   }
+}
+
+function describe({ header, type }: DecodedRecord): string {
+  if (header === undefined) return isStream(type) ? "-" : "unreadable";
+  const last = header.last === true ? ", the last" : "";
+  return `${header.reason}#${header.count} part ${header.part}${last}`;
 }

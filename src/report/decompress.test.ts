@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decompress, isRecordText } from "./decompress.js";
+import { decompress } from "./decompress.js";
+import { splitHeader } from "./header.js";
 
 const text = Buffer.from(`Panic#1 Part2\n${"<4>[    1.000000] a line of the log\n".repeat(200)}`);
 
@@ -45,34 +46,9 @@ describe("formats", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const decoded = decompress(bytes);
-        if (decoded !== undefined) expect(isRecordText(decoded)).toBe(true);
+        if (decoded !== undefined) expect(splitHeader(decoded)).toBeDefined();
       }),
       { numRuns: 300 },
     );
-  });
-});
-
-describe("pstore's first line", () => {
-  test.each(["Panic#1 Part1\n", "Oops#12 Part34\nrest", "Emergency restart#1 Part1\n"])(
-    "%j is one",
-    (line) => {
-      expect(isRecordText(Buffer.from(line))).toBe(true);
-    },
-  );
-
-  test.each([
-    "",
-    "Panic#1 Part1",
-    "panic#1 Part1\n",
-    "Panic#1 Part\n",
-    "Panic# Part1\n",
-    "Panic#1 part1\n",
-    " Panic#1 Part1\n",
-    "Panic#-1 Part1\n",
-    "\nPanic#1 Part1\n",
-    "<4>Panic#1 Part1\n",
-    `${"P".repeat(200)}#1 Part1\n`,
-  ])("%j is none", (line) => {
-    expect(isRecordText(Buffer.from(line))).toBe(false);
   });
 });

@@ -1,3 +1,4 @@
-export { type Dump, groupDumps, joinDump } from "./dumps.js";
+export { type Dump, groupDumps, isCutShort, joinDump } from "./dumps.js";
+export type { RecordHeader } from "./header.js";
 export { printable } from "./printable.js";
 export { type DecodedRecord, decodeRecord, findRecords, type RecordFile } from "./records.js";

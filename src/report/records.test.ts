@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { decodeRecord, findRecords } from "./records.js";
 
@@ -50,6 +50,15 @@ describe("where records are found", () => {
     expect(record?.time).toEqual(new Date(1_000_000));
   });
 
+  test("with the boot that a stream belongs to", () => {
+    const boot = "ab".repeat(16);
+    put(".streams", `${boot} console-1\nnonsense\n${boot} console-2`);
+    const path = put("console-1", "");
+    put("console-2", "");
+    expect(findRecords(folder).map((record) => record.boot)).toEqual([boot, undefined]);
+    expect(findRecords(path)[0]?.boot).toBe(boot);
+  });
+
   test("nowhere in a file whose name isn't a record's", () => {
     expect(findRecords(put("notes"))).toEqual([]);
   });
@@ -85,6 +94,19 @@ describe("what a record holds", () => {
   test("a number that no part has is no header", () => {
     const text = "Panic#1 Part99999999999\nline\n";
     expect(decode("dmesg-1", text)).toEqual({ header: undefined, text });
+  });
+
+  test("what the host compressed is read likewise", () => {
+    expect(decode("dmesg-1.gz", gzipSync("Oops#1 Part1\nline\n"))).toEqual({
+      header: { reason: "Oops", count: 1, part: 1 },
+      text: "line\n",
+    });
+    expect(decode("ftrace-2.gz", "garbage")).toEqual({ header: undefined, text: undefined });
+  });
+
+  test("a stream has no header, whatever it begins with", () => {
+    const text = "Panic#1 Part1\nline\n";
+    expect(decode("console-1", text)).toEqual({ header: undefined, text });
   });
 
   test("a compressed record that can't be decompressed has no text", () => {

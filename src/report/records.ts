@@ -1,7 +1,15 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
-import { compareRecords, parseRecordName, type RecordName } from "../store/index.js";
-import { decompress, isRecordText } from "./decompress.js";
+import { basename, dirname, join } from "node:path";
+import {
+  compareRecords,
+  formatRecordName,
+  isStream,
+  parseRecordName,
+  type RecordName,
+  readStreamIndex,
+} from "../store/index.js";
+import { decompress, gunzip } from "./decompress.js";
+import { type RecordHeader, splitHeader } from "./header.js";
 
 /** A record's file in a directory. */
 export interface RecordFile extends RecordName {
@@ -11,36 +19,35 @@ export interface RecordFile extends RecordName {
   /** In bytes, as stored. */
   readonly size: number;
   readonly time: Date;
-}
-
-/** What pstore's first line says: `Panic#1 Part2`. */
-export interface RecordHeader {
-  /** Why the dump was made: Panic, Oops, … */
-  readonly reason: string;
-  /** Oopses and panics since boot, this one included. */
-  readonly count: number;
-  /** Part 1 holds the newest text. */
-  readonly part: number;
+  /** The guest's boot that a stream belongs to, as 32 hexadecimal digits, where it is known. */
+  readonly boot?: string;
 }
 
 /** A record that was read. */
 export interface DecodedRecord extends RecordFile {
-  /** Undefined where the record isn't pstore's core's: a console. */
+  /** Undefined where the record has none: a stream. */
   readonly header: RecordHeader | undefined;
   /** Decompressed and without the header line; undefined where no decompressor reads it. */
   readonly text: Buffer | undefined;
 }
 
-const HEADER = /^([A-Z][A-Za-z ]*)#([0-9]{1,9}) Part([0-9]{1,9})\n/;
+const boots = (directory: string): Map<string, string> =>
+  new Map(readStreamIndex(directory).map(({ boot, name }) => [formatRecordName(name), boot]));
+
+function recordFile(path: string, name: RecordName, guest: string, boot?: string): RecordFile {
+  const { size, mtime } = statSync(path);
+  const file = { ...name, path, guest, size, time: mtime };
+  return boot === undefined ? file : { ...file, boot };
+}
 
 function recordsOf(directory: string, guest: string): RecordFile[] {
   const files: RecordFile[] = [];
+  const bootOf = boots(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const name = parseRecordName(entry.name);
     if (name === undefined || !entry.isFile()) continue;
     const path = join(directory, entry.name);
-    const { size, mtime } = statSync(path);
-    files.push({ ...name, path, guest, size, time: mtime });
+    files.push(recordFile(path, name, guest, bootOf.get(entry.name)));
   }
   return files.sort(compareRecords);
 }
@@ -54,8 +61,8 @@ export function findRecords(path: string): RecordFile[] {
   if (!found.isDirectory()) {
     const name = parseRecordName(basename(path));
     if (name === undefined) return [];
-    const { size, mtime } = found;
-    return [{ ...name, path, guest: "", size, time: mtime }];
+    const boot = isStream(name.type) ? boots(dirname(path)).get(basename(path)) : undefined;
+    return [recordFile(path, name, "", boot)];
   }
   const guests = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -70,11 +77,7 @@ export function findRecords(path: string): RecordFile[] {
 /** Reads one record. */
 export function decodeRecord(file: RecordFile): DecodedRecord {
   const stored = readFileSync(file.path);
-  const whole = file.compressed ? decompress(stored) : stored;
-  if (whole === undefined || !isRecordText(whole))
-    return { ...file, header: undefined, text: whole };
-  const match = HEADER.exec(whole.subarray(0, 128).toString("latin1"));
-  if (match === null) return { ...file, header: undefined, text: whole };
-  const header = { reason: match[1] ?? "", count: Number(match[2]), part: Number(match[3]) };
-  return { ...file, header, text: whole.subarray(match[0].length) };
+  const whole = file.compressed ? decompress(stored) : file.gzip === true ? gunzip(stored) : stored;
+  const split = whole === undefined || isStream(file.type) ? undefined : splitHeader(whole);
+  return { ...file, header: split?.header, text: split?.text ?? whole };
 }

@@ -1,0 +1,44 @@
+/** What a dump's first line says: pstore's own `Panic#1 Part2`, or our driver's with more behind it. */
+export interface RecordHeader {
+  /** Why the dump was made: Panic, Oops, … */
+  readonly reason: string;
+  /** Oopses and panics since boot, this one included. */
+  readonly count: number;
+  /** From 1 on. */
+  readonly part: number;
+  /** The guest's boot, as 32 hexadecimal digits. */
+  readonly boot?: string;
+  /** By the guest's clock: seconds since 1970-01-01 UTC and nine digits. */
+  readonly guestTime?: string;
+  /** Part 1 holds the oldest text; without it, as pstore's core counts, the newest. */
+  readonly oldestFirst?: true;
+  /** No part follows. Only told where the text is oldest first. */
+  readonly last?: true;
+}
+
+/** Words that aren't known are passed over: a later driver may have more to say. */
+const HEADER = /^([A-Z][A-Za-z ]*)#([0-9]{1,9}) Part([0-9]{1,9})((?: [!-~]{1,80}){0,8})\n/;
+
+/** Longer than any header: no more of a record is looked at. */
+const LOOKED_AT_BYTES = 512;
+
+/** A record's header and the text behind it; undefined where it has none. */
+export function splitHeader(record: Buffer): { header: RecordHeader; text: Buffer } | undefined {
+  const match = HEADER.exec(record.subarray(0, LOOKED_AT_BYTES).toString("latin1"));
+  if (match === null) return undefined;
+  const words = (match[4] ?? "").split(" ");
+  const value = (pattern: RegExp) =>
+    words.map((word) => pattern.exec(word)?.[1]).find((found) => found !== undefined);
+  const boot = value(/^boot=([0-9a-f]{32})$/);
+  const guestTime = value(/^time=([0-9]{1,12}\.[0-9]{9})$/);
+  const header: RecordHeader = {
+    reason: match[1] ?? "",
+    count: Number(match[2]),
+    part: Number(match[3]),
+    ...(boot === undefined ? {} : { boot }),
+    ...(guestTime === undefined ? {} : { guestTime }),
+    ...(words.includes("oldest-first") ? { oldestFirst: true } : {}),
+    ...(words.includes("last") ? { last: true } : {}),
+  };
+  return { header, text: record.subarray(match[0].length) };
+}
