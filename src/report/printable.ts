@@ -36,3 +36,37 @@ function decode(bytes: Uint8Array): string {
       .join("\n");
   }
 }
+
+/** The longest beginning of a UTF-8 character, in bytes. */
+const LONGEST_BEGINNING = 3;
+
+/** Makes text printable that comes in pieces: a character may be cut in two where a piece ends. */
+export class PrintablePieces {
+  #rest = Buffer.alloc(0);
+
+  push(piece: Uint8Array): string {
+    const bytes = Buffer.concat([this.#rest, piece]);
+    const whole = bytes.length - beginningLength(bytes);
+    this.#rest = bytes.subarray(whole);
+    return printable(bytes.subarray(0, whole));
+  }
+
+  /** What is left: nothing follows that could complete it. */
+  end(): string {
+    const rest = this.#rest;
+    this.#rest = Buffer.alloc(0);
+    return printable(rest);
+  }
+}
+
+/** How many bytes at the end may be the beginning of a character. */
+function beginningLength(bytes: Uint8Array): number {
+  for (let length = 1; length <= Math.min(LONGEST_BEGINNING, bytes.length); length++) {
+    const byte = bytes[bytes.length - length] ?? 0;
+    if (byte < 0x80) return 0;
+    if (byte < 0xc0) continue;
+    const needed = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    return length < needed ? length : 0;
+  }
+  return 0;
+}
