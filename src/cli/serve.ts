@@ -35,6 +35,9 @@ const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
 
+/** How long a daemon that was told to end waits for its disks. */
+const STOP_MS = 5000;
+
 /** What `--print-capabilities` prints (vhost-user.rst, "Backend program conventions"). */
 const CAPABILITIES = { type: "pstore", features: [] };
 
@@ -138,6 +141,12 @@ async function serve(options: ServeOptions): Promise<void> {
     for (const name of ["SIGTERM", "SIGINT"] as const) {
       process.on(name, () => {
         daemon.stop();
+        setTimeout(() => {
+          process.stderr.write("virtio-pstore: the disk didn't answer in time; ended without it\n");
+          for (const socket of sockets) removeOwn(socket);
+          // Not exit(): that would wait for the thread that waits for the disk.
+          process.kill(process.pid, "SIGKILL");
+        }, STOP_MS).unref();
       });
     }
     await daemon.ended;

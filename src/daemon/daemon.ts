@@ -4,6 +4,9 @@ import type { LoopThreadStart } from "./loop-thread.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
 import type { SyncPort } from "./thread-committer.js";
 
+/** Descriptors pass from one thread to another: none of them belongs to the thread that opened it. */
+const THREAD_OPTIONS = { trackUnmanagedFds: false };
+
 /**
  * A running back-end. Its event loop has a thread of its own, which blocks in epoll_wait(2); this
  * thread stays free for signals, child processes and the log.
@@ -15,24 +18,30 @@ export class Daemon {
 
   constructor(settings: DaemonSettings, onEvent: (event: DaemonEvent) => void) {
     const syncPorts: SyncPort[] = [];
+    const syncThreads: Worker[] = [];
     for (let i = 0; i < settings.syncThreads; i++) {
       const { port1, port2 } = new MessageChannel();
       const answeredFd = createEventfd();
       const start: SyncPort = { port: port1, answeredFd };
-      new Worker(new URL("./sync-thread.js", import.meta.url), {
+      const thread = new Worker(new URL("./sync-thread.js", import.meta.url), {
         workerData: start,
         transferList: [port1],
+        ...THREAD_OPTIONS,
       });
+      syncThreads.push(thread);
       syncPorts.push({ port: port2, answeredFd });
     }
     const start: LoopThreadStart = { settings, stopFd: this.#stopFd, syncPorts };
     const worker = new Worker(new URL("./loop-thread.js", import.meta.url), {
       workerData: start,
       transferList: syncPorts.map(({ port }) => port),
+      ...THREAD_OPTIONS,
     });
-    worker.on("message", onEvent);
+    worker.on("message", (events: DaemonEvent[]) => {
+      for (const event of events) onEvent(event);
+    });
     this.ended = new Promise((resolve, reject) => {
-      worker.on("error", reject);
+      for (const thread of [worker, ...syncThreads]) thread.on("error", reject);
       worker.on("exit", () => {
         resolve();
       });

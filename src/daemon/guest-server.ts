@@ -99,6 +99,7 @@ export class GuestServer {
 
   #onDisconnect(): void {
     this.#connected = false;
+    this.#limiter.flush();
     this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name });
     this.#whenDisconnected?.();
   }

@@ -10,6 +10,8 @@ interface Bucket {
   tokens: number;
   refilledAt: number;
   suppressed: number;
+  /** The last event that wasn't told. */
+  held: LogEvent | undefined;
 }
 
 /**
@@ -35,6 +37,7 @@ export class LogLimiter {
       tokens: BURST,
       refilledAt: now,
       suppressed: 0,
+      held: undefined,
     };
     this.#buckets.set(event.code, bucket);
     const refill = Math.floor((now - bucket.refilledAt) / REFILL_MS);
@@ -44,10 +47,20 @@ export class LogLimiter {
     }
     if (bucket.tokens === 0) {
       bucket.suppressed++;
+      bucket.held = event;
       return;
     }
     bucket.tokens--;
     this.#tell(event, bucket.suppressed);
     bucket.suppressed = 0;
+  }
+
+  /** Tells what was left out since the last line of each code: the guest is gone, or we are. */
+  flush(): void {
+    for (const bucket of this.#buckets.values()) {
+      if (bucket.suppressed === 0 || bucket.held === undefined) continue;
+      this.#tell(bucket.held, bucket.suppressed - 1);
+      bucket.suppressed = 0;
+    }
   }
 }

@@ -19,8 +19,18 @@ const loop = new EventLoop();
 const guests: GuestServer[] = [];
 let stopping = false;
 
+/** Events are told together: the main thread must not wake up beside a guest that waits for its answer. */
+const TELL_MS = 10;
+let untold: DaemonEvent[] = [];
+
 function tell(event: DaemonEvent): void {
-  parentPort?.postMessage(event);
+  if (untold.length === 0) loop.after(TELL_MS, tellAll);
+  untold.push(event);
+}
+
+function tellAll(): void {
+  parentPort?.postMessage(untold);
+  untold = [];
 }
 
 function threadCommitter({ port, answeredFd }: SyncPort): Committer {
@@ -62,9 +72,11 @@ try {
     stop();
   });
   tell({ kind: "ready" });
+  tellAll();
   loop.run();
 } catch (error) {
   if (!(error instanceof Error) || !("code" in error)) throw error;
   tell({ kind: "failed", code: String(error.code), message: error.message });
 }
+tellAll();
 for (const { port } of syncPorts) port.close();

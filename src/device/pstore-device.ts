@@ -46,6 +46,9 @@ const BYTES_PER_TURN = 4 << 20;
 /** The types that a driver without F_EXTENDED knows. */
 const V2_TYPES: readonly RecordTypeName[] = ["dmesg", "console"];
 
+/** What looking at a descriptor counts as: a queue may have 32,768, and each chain all of them. */
+const BYTES_PER_DESCRIPTOR = 1024;
+
 /** A driver rounds bufsize up to its page size, of which this is the largest on machines with virtio. */
 const LARGEST_PAGE_BYTES = 65536;
 
@@ -76,6 +79,8 @@ export class PstoreDevice implements VirtioDevice {
   #begun = false;
   /** The records that READ has yet to return, while a walk is open. */
   #walk: RecordName[] | undefined;
+  /** Of this turn's BYTES_PER_TURN. */
+  #spent = 0;
   /** Queues whose last batch is not durable yet. */
   readonly #waiting = new Set<number>();
 
@@ -120,10 +125,10 @@ export class PstoreDevice implements VirtioDevice {
   process(queue: DeviceQueue): void {
     if (this.#waiting.has(queue.index)) return;
     const answers: Answer[] = [];
-    let bytes = 0;
+    this.#spent = 0;
     let more = true;
     let broken: unknown;
-    while (answers.length < REQUESTS_PER_TURN && bytes < BYTES_PER_TURN) {
+    while (answers.length < REQUESTS_PER_TURN && this.#spent < BYTES_PER_TURN) {
       let chain: DescriptorChain | MalformedChain | undefined;
       try {
         chain = queue.pop();
@@ -135,7 +140,8 @@ export class PstoreDevice implements VirtioDevice {
         break;
       }
       if (!this.#begun) this.#begin();
-      if (chain.kind === "chain") bytes += chain.readable.length + chain.writable.length;
+      this.#spent += chain.descriptors * BYTES_PER_DESCRIPTOR;
+      if (chain.kind === "chain") this.#spent += chain.readable.length + chain.writable.length;
       answers.push({ chain, respond: this.#serve(chain) });
     }
     if (answers.length > 0) this.#finish(queue, answers, more);
@@ -220,6 +226,8 @@ export class PstoreDevice implements VirtioDevice {
     switch (request.kind) {
       case "open":
         this.#walk = this.#store.records(this.#limits.types);
+        // A directory can be large: one look at it is enough for a turn.
+        this.#spent = BYTES_PER_TURN;
         return () => status(0);
       case "close":
         this.#walk = undefined;

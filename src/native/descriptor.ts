@@ -1,5 +1,5 @@
-import { check } from "./errno.js";
-import { libc } from "./libc.js";
+import { check, errno, SystemError } from "./errno.js";
+import { lastErrno, libc } from "./libc.js";
 
 const F_SETFL = 4;
 const F_GETFL = 3;
@@ -24,7 +24,10 @@ export function setNonBlocking(fd: number): void {
 /**
  * Takes the exclusive advisory lock (flock(2)) of an open file or directory; false where another
  * process holds it. The kernel drops it with the descriptor, so a killed owner leaves none behind.
+ * Throws where the file system has no locks.
  */
 export function tryLock(fd: number): boolean {
-  return libc.flock(fd, LOCK_EX | LOCK_NB) === 0;
+  if (libc.flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  if (lastErrno() === errno.EAGAIN) return false;
+  throw new SystemError("flock", lastErrno());
 }

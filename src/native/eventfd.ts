@@ -12,12 +12,22 @@ export function createEventfd(): number {
   return check(libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
 }
 
+/** struct pollfd: fd i32, events u16, revents u16. */
+const POLLOUT = 4;
+const pollRequest = Buffer.alloc(8);
+
 /**
  * Adds 1 to an eventfd, or writes the same 8 bytes into a pipe: user-mode-linux passes pipes as call
- * descriptors. A full pipe or a gone reader isn't an error here: in both the notification is pointless.
+ * descriptors. A full one or a gone reader isn't an error here: in both the notification is pointless.
+ * The descriptor is shared with the front-end, which could have made it a blocking one: so it is asked
+ * first whether it takes more.
  */
 export function signal(fd: number): void {
-  libc.write(fd, one, 8);
+  pollRequest.writeInt32LE(fd, 0);
+  pollRequest.writeUInt32LE(POLLOUT, 4);
+  if (libc.poll(pollRequest, 1, 0) > 0 && (pollRequest.readUInt16LE(6) & POLLOUT) !== 0) {
+    libc.write(fd, one, 8);
+  }
 }
 
 /** Resets a descriptor that polled readable; false where it is at its end and will never be again. */

@@ -42,6 +42,9 @@ export const libc = {
   write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t write(int, const void *, size_t)",
   ),
+  poll: bind<(requests: Uint8Array, count: number, timeoutMs: number) => number>(
+    "int poll(_Inout_ void *, unsigned long, int)",
+  ),
   close: bind<(fd: number) => number>("int close(int)"),
   mmap: bind<
     (

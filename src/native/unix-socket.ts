@@ -45,10 +45,13 @@ export function listenUnix(path: string): number {
   return fd;
 }
 
-/** A stream socket connected to `path`: blocking while it connects, non-blocking afterwards on request. */
+/**
+ * A non-blocking stream socket connected to `path`. Fails with EAGAIN where somebody listens there but
+ * has too many connections waiting.
+ */
 export function connectUnix(path: string): number {
   const name = address(path);
-  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
   if (libc.connect(fd, name, name.length) < 0) {
     const error = new SystemError("connect", lastErrno(), path);
     libc.close(fd);
@@ -153,7 +156,7 @@ export function send(fd: number, bytes: Uint8Array, descriptors: readonly number
       fields.setInt32(CONTROL + CONTROL_HEADER + 4 * i, descriptor, true);
     });
   }
-  const count = libc.sendmsg(fd, base, MSG_NOSIGNAL);
+  const count = libc.sendmsg(fd, base, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (count === bytes.length) return true;
   if (count >= 0) throw new Error(`a message of ${bytes.length} bytes was cut at ${count}`);
   const number = lastErrno();

@@ -45,7 +45,8 @@ export function commit(batch: Commit): CommitResult {
       fsyncSync(fd);
       renameNew(temporaryPath, path);
     });
-    closeSync(fd);
+    // What close(2) could still tell, fsync(2) told.
+    attempt(() => closeSync(fd));
     return error;
   });
   const { directory } = batch;

@@ -324,6 +324,14 @@ describe("files", () => {
     ]);
   });
 
+  test("are told when the guest has its answer, which nobody's listening delays", () => {
+    const order: string[] = [];
+    const store = open({ onStored: ({ path }) => order.push(path) });
+    store.write("dmesg", false, [Buffer.from("text")]);
+    store.commit(() => order.push("answered"));
+    expect(order).toEqual(["answered", at("dmesg-1")]);
+  });
+
   test("of a record that went by another name are told by the name they have", () => {
     const told: string[] = [];
     const store = open({ onStored: ({ path }) => told.push(path) });

@@ -10,7 +10,7 @@ import {
   readFileSync,
   unlinkSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { gzipSync, constants as zlib } from "node:zlib";
 import { errno, errnoOf, renameNew, SystemError, tryLock } from "../native/index.js";
 import { type Commit, type Committer, inlineCommitter, type StagedRecord } from "./commit.js";
@@ -136,7 +136,7 @@ export class DirectoryStore {
     this.#rooms = options.rooms ?? DEFAULT_ROOMS;
     this.#usage = new Usage(this.#rooms);
     try {
-      makeDirectory(directory);
+      makeDirectory(resolve(directory));
       this.#directoryFd = openSync(directory, O_RDONLY | O_DIRECTORY);
     } catch (error) {
       throw unusable(directory, error);
@@ -229,11 +229,14 @@ export class DirectoryStore {
     const staged = this.#staged;
     this.#staged = [];
     this.#committer.run(this.#batch(staged), (result) => {
+      const stored: StoredRecord[] = [];
       const writes = staged.map((record, i) =>
-        this.#settle(record, result.records[i] ?? errno.EIO),
+        this.#settle(record, result.records[i] ?? errno.EIO, stored),
       );
-      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
+      // The guest waits; whoever is told of it doesn't.
       done({ writes, rest: result.rest });
+      for (const record of stored) this.#options.onStored?.(record);
+      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
     });
   }
 
@@ -317,8 +320,11 @@ export class DirectoryStore {
     });
   }
 
-  /** Ends a staged record with what its commit said, and returns the errno that the guest is told. */
-  #settle(staged: Staged, result: number): number {
+  /**
+   * Ends a staged record with what its commit said, and returns the errno that the guest is told. A
+   * record that is durable is put into `done`.
+   */
+  #settle(staged: Staged, result: number, done: StoredRecord[]): number {
     let { stored } = staged;
     this.#pending.delete(staged);
     try {
@@ -330,7 +336,7 @@ export class DirectoryStore {
       return errnoOf(error);
     }
     this.#records.set(key(stored), stored);
-    this.#options.onStored?.(stored);
+    done.push(stored);
     return 0;
   }
 
@@ -456,8 +462,9 @@ export class DirectoryStore {
     if (id > MAX_ID) throw new SystemError("open", errno.EOVERFLOW, path);
     const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     try {
-      if (!fstatSync(fd).isFile()) throw new SystemError("open", errno.EEXIST, path);
-      ftruncateSync(fd, 0);
+      const found = fstatSync(fd);
+      if (!found.isFile()) throw new SystemError("open", errno.EEXIST, path);
+      if (found.size > 0) ftruncateSync(fd, 0);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -525,11 +532,19 @@ export class DirectoryStore {
   }
 }
 
+const ADVICE = new Map([
+  [errno.ENOSPC, "make room"],
+  [errno.EDQUOT, "make room"],
+  [errno.EMFILE, "raise the limit of open files (ulimit -n)"],
+  [errno.ENOLCK, "its file system has no locks: use a local one"],
+]);
+
 function unusable(directory: string, error: unknown): StoreError {
   const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const advice = ADVICE.get(errnoOf(error)) ?? "it must be a directory this user may write to";
   return new StoreError(
     "DIRECTORY_UNUSABLE",
-    `${directory} can't be used for records (${reason}): it must be a directory this user may write to`,
+    `${directory} can't be used for records (${reason}): ${advice}`,
   );
 }
 

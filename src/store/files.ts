@@ -1,4 +1,15 @@
-import { fstatSync, ftruncateSync, mkdirSync, unlinkSync, writeSync, writevSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { errno, errnoOf } from "../native/index.js";
 
@@ -30,20 +41,31 @@ export function append(fd: number, data: readonly Uint8Array[]): void {
   }
 }
 
-/** As `mkdir -p`, for the owner alone. Node's own recursive mkdir never ends in some places (/proc). */
+/**
+ * As `mkdir -p`, for the owner alone, and durable: a record's directory must not be lost in a crash that
+ * the record outlives. Node's own recursive mkdir never ends in some places (/proc).
+ */
 export function makeDirectory(path: string): void {
+  const parent = dirname(path);
   const make = () => {
     try {
       mkdirSync(path, 0o700);
     } catch (error) {
-      if (errnoOf(error) !== errno.EEXIST) throw error;
+      if (errnoOf(error) === errno.EEXIST) return;
+      throw error;
+    }
+    const fd = openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
     }
   };
   try {
     make();
   } catch (error) {
-    if (errnoOf(error) !== errno.ENOENT || dirname(path) === path) throw error;
-    makeDirectory(dirname(path));
+    if (errnoOf(error) !== errno.ENOENT || parent === path) throw error;
+    makeDirectory(parent);
     make();
   }
 }

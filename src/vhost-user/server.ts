@@ -159,9 +159,12 @@ function removeStale(path: string): void {
   try {
     closeDescriptor(connectUnix(path));
   } catch (error) {
-    if (!(error instanceof SystemError) || error.errno !== errno.ECONNREFUSED) throw error;
-    unlinkSync(path);
-    return;
+    if (!(error instanceof SystemError)) throw error;
+    if (error.errno === errno.ECONNREFUSED) {
+      unlinkSync(path);
+      return;
+    }
+    if (error.errno !== errno.EAGAIN) throw error;
   }
   throw new SocketInUseError(`${path} is served by another process: stop it or name another path`);
 }

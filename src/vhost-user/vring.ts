@@ -140,7 +140,15 @@ export class Vring {
   /** Processes the ring if everything for it is there. Throws where its layout is wrong. */
   resume(): void {
     if (this.#queue !== undefined || !this.#started || !this.#enabled || this.#broken) return;
-    if (this.#address === undefined || this.#owner.memory.regions.length === 0) return;
+    if (this.#address === undefined) return;
+    if (this.#owner.memory.regions.length === 0) {
+      this.#owner.log({
+        level: "warn",
+        code: "NO_MEMORY",
+        message: `queue ${this.index} was started, but no guest memory is shared: the VMM's memory needs share=on`,
+      });
+      return;
+    }
     const { features } = this.#owner;
     this.#queue = new Virtqueue(this.#owner.memory, {
       size: this.#size,

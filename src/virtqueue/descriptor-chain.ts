@@ -79,6 +79,8 @@ export interface DescriptorChain {
   readonly kind: "chain";
   /** The index of the chain's first descriptor, which the used ring gives back. */
   readonly head: number;
+  /** How many there were, those of an indirect table included. */
+  readonly descriptors: number;
   readonly readable: Segments;
   readonly writable: Segments;
 }
@@ -87,6 +89,8 @@ export interface DescriptorChain {
 export interface MalformedChain {
   readonly kind: "malformed";
   readonly head: number;
+  /** As many as were looked at, at the most. */
+  readonly descriptors: number;
   readonly error: VirtqueueError;
 }
 
@@ -112,8 +116,9 @@ export function parseChain(context: ChainContext, head: number): DescriptorChain
   let inIndirect = false;
   let bytes = 0;
   let index = head;
+  let count = 0;
 
-  for (let count = 0; ; ) {
+  for (;;) {
     if (index >= tableLength) {
       throw new VirtqueueError(
         "DESCRIPTOR_OUT_OF_RANGE",
@@ -163,6 +168,7 @@ export function parseChain(context: ChainContext, head: number): DescriptorChain
   return {
     kind: "chain",
     head,
+    descriptors: count,
     readable: new Segments(memory, readable),
     writable: new Segments(memory, writable),
   };

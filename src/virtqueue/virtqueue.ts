@@ -127,7 +127,9 @@ export class Virtqueue {
     try {
       return parseChain(this.#context, head);
     } catch (error) {
-      if (error instanceof VirtqueueError) return { kind: "malformed", head, error };
+      if (error instanceof VirtqueueError) {
+        return { kind: "malformed", head, descriptors: this.#size, error };
+      }
       throw error;
     }
   }

@@ -1,0 +1,234 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { deflateRawSync, deflateSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { complaint, program, run, temporaryFolder } from "./support.js";
+
+function put(path: string, contents: string | Uint8Array, seconds: number): string {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, contents);
+  utimesSync(path, seconds, seconds);
+  return path;
+}
+
+const raw = (text: string) => deflateRawSync(text);
+
+/** One guest's directory: an oops of two parts, a panic, a console and a record that is broken. */
+function oneGuest(): string {
+  const folder = temporaryFolder();
+  put(join(folder, "dmesg-1.enc.z"), raw("Oops#1 Part1\n<4>newest\n"), 1000);
+  put(join(folder, "dmesg-2.enc.z"), deflateSync("Oops#1 Part2\n<4>oldest\n"), 1001);
+  put(join(folder, "console-3"), "console\u001b[2J\n", 1002);
+  put(join(folder, "dmesg-4"), "Panic#2 Part1\n<0>panic\u001b[31m\u009b\n", 1003);
+  put(join(folder, ".next-5"), "", 1004);
+  return folder;
+}
+
+describe("list", () => {
+  test("tells each record, oldest first", async () => {
+    const folder = oneGuest();
+    put(join(folder, "dmesg-10.enc.z"), "garbage", 1010);
+    const { status, stdout, stderr } = await run(["list", folder]);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const size = (text: string) => `${raw(text).length}`;
+    expect(stdout.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
+      ["RECORD", "TIME", "SIZE", "TEXT", "DUMP"],
+      [
+        "dmesg-1.enc.z",
+        "1970-01-01 00:16:40",
+        size("Oops#1 Part1\n<4>newest\n"),
+        "10",
+        "Oops#1 part 1",
+      ],
+      [
+        "dmesg-2.enc.z",
+        "1970-01-01 00:16:41",
+        `${deflateSync("Oops#1 Part2\n<4>oldest\n").length}`,
+        "10",
+        "Oops#1 part 2",
+      ],
+      ["console-3", "1970-01-01 00:16:42", "12", "12", "-"],
+      ["dmesg-4", "1970-01-01 00:16:43", "30", "16", "Panic#2 part 1"],
+      ["dmesg-10.enc.z", "1970-01-01 00:16:50", "7", "?", "unreadable"],
+      [""],
+    ]);
+  });
+
+  test("--json tells the same to programs", async () => {
+    const folder = oneGuest();
+    const { status, stdout } = await run(["list", "--json", folder]);
+    expect(status).toBe(0);
+    const records = JSON.parse(stdout) as Record<string, unknown>[];
+    expect(records.map(({ id }) => id)).toEqual([1, 2, 3, 4]);
+    expect(records[0]).toEqual({
+      type: "dmesg",
+      id: 1,
+      compressed: true,
+      path: join(folder, "dmesg-1.enc.z"),
+      guest: "",
+      size: raw("Oops#1 Part1\n<4>newest\n").length,
+      time: "1970-01-01T00:16:40.000Z",
+      header: { reason: "Oops", count: 1, part: 1 },
+      textBytes: 10,
+    });
+    expect(records[2]).toMatchObject({ type: "console", compressed: false, textBytes: 12 });
+    expect(records[2]).not.toHaveProperty("header");
+  });
+
+  test("names guests where the directory holds guests'", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "web", "dmesg-1"), "Panic#1 Part1\n", 1);
+    put(join(folder, "db", "dmesg-1"), "Panic#1 Part1\n", 1);
+    const { stdout } = await run(["list", folder]);
+    const [, ...rows] = stdout.trimEnd().split("\n");
+    expect(rows.map((row) => row.split(" ")[0])).toEqual(["db/dmesg-1", "web/dmesg-1"]);
+    const { stdout: one } = await run(["list", join(folder, "web", "dmesg-1")]);
+    expect(one.split("\n")[1]).toMatch(/^dmesg-1 /);
+  });
+
+  test("an empty directory is an empty list", async () => {
+    const folder = temporaryFolder();
+    expect(await run(["list", folder])).toMatchObject({
+      status: 0,
+      stdout: "RECORD  TIME  SIZE  TEXT  DUMP\n",
+    });
+    expect(await run(["list", "--json", folder])).toMatchObject({ status: 0, stdout: "[]\n" });
+  });
+});
+
+describe("show", () => {
+  test("shows the newest dump, harmless to a terminal, and says what it is on stderr", async () => {
+    const { status, stdout, stderr } = await run(["show", oneGuest()]);
+    expect(status).toBe(0);
+    expect(stdout).toBe("<0>panic\\x1b[31m\\x9b\n");
+    expect(stderr.split("\n")).toEqual([
+      "virtio-pstore: Panic#2 at 1970-01-01T00:16:43.000Z, 1 part",
+      "virtio-pstore: this is the newest of 2 dumps; --all shows every one",
+      "",
+    ]);
+  });
+
+  test("--all shows every dump, oldest first, its parts joined oldest first", async () => {
+    const { stdout, stderr } = await run(["show", "--all", oneGuest()]);
+    expect(stdout).toBe("<4>oldest\n<4>newest\n<0>panic\\x1b[31m\\x9b\n");
+    expect(stderr).toContain("Oops#1 at 1970-01-01T00:16:40.000Z, 2 parts\n");
+  });
+
+  test("--raw gives the guest's bytes as they are", async () => {
+    const { stdout } = await run(["show", "--raw", oneGuest()]);
+    expect(stdout).toBe("<0>panic\u001b[31m\u009b\n");
+  });
+
+  test("of several guests the newest dump is shown, whatever the guests' names", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "alpha", "dmesg-1"), "Panic#1 Part1\nnewer\n", 2000);
+    put(join(folder, "beta", "dmesg-1"), "Panic#1 Part1\nolder\n", 1000);
+    const { stdout, stderr } = await run(["show", folder]);
+    expect(stdout).toBe("newer\n");
+    expect(stderr).toContain("virtio-pstore: alpha: Panic#1 at");
+    expect((await run(["show", "--all", folder])).stdout).toBe("older\nnewer\n");
+  });
+
+  test("one record's file shows what it holds: a part, a console, or bytes nobody can read", async () => {
+    const folder = oneGuest();
+    const shown = async (name: string) => run(["show", join(folder, name)]);
+    expect(await shown("dmesg-2.enc.z")).toMatchObject({ status: 0, stdout: "<4>oldest\n" });
+    expect(await shown("console-3")).toMatchObject({ stdout: "console\\x1b[2J\n", stderr: "" });
+    put(join(folder, "dmesg-9.enc.z"), Uint8Array.of(0x41, 0x1b, 0xff), 1);
+    const unreadable = await shown("dmesg-9.enc.z");
+    expect(unreadable.stdout).toBe("A\\x1b\\xff");
+    expect(unreadable.stderr).toMatch(/dmesg-9\.enc\.z can't be decompressed/);
+  });
+
+  test("a missing part is named where it is missing", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "dmesg-1"), "Panic#1 Part2\nolder\n", 1);
+    expect((await run(["show", folder])).stdout).toBe(
+      "older\n[virtio-pstore: part 1 is missing]\n",
+    );
+  });
+
+  test("symbolic links with a record's name aren't followed", async () => {
+    const folder = temporaryFolder();
+    symlinkSync("/etc/passwd", join(folder, "dmesg-1"));
+    const ended = await run(["show", folder]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+  });
+
+  test("a reader that goes away is no error", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "dmesg-1"), `Panic#1 Part1\n${"a long line\n".repeat(100_000)}`, 1);
+    const child = spawn(program, ["show", folder], { stdio: ["ignore", "pipe", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.stdout.once("data", () => {
+      child.stdout.destroy();
+    });
+    await new Promise((resolve) => child.on("close", resolve));
+    expect(stderr.split("\n")).toHaveLength(2);
+    expect(stderr).toMatch(/^virtio-pstore: Panic#1 at/);
+  });
+});
+
+describe("errors of both: one line, status 1", () => {
+  test.each(["list", "show"])("%s: a path that isn't there", async (command) => {
+    const ended = await run([command, "/nowhere/records"]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      "virtio-pstore: /nowhere/records: no such file or directory",
+    ]);
+  });
+
+  test("show: a directory without records", async () => {
+    const folder = temporaryFolder();
+    const ended = await run(["show", folder]);
+    expect(ended.status).toBe(1);
+    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+  });
+
+  test.each(["list", "show"])("%s: without a path: status 2", async (command) => {
+    const ended = await run([command]);
+    expect(ended.status).toBe(2);
+    expect(complaint(ended)).toEqual(["virtio-pstore: missing required argument 'path'"]);
+  });
+});
+
+describe("the program", () => {
+  test.each(["run", "serve", "list", "show"])("%s --help", async (command) => {
+    const { status, stdout, stderr } = await run([command, "--help"]);
+    expect(status).toBe(0);
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(new RegExp(`^Usage: virtio-pstore ${command} `));
+    expect(stdout).not.toContain("--sync-threads");
+  });
+
+  test("--help names every command", async () => {
+    const { status, stdout } = await run(["--help"]);
+    expect(status).toBe(0);
+    for (const command of ["run", "serve", "list", "show"])
+      expect(stdout).toContain(`  ${command} `);
+  });
+
+  test("--version", async () => {
+    const { status, stdout } = await run(["--version"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^[0-9]+\.[0-9]+\.[0-9]+\n$/);
+  });
+
+  test("an unknown command: one line, status 2", async () => {
+    const ended = await run(["sevre"]);
+    expect(ended).toMatchObject({ status: 2, stdout: "" });
+    expect(ended.stderr).toMatch(/^virtio-pstore: unknown command 'sevre'/);
+  });
+
+  test("no command: how it is used, status 2", async () => {
+    const { status, stderr } = await run([]);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^Usage: virtio-pstore/);
+  });
+});

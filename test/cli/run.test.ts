@@ -1,0 +1,240 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { complaint, connect, run, script, start, temporaryFolder } from "./support.js";
+
+const HAS_DEVICE = 'name "vhost-user-test-device-pci", bus PCI';
+const HAS_OLD = 'name "vhost-user-device-pci", bus PCI';
+
+/** A QEMU that answers `-device help`, and otherwise writes its arguments down and does as told. */
+function fakeQemu(folder: string, help: string, ...lines: readonly string[]): string {
+  return script(
+    join(folder, "qemu-system-fake"),
+    'if [ "$1 $2" = "-device help" ]; then',
+    `  echo '${help}'`,
+    "  exit 0",
+    "fi",
+    `printf '%s\\n' "$@" > ${folder}/arguments`,
+    ...lines,
+  );
+}
+
+function paths() {
+  const folder = temporaryFolder();
+  const ownTmp = join(folder, "tmp");
+  mkdirSync(ownTmp);
+  return { folder, records: join(folder, "records"), ownTmp, env: { TMPDIR: ownTmp } };
+}
+
+const argumentsIn = (folder: string) =>
+  readFileSync(join(folder, "arguments"), "utf8").trimEnd().split("\n");
+
+describe("QEMU", () => {
+  test("gets shared memory and the device added to its arguments, at a socket that is there", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const qemu = fakeQemu(
+      folder,
+      HAS_DEVICE,
+      "for word; do",
+      "  case $word in socket,*path=*)",
+      `    test -S "$(echo "$word" | sed 's/.*path=//')" || exit 99`,
+      "  esac",
+      "done",
+    );
+    const ended = await run(["run", "--directory", records, "--", qemu, "-m", "1G", "a b"], {
+      env,
+    });
+    expect(ended).toEqual({ status: 0, stdout: "", stderr: "" });
+    const [first, ...rest] = argumentsIn(folder);
+    expect([first, ...rest.slice(0, 6)]).toEqual([
+      "-m",
+      "1G",
+      "a b",
+      "-object",
+      "memory-backend-memfd,id=virtio-pstore-memory,size=1073741824,share=on",
+      "-machine",
+      "memory-backend=virtio-pstore-memory",
+    ]);
+    expect(rest.slice(6)).toEqual([
+      "-chardev",
+      expect.stringMatching(
+        new RegExp(`^socket,id=virtio-pstore,path=${ownTmp}/virtio-pstore-.*/socket$`),
+      ),
+      "-device",
+      "vhost-user-test-device-pci,virtio-id=22,num_vqs=3,vq_size=128,config_size=32,chardev=virtio-pstore",
+    ]);
+    // Nothing of the socket's folder is left.
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
+
+  test.each([0, 1, 7, 255])("its exit status is passed through: %i", async (status) => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, `exit ${status}`);
+    expect((await run(["run", "--directory", records, qemu], { env })).status).toBe(status);
+  });
+
+  test("a signal that ended it becomes 128 and its number", async () => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, "kill -KILL $$");
+    expect((await run(["run", "--directory", records, "--", qemu], { env })).status).toBe(137);
+  });
+
+  test("its output is passed through, and what was stored is a line on stderr", async () => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(
+      folder,
+      HAS_DEVICE,
+      "echo console",
+      `until test -e ${folder}/done; do sleep 0.02; done`,
+      "exit 3",
+    );
+    const vmm = start(["run", "--directory", records, "--bufsize", "64K", "--", qemu], { env });
+    await vmm.says(/console/);
+    const socket =
+      argumentsIn(folder)
+        .join("\n")
+        .match(/path=(.*)/)?.[1] ?? "";
+    const guest = await connect(socket);
+    expect(await guest.driver.config()).toEqual({ bufsize: 65536, flags: 0 });
+    expect(await guest.driver.write({ type: 1 }, Buffer.from("text"))).toMatchObject({ ret: 0 });
+    guest.close();
+    writeFileSync(join(folder, "done"), "");
+    expect(await vmm.ended).toEqual({
+      status: 3,
+      stdout: "console\n",
+      stderr: `virtio-pstore: stored ${records}/dmesg-1 (4)\n`,
+    });
+    expect(readFileSync(join(records, "dmesg-1"), "utf8")).toBe("text");
+  });
+
+  test("--json tells what was stored as JSON", async () => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/done; do sleep 0.02; done`);
+    const vmm = start(["run", "--json", "--directory", records, "--", qemu], { env });
+    while (!existsSync(join(folder, "arguments"))) await sleep(5);
+    const socket =
+      argumentsIn(folder)
+        .join("\n")
+        .match(/path=(.*)/)?.[1] ?? "";
+    const guest = await connect(socket);
+    await guest.driver.write({ type: 1 }, Buffer.from("text"));
+    writeFileSync(join(folder, "done"), "");
+    const { status, stdout, stderr } = await vmm.ended;
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: "stored",
+      path: join(records, "dmesg-1"),
+      size: 4,
+    });
+  });
+
+  test("SIGTERM is passed on to it, and its status is the program's", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, "trap 'exit 9' TERM", "echo up", "sleep 10 & wait");
+    const vmm = start(["run", "--directory", records, "--", qemu], { env });
+    await vmm.says(/up/);
+    vmm.child.kill("SIGTERM");
+    await new Promise((resolve) => vmm.child.on("exit", resolve));
+    expect([vmm.child.exitCode, vmm.child.signalCode]).toEqual([9, null]);
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
+});
+
+describe("user-mode-linux", () => {
+  test("gets the device as a kernel parameter", async () => {
+    const { folder, records, env } = paths();
+    const linux = script(
+      join(folder, "linux.uml"),
+      `printf '%s\\n' "$@" > ${folder}/arguments`,
+      "exit 4",
+    );
+    const args = ["run", "--directory", records, "--", linux, "mem=64M", "--", "init-arg"];
+    expect((await run(args, { env })).status).toBe(4);
+    expect(argumentsIn(folder)).toEqual([
+      "mem=64M",
+      expect.stringMatching(/^virtio_uml\.device=.*\/socket:22$/),
+      "--",
+      "init-arg",
+    ]);
+  });
+
+  test("--vmm says what a command is whose name doesn't tell", async () => {
+    const { folder, records, env } = paths();
+    const wrapper = script(join(folder, "my-vm"), `printf '%s\\n' "$@" > ${folder}/arguments`);
+    const args = ["run", "--directory", records, "--vmm", "uml", "--", wrapper];
+    expect((await run(args, { env })).status).toBe(0);
+    expect(argumentsIn(folder)[0]).toMatch(/^virtio_uml\.device=/);
+    const ended = await run(["run", "--directory", records, "--", wrapper], { env });
+    expect(ended.status).toBe(2);
+    expect(complaint(ended)[0]).toMatch(/my-vm: neither.*--vmm qemu or --vmm uml/);
+  });
+});
+
+describe("what can't be run: one line, and nothing is left", () => {
+  async function refused(args: readonly string[], env: Record<string, string>) {
+    const ended = await run(["run", ...args], { env });
+    const lines = complaint(ended);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^virtio-pstore: /);
+    return { status: ended.status, line: lines[0] };
+  }
+
+  test.each([
+    [
+      "no vhost-user device of any kind",
+      'name "e1000"',
+      /too old to have a vhost-user device of any kind\. QEMU 11 is needed/,
+    ],
+    [
+      "the device that can't be created",
+      HAS_OLD,
+      /its vhost-user-device-pci can't be created\. QEMU 11/,
+    ],
+  ])("a QEMU that has %s", async (_, help, message) => {
+    const { folder, records, ownTmp, env } = paths();
+    const qemu = fakeQemu(folder, help, "exit 0");
+    const { status, line } = await refused(["--directory", records, "--", qemu], env);
+    expect(status).toBe(1);
+    expect(line).toMatch(message);
+    expect(existsSync(join(folder, "arguments"))).toBe(false);
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
+
+  test.each(["/no/qemu-system-x86_64", "/no/linux"])(
+    "%s: a command that isn't there: 127",
+    async (command) => {
+      const { records, ownTmp, env } = paths();
+      const { status, line } = await refused(["--directory", records, "--", command], env);
+      expect(status).toBe(127);
+      expect(line).toBe(`virtio-pstore: ${command}: no such command`);
+      expect(readdirSync(ownTmp)).toEqual([]);
+    },
+  );
+
+  test("a directory that can't be used: the VMM isn't started", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    writeFileSync(records, "");
+    const qemu = fakeQemu(folder, HAS_DEVICE, "exit 0");
+    const { status, line } = await refused(["--directory", records, "--", qemu], env);
+    expect(status).toBe(1);
+    expect(line).toMatch(/can't be used for records/);
+    expect(existsSync(join(folder, "arguments"))).toBe(false);
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
+
+  test("memory that isn't shared", async () => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, "exit 0");
+    const args = ["-object", "memory-backend-ram,id=m,size=1G", "-M", "memory-backend=m"];
+    const { status, line } = await refused(["--directory", records, "--", qemu, ...args], env);
+    expect(status).toBe(1);
+    expect(line).toMatch(/memory backend m isn't shared/);
+  });
+
+  test("no directory, no command: status 2", async () => {
+    const { records, env } = paths();
+    expect((await refused(["--", "qemu"], env)).status).toBe(2);
+    expect((await refused(["--directory", records], env)).status).toBe(2);
+  });
+});

@@ -1,0 +1,357 @@
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { closeDescriptor, listenUnix, socketPair } from "../../src/native/index.js";
+import { FakeFrontEnd, otherProcess } from "../support/fake-front-end.js";
+import { complaint, connect, run, serve, startGuest, stop, temporaryFolder } from "./support.js";
+
+const DMESG = 1;
+const CONSOLE = 2;
+const text = Buffer.from("Panic#1 Part1\nlast words\n");
+
+/** A folder with the paths of a socket and of a directory of records. */
+function paths() {
+  const folder = temporaryFolder();
+  return { folder, socket: join(folder, "socket"), records: join(folder, "records") };
+}
+
+const recordNames = (directory: string) =>
+  readdirSync(directory)
+    .filter((name) => !name.startsWith("."))
+    .sort();
+
+describe("serving one guest", () => {
+  test("--socket-path: a record is stored, and each step is a line on stderr", async () => {
+    const { socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    expect(lstatSync(socket).mode & 0o777).toBe(0o600);
+    const guest = await connect(socket);
+    expect(await guest.driver.config()).toEqual({ bufsize: 16384, flags: 0 });
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    expect(readFileSync(join(records, "dmesg-1"))).toEqual(text);
+    expect(await guest.driver.write({ type: CONSOLE }, text)).toMatchObject({ ret: -22 });
+    guest.close();
+    await server.says(/disconnected/);
+    const { status, stdout, stderr } = await stop(server);
+    expect(status).toBe(0);
+    expect(stdout).toBe("");
+    expect(stderr.split("\n")).toEqual([
+      `virtio-pstore: ${socket} is served; records go to ${records}`,
+      "virtio-pstore: front-end connected",
+      `virtio-pstore: stored ${records}/dmesg-1 (25)`,
+      "virtio-pstore: warn: a request was refused: WRITE of type 2, which isn't taken [REFUSED]",
+      "virtio-pstore: front-end disconnected",
+      "",
+    ]);
+  });
+
+  test("--json: each step is a JSON object on stdout", async () => {
+    const { socket, records } = paths();
+    const options = ["--json", "--console", "--bufsize", "64K", "--on-erase", "remove"];
+    const server = await serve(["--socket-path", socket, "--directory", records, ...options]);
+    const guest = await connect(socket);
+    expect(await guest.driver.config()).toEqual({ bufsize: 65536, flags: 1 });
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    expect(await guest.driver.write({ type: CONSOLE }, text)).toMatchObject({ ret: 0 });
+    expect(await guest.driver.erase(DMESG, 1n)).toMatchObject({ ret: 0 });
+    expect(recordNames(records)).toEqual(["console-2"]);
+    guest.close();
+    await server.says(/disconnected/);
+    const { stdout, stderr } = await stop(server);
+    expect(stderr).toBe("");
+    const events = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    for (const { time } of events) expect(Date.parse(String(time))).toBeGreaterThan(0);
+    expect(events.map(({ time, ...event }) => event)).toEqual([
+      { kind: "ready" },
+      { kind: "connected", guest: "" },
+      { kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
+      { kind: "disconnected", guest: "" },
+    ]);
+  });
+
+  test("--fd with a listening socket: it is served and its file left alone", async () => {
+    const { socket, records } = paths();
+    const fd = listenUnix(socket);
+    const server = await serve(["--fd", "3", "--directory", records], { descriptors: [fd] });
+    closeDescriptor(fd);
+    for (let i = 1; i <= 2; i++) {
+      const guest = await connect(socket);
+      expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+      guest.close();
+    }
+    expect(recordNames(records)).toEqual(["dmesg-1", "dmesg-2"]);
+    expect((await stop(server)).status).toBe(0);
+    expect(existsSync(socket)).toBe(true);
+  });
+
+  test("--fd with a connection: the program ends with it", async () => {
+    const { records } = paths();
+    const [own, other] = socketPair();
+    const server = await serve(["--fd", "3", "--directory", records], { descriptors: [other] });
+    closeDescriptor(other);
+    const guest = await startGuest(new FakeFrontEnd(own, otherProcess));
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    guest.close();
+    expect(await server.ended).toMatchObject({ status: 0 });
+    expect(readFileSync(join(records, "dmesg-1"))).toEqual(text);
+  });
+
+  test("a program that was killed is followed by one that replaces its socket and goes on counting", async () => {
+    const { socket, records } = paths();
+    const args = ["--socket-path", socket, "--directory", records];
+    const first = await serve(args);
+    const guest = await connect(socket);
+    await guest.driver.write({ type: DMESG }, text);
+    expect(await stop(first, "SIGKILL")).toMatchObject({ status: "SIGKILL" });
+    expect(existsSync(socket)).toBe(true);
+    expect(readFileSync(join(records, "dmesg-1"))).toEqual(text);
+    rmSync(join(records, "dmesg-1"));
+    const second = await serve(args);
+    const again = await connect(socket);
+    expect(await again.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    expect(recordNames(records)).toEqual(["dmesg-2"]);
+    expect((await stop(second)).status).toBe(0);
+  });
+
+  test("a log that nobody reads any more doesn't end it", async () => {
+    const { socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    server.child.stderr?.destroy();
+    const guest = await connect(socket);
+    for (let i = 0; i < 5; i++) {
+      expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    }
+    guest.close();
+    const again = await connect(socket);
+    expect(await again.driver.walk()).toHaveLength(5);
+    again.close();
+    expect(await stop(server)).toMatchObject({ status: 0 });
+  });
+});
+
+describe("serving several guests", () => {
+  test("--guest: each has its own directory, and its name in the log", async () => {
+    const { folder, records } = paths();
+    const [web, db] = [join(folder, "web.sock"), join(folder, "db.sock")];
+    const guests = ["--guest", `web=${web}`, "--guest", `db=${db}`];
+    const server = await serve([...guests, "--directory", records]);
+    const one = await connect(web);
+    const other = await connect(db);
+    for (const { driver } of [one, other, one]) {
+      expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    }
+    expect(await one.driver.walk()).toHaveLength(2);
+    expect(await other.driver.walk()).toHaveLength(1);
+    expect(recordNames(records)).toEqual(["db", "web"]);
+    expect(recordNames(join(records, "web"))).toEqual(["dmesg-1", "dmesg-2"]);
+    expect(recordNames(join(records, "db"))).toEqual(["dmesg-1"]);
+    const { status, stderr } = await stop(server);
+    expect(status).toBe(0);
+    expect(stderr).toContain(`virtio-pstore: db: stored ${records}/db/dmesg-1 (25)\n`);
+    expect(stderr).toContain(`virtio-pstore: ${web} is served; records go to ${records}/web\n`);
+    expect([existsSync(web), existsSync(db)]).toEqual([false, false]);
+  });
+
+  test("--guest: many records in flight of several guests are all stored, in order", async () => {
+    const { folder, records } = paths();
+    const names = ["a", "b", "c"];
+    const guests = names.flatMap((name) => ["--guest", `${name}=${join(folder, name)}`]);
+    const server = await serve([...guests, "--directory", records]);
+    const drivers = await Promise.all(
+      names.map(async (name) => (await connect(join(folder, name))).driver),
+    );
+    const count = 30;
+    for (const driver of drivers) {
+      for (let i = 1; i <= count; i++) {
+        driver.writeQueue.stage(driver.prepareWrite({ type: DMESG }, Buffer.from(`${i}`)).head);
+      }
+      driver.writeQueue.announce();
+      driver.writeQueue.kick();
+    }
+    for (const driver of drivers) {
+      let used = 0;
+      while (used < count) {
+        if (driver.writeQueue.collect() >= 0) used++;
+        else await otherProcess();
+      }
+    }
+    for (const name of names) {
+      for (let i = 1; i <= count; i++) {
+        expect(readFileSync(join(records, name, `dmesg-${i}`), "utf8")).toBe(`${i}`);
+      }
+    }
+    // Nothing of it waits for its guests to go.
+    const before = performance.now();
+    expect((await stop(server)).status).toBe(0);
+    expect(performance.now() - before).toBeLessThan(2000);
+  });
+});
+
+describe("ending", () => {
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s: quickly, with status 0, a connected front-end notwithstanding; its socket is removed",
+    async (signal) => {
+      const { socket, records } = paths();
+      const server = await serve(["--socket-path", socket, "--directory", records, "--console"]);
+      const guest = await connect(socket);
+      await guest.driver.write({ type: CONSOLE }, text);
+      const before = performance.now();
+      expect(await stop(server, signal)).toMatchObject({ status: 0 });
+      expect(performance.now() - before).toBeLessThan(2000);
+      await guest.frontEnd.ended();
+      expect(existsSync(socket)).toBe(false);
+      expect(readFileSync(join(records, "console-1"))).toEqual(text);
+    },
+  );
+
+  test("a socket that somebody else put in its place stays", async () => {
+    const { folder, socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    const others = join(folder, "others");
+    const fd = listenUnix(others);
+    renameSync(others, socket);
+    expect(await stop(server)).toMatchObject({ status: 0 });
+    expect(existsSync(socket)).toBe(true);
+    closeDescriptor(fd);
+  });
+
+  test("a socket that somebody removed isn't missed", async () => {
+    const { socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    rmSync(socket);
+    expect(await stop(server)).toMatchObject({ status: 0 });
+  });
+});
+
+test("--print-capabilities prints JSON and ends, whatever else is there", async () => {
+  for (const more of [[], ["--socket-path", "/nowhere/socket"]]) {
+    const { status, stdout, stderr } = await run(["serve", "--print-capabilities", ...more]);
+    expect(status).toBe(0);
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toEqual({ type: "pstore", features: [] });
+  }
+});
+
+describe("a command line that can't be served ends with status 2 and one line that says why", () => {
+  const ok = ["--directory", "/nowhere", "--socket-path", "/nowhere/socket"];
+  test.each<[string, string[], RegExp]>([
+    ["no directory", ["--socket-path", "/s"], /needs --directory DIR/],
+    ["no socket", ["--directory", "/d"], /one of --socket-path PATH, --fd N and --guest/],
+    ["two sockets", [...ok, "--fd", "3"], /one of --socket-path PATH/],
+    ["a guest without a socket", ["--guest", "web"], /NAME=SOCKET, not web/],
+    ["a guest without a name", ["--guest", "=/s"], /NAME=SOCKET/],
+    ["a guest whose name leaves the directory", ["--guest", "../x=/s"], /NAME=SOCKET/],
+    ["a guest that hides", ["--guest", ".x=/s"], /NAME=SOCKET/],
+    ["a guest twice", ["--guest", "a=/1", "--guest", "a=/2"], /a name and a socket of its own/],
+    ["a socket twice", ["--guest", "a=/1", "--guest", "b=/1"], /a name and a socket of its own/],
+    ["a standard descriptor", ["--fd", "2"], /from 3 on, not 2/],
+    ["no descriptor", ["--fd", "x"], /from 3 on, not x/],
+    ["a bufsize that is none", [...ok, "--bufsize", "big"], /A size is a number of bytes/],
+    ["a bufsize too small", [...ok, "--bufsize", "4095"], /from 4K to 4M/],
+    ["a bufsize too large", [...ok, "--bufsize", "5M"], /from 4K to 4M/],
+    ["an on-erase that is none", [...ok, "--on-erase", "shred"], /keep, remove/],
+    ["an unknown option", [...ok, "--daemonize"], /unknown option '--daemonize'/],
+    ["an argument", [...ok, "x"], /too many arguments/],
+    ["an option without its value", ["--directory"], /argument missing/],
+  ])("%s", async (_, args, message) => {
+    const ended = await run(["serve", ...args]);
+    expect(ended).toMatchObject({ status: 2, stdout: "" });
+    const lines = complaint(ended);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^virtio-pstore: /);
+    expect(lines[0]).toMatch(message);
+  });
+});
+
+describe("what can't be had ends with status 1 and one line that says why", () => {
+  async function refused(args: readonly string[], message: RegExp): Promise<void> {
+    const ended = await run(["serve", ...args]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    const lines = complaint(ended);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^virtio-pstore: /);
+    expect(lines[0]).toMatch(message);
+  }
+
+  test("a file in place of the directory; the socket doesn't stay", async () => {
+    const { socket, records } = paths();
+    writeFileSync(records, "");
+    await refused(["--socket-path", socket, "--directory", records], /records.*can't be used/);
+    await refused(["--socket-path", socket, "--directory", join(records, "x")], /can't be used/);
+    expect(existsSync(socket)).toBe(false);
+  });
+
+  test("a directory where nothing can be made", async () => {
+    const { socket } = paths();
+    await refused(["--socket-path", socket, "--directory", "/proc/x"], /\/proc\/x can't be used/);
+    await refused(["--socket-path", socket, "--directory", "/proc"], /\/proc can't be used/);
+  });
+
+  test("a directory that another program uses, which goes on", async () => {
+    const { folder, socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    const other = join(folder, "other");
+    await refused(["--socket-path", other, "--directory", records], /another virtio-pstore/);
+    const guest = await connect(socket);
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    await stop(server);
+  });
+
+  test("a socket that another program serves, which goes on", async () => {
+    const { folder, socket, records } = paths();
+    const server = await serve(["--socket-path", socket, "--directory", records]);
+    const other = join(folder, "other");
+    await refused(["--socket-path", socket, "--directory", other], /served by another process/);
+    const guest = await connect(socket);
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    await stop(server);
+  });
+
+  test("a socket's path that is something else, too long, or in no directory", async () => {
+    const { folder, records } = paths();
+    const file = join(folder, "file");
+    writeFileSync(file, "mine");
+    const at = (path: string) => ["--socket-path", path, "--directory", records];
+    await refused(at(file), /file exists and is no socket/);
+    expect(readFileSync(file, "utf8")).toBe("mine");
+    await refused(at(join(folder, "x".repeat(120))), /at most 107 bytes/);
+    await refused(at(join(folder, "none", "socket")), /none\/socket.*ENOENT|no such file/);
+    mkdirSync(join(folder, "dir"));
+    await refused(at(join(folder, "dir")), /dir exists and is no socket/);
+  });
+
+  test("the second of two guests can't be served: neither's socket stays", async () => {
+    const { folder, records } = paths();
+    const one = join(folder, "one");
+    mkdirSync(records);
+    writeFileSync(join(records, "b"), "");
+    const guests = ["--guest", `a=${one}`, "--guest", `b=${join(folder, "two")}`];
+    await refused([...guests, "--directory", records], /records\/b can't be used/);
+    expect(readdirSync(folder)).toEqual(["records"]);
+  });
+
+  test("a descriptor that isn't open, or is no socket", async () => {
+    const { records } = paths();
+    await refused(["--fd", "77", "--directory", records], /descriptor 77.*EBADF/);
+    const file = openSync("/dev/null", "r");
+    const args = ["serve", "--fd", "3", "--directory", records];
+    const ended = await run(args, { descriptors: [file] });
+    closeSync(file);
+    expect(ended.status).toBe(1);
+    expect(complaint(ended)).toEqual(["virtio-pstore: getsockopt on descriptor 3: ENOTSOCK"]);
+  });
+});

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import { FakeFrontEnd } from "../support/fake-front-end.js";
+import { GuestRam } from "../support/guest-ram.js";
+import { type PstoreDriver, startPstoreDriver } from "../support/pstore-driver.js";
+
+/** The program as users call it; it runs what `npm run build` made. */
+export const program = fileURLToPath(new URL("../../bin/virtio-pstore", import.meta.url));
+
+/** A folder that is gone when the test is over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-cli-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+export interface Ended {
+  /** 128 and the signal's number where one ended it. */
+  readonly status: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running program. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  stdout(): string;
+  stderr(): string;
+  /** Waits until stderr or stdout matches. */
+  says(pattern: RegExp): Promise<void>;
+}
+
+export interface StartOptions {
+  /** Descriptors that the program gets from 3 on. */
+  readonly descriptors?: readonly number[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly command?: string;
+}
+
+/** Starts the program; it is gone when the test is over. */
+export function start(args: readonly string[], options: StartOptions = {}): Running {
+  const child = spawn(options.command ?? program, args, {
+    stdio: ["ignore", "pipe", "pipe", ...(options.descriptors ?? [])],
+    env: { ...process.env, ...options.env },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr?.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      resolve({ status: status ?? signal ?? "", stdout, stderr });
+    });
+  });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  return {
+    child,
+    ended,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    says: async (pattern) => {
+      const deadline = performance.now() + 10_000;
+      while (!pattern.test(stderr) && !pattern.test(stdout)) {
+        if (performance.now() > deadline || child.exitCode !== null) {
+          throw new Error(`${pattern} was never said, but: ${stderr}${stdout}`);
+        }
+        await sleep(5);
+      }
+    },
+  };
+}
+
+/** Runs the program to its end. */
+export function run(args: readonly string[], options?: StartOptions): Promise<Ended> {
+  return start(args, options).ended;
+}
+
+/** `serve`, once it serves. */
+export async function serve(args: readonly string[], options?: StartOptions): Promise<Running> {
+  const running = start(["serve", ...args], options);
+  await running.says(/is served|"kind":"ready"/);
+  return running;
+}
+
+/** SIGTERM, and how it ended. */
+export async function stop(running: Running, signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
+  running.child.kill(signal);
+  return running.ended;
+}
+
+/** A guest's driver on a connection to the program. */
+export interface Guest {
+  readonly frontEnd: FakeFrontEnd;
+  readonly driver: PstoreDriver;
+  close(): void;
+}
+
+export async function startGuest(frontEnd: FakeFrontEnd): Promise<Guest> {
+  const ram = new GuestRam();
+  const driver = await startPstoreDriver(frontEnd, ram);
+  let open = true;
+  const close = () => {
+    if (!open) return;
+    open = false;
+    frontEnd.close();
+    driver.readQueue.close();
+    driver.writeQueue.close();
+    ram.close();
+  };
+  onTestFinished(close);
+  return { frontEnd, driver, close };
+}
+
+export const connect = (path: string): Promise<Guest> => startGuest(FakeFrontEnd.connect(path));
+
+/** An executable shell script. */
+export function script(path: string, ...lines: readonly string[]): string {
+  writeFileSync(path, ["#!/bin/sh", ...lines, ""].join("\n"));
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** What a program that failed said, without the hint at --help. */
+export function complaint({ stderr }: Ended): string[] {
+  return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Try `"));
+}
