@@ -28,11 +28,12 @@
 #define VPSTORE_CONSOLE_PERIOD	HZ
 
 /*
- * When printk's own context takes messages: far below what the smallest log
- * (16 KiB, 512 messages) holds, as others may be taking them at that moment.
+ * When printk's own context takes messages: when a quarter of the log is new,
+ * counted in bytes and in messages (one for each 32 bytes), or a slot's worth.
+ * A log is never smaller than it was configured.
  */
-#define VPSTORE_CONSOLE_BYTES	(6 * 1024)
-#define VPSTORE_CONSOLE_LINES	96
+#define VPSTORE_CONSOLE_BYTES	min(24 * 1024, 1 << (CONFIG_LOG_BUF_SHIFT - 2))
+#define VPSTORE_CONSOLE_LINES	(1 << (CONFIG_LOG_BUF_SHIFT - 7))
 /* A dying guest fills a slot in small steps, which cost little. */
 #define VPSTORE_DYING_BYTES	(2 * 1024)
 #define VPSTORE_DYING_LINES	32

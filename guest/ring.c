@@ -310,6 +310,8 @@ static void vpstore_answered(struct virtqueue *vq)
 	/* Nothing may be left to reap: a dump's polling was faster. */
 	raw_spin_lock_irqsave(&q->lock, flags);
 	vpstore_reap(q);
+	if (q->vq && q->quiet)
+		virtqueue_disable_cb(q->vq);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 
 	wake_up(&vp->answered);
@@ -378,6 +380,10 @@ int vpstore_ring_start(struct vpstore *vp)
 		vp->queues[i].vq = vqs[i];
 		vp->queues[i].dead = false;
 		vp->queues[i].error = 0;
+		/* Answers to commands are waited for, others polled for. */
+		vp->queues[i].quiet = i > 0;
+		if (i > 0)
+			virtqueue_disable_cb(vqs[i]);
 		raw_spin_unlock_irqrestore(&vp->queues[i].lock, flags);
 	}
 	return 0;
@@ -979,16 +985,15 @@ struct vpstore_slot *vpstore_stream_get(struct vpstore *vp,
 	if (slot)
 		return slot;
 
-	/*
-	 * Reap only when it is needed. Done at every write, it would leave
-	 * the interrupt handler with nothing, and an interrupt that nobody
-	 * handles is switched off in the end.
-	 */
 	if (!vpstore_stream_lock(q, &flags))
 		return NULL;
 	vpstore_reap(q);
+	slot = vpstore_claim_any(slots, count);
+	/* What was answered in between is reaped by the next who comes. */
+	if (!slot && q->vq && q->quiet)
+		virtqueue_enable_cb(q->vq);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
-	return vpstore_claim_any(slots, count);
+	return slot;
 }
 
 /**

@@ -38,7 +38,7 @@
 /* For the raw dump, and all text of a dying guest: as many in flight. */
 #define VPSTORE_CHUNKS_MAX	32
 #define VPSTORE_CONSOLE_SLOTS	16
-#define VPSTORE_CONSOLE_SIZE	(16 * 1024)
+#define VPSTORE_CONSOLE_SIZE	(32 * 1024)
 #define VPSTORE_PMSG_SLOTS	4
 #define VPSTORE_PMSG_SIZE	(4 * 1024)
 
@@ -99,6 +99,7 @@ struct vpstore_slot {
  * struct vpstore_queue - a virtqueue
  * @lock:	guards @vq; held for a few microseconds at a time
  * @vq:		NULL while the device is stopped
+ * @quiet:	interrupts are asked for only where somebody needs a slot
  * @dead:	a request was not answered in time, and no answer has come
  *		since; new requests fail at once
  * @error:	what the device last answered to a write that nobody watched,
@@ -107,6 +108,7 @@ struct vpstore_slot {
 struct vpstore_queue {
 	raw_spinlock_t		lock;
 	struct virtqueue	*vq;
+	bool			quiet;
 	bool			dead;
 	int			error;
 };
