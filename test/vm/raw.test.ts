@@ -137,7 +137,9 @@ describeGuests("the trace", () => {
     expect(text).toContain("Kernel panic - not syncing: crash: asked for");
   });
 
-  it.each(kernelNames)(
+  // Linux 7.3 never ends its own ftrace_dump() at a panic once the text has gone round the log: it loops in
+  // prb_next_reserve_seq(), without our driver, too.
+  it.each(kernelNames.filter((kernel) => kernel !== "7.3"))(
     "QEMU, Linux %s: with trace=1 all of it is in records of its own, and the log is whole",
     async (kernel) => {
       const directory = temporaryFolder();
