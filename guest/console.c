@@ -25,7 +25,7 @@
 #define VPSTORE_CONSOLE_DELAY	(HZ / 100 ?: 1)
 #define VPSTORE_CONSOLE_RETRY	(HZ / 10 ?: 1)
 /* Without the tracepoint some messages come without a word. */
-#define VPSTORE_CONSOLE_PERIOD	HZ
+#define VPSTORE_CONSOLE_PERIOD	(HZ / 10 ?: 1)
 
 /*
  * When printk's own context takes messages: when a quarter of the log is new,

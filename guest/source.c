@@ -187,6 +187,10 @@ static int vpstore_write_dump(struct vpstore *vp,
 			      const struct pstore_record *record,
 			      const struct vpstore_text *text)
 {
+	/* Of a panic's budget the console may have used some. */
+	if (READ_ONCE(vp->dying))
+		return vpstore_write_wait(vp, text, &vp->panic.budget);
+
 	/* Part 1 begins a dump; what follows shares its budget. */
 	if (record->part <= 1 || record->count != vp->dump_count) {
 		vpstore_budget_init(&vp->budget,
