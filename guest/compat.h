@@ -5,9 +5,12 @@
  * Every difference between the kernels this module is built for, 6.1 and
  * later, lives here.
  */
+#include <linux/kmsg_dump.h>
 #include <linux/version.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+
+#define VPSTORE_VQS_MAX	3
 
 /* 6.11 gathered the queues' names and callbacks into one array. */
 static inline int vpstore_find_vqs(struct virtio_device *vdev,
@@ -16,17 +19,29 @@ static inline int vpstore_find_vqs(struct virtio_device *vdev,
 				   vq_callback_t *callback)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
-	struct virtqueue_info info[] = {
+	struct virtqueue_info info[VPSTORE_VQS_MAX] = {
 		{ .name = names[0], .callback = callback },
 		{ .name = names[1], .callback = callback },
+		{ .name = names[2], .callback = callback },
 	};
 
 	return virtio_find_vqs(vdev, count, vqs, info, NULL);
 #else
-	vq_callback_t *callbacks[] = { callback, callback };
+	vq_callback_t *callbacks[VPSTORE_VQS_MAX] = {
+		callback, callback, callback
+	};
 
 	return virtio_find_vqs(vdev, count, vqs, callbacks, names, NULL);
 #endif
 }
+
+/* 6.12 hands a dumper the reason in a structure, with a description. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define VPSTORE_DUMP_ARG		struct kmsg_dump_detail *detail
+#define VPSTORE_DUMP_REASON		(detail->reason)
+#else
+#define VPSTORE_DUMP_ARG		enum kmsg_dump_reason reason
+#define VPSTORE_DUMP_REASON		(reason)
+#endif
 
 #endif /* _VPSTORE_COMPAT_H */

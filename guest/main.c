@@ -5,10 +5,15 @@
  * A pstore source whose records are kept by the host: what a guest's kernel
  * says as it dies is found there, and in /sys/fs/pstore after the next boot.
  */
+#include <linux/fs.h>
+#include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uuid.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
@@ -21,6 +26,22 @@
  * four buffers of that size, and older kernels' pstore adds one of 5/3 of it.
  */
 #define VPSTORE_BUFSIZE_MAX	(1024 * 1024)
+
+#define VPSTORE_BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
+
+static char *dump = "";
+module_param(dump, charp, 0444);
+MODULE_PARM_DESC(dump,
+		 "raw: the driver dumps the whole log itself, uncompressed; classic: pstore dumps and compresses (default raw where the device is made for it)");
+
+static unsigned int chunk_kib = 64;
+module_param(chunk_kib, uint, 0444);
+MODULE_PARM_DESC(chunk_kib,
+		 "Size of each buffer for raw dumps (KiB, 4 to 1024, default 64)");
+
+static unsigned int chunks = 8;
+module_param(chunks, uint, 0444);
+MODULE_PARM_DESC(chunks, "Number of those buffers (2 to 32, default 8)");
 
 /* No version of the protocol uses these bits of the config's flags. */
 #define VPSTORE_CONFIG_FL_NEVER	0xffff0000
@@ -40,7 +61,9 @@ static u32 vpstore_config_len(struct virtio_device *vdev)
 		return 0;
 	if (!dev_is_pci(vdev->dev.parent) ||
 	    !virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
-		return sizeof(struct virtio_pstore_config);
+		return virtio_has_feature(vdev, VIRTIO_PSTORE_F_EXTENDED) ?
+		       sizeof(struct virtio_pstore_config) :
+		       offsetof(struct virtio_pstore_config, types);
 
 	pdev = to_pci_dev(vdev->dev.parent);
 	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos;
@@ -65,15 +88,60 @@ static u32 vpstore_config_read(struct virtio_device *vdev, unsigned int offset)
 	return le32_to_cpu(value);
 }
 
-static void vpstore_config_write(struct vpstore *vp)
+static void vpstore_config_write_u32(struct virtio_device *vdev,
+				     unsigned int offset, __le32 value)
 {
-	struct virtio_device *vdev = vp->vdev;
-	unsigned int offset = offsetof(struct virtio_pstore_config, bufsize);
-	__le32 value = cpu_to_le32(vp->bufsize);
-
 	if (vdev->config->set &&
 	    vpstore_config_len(vdev) >= offset + sizeof(value))
 		vdev->config->set(vdev, offset, &value, sizeof(value));
+}
+
+static void vpstore_config_write(struct vpstore *vp)
+{
+	struct virtio_device *vdev = vp->vdev;
+	unsigned int i, offset;
+	__le32 word;
+
+	vpstore_config_write_u32(vdev,
+				 offsetof(struct virtio_pstore_config, bufsize),
+				 cpu_to_le32(vp->bufsize));
+	if (!vp->extended)
+		return;
+	/* virtio_pci_modern BUG()s on fields larger than eight bytes. */
+	for (i = 0; i < sizeof(vp->boot_id); i += sizeof(word)) {
+		memcpy(&word, vp->boot_id + i, sizeof(word));
+		offset = offsetof(struct virtio_pstore_config, boot_id) + i;
+		vpstore_config_write_u32(vdev, offset, word);
+	}
+}
+
+/*
+ * The kernel's own boot id isn't exported, but it is the one to have: it stays
+ * the same when this module is loaded again, and user space knows it as well
+ * (journald's _BOOT_ID). So read it as user space does. Where /proc isn't
+ * mounted, a random number has to do, for as long as the module stays.
+ */
+static void vpstore_boot_id(u8 *id)
+{
+	static u8 own[VIRTIO_PSTORE_BOOT_ID_LEN];
+	char text[UUID_STRING_LEN + 1] = "";
+	ssize_t len = 0;
+	struct file *file;
+	loff_t pos = 0;
+	uuid_t uuid;
+
+	file = filp_open(VPSTORE_BOOT_ID_FILE, O_RDONLY, 0);
+	if (!IS_ERR(file)) {
+		len = kernel_read(file, text, UUID_STRING_LEN, &pos);
+		filp_close(file, NULL);
+	}
+	if (len == UUID_STRING_LEN && !uuid_parse(text, &uuid)) {
+		export_uuid(id, &uuid);
+		return;
+	}
+	if (!memchr_inv(own, 0, sizeof(own)))
+		get_random_bytes(own, sizeof(own));
+	memcpy(id, own, sizeof(own));
 }
 
 /*
@@ -104,6 +172,50 @@ static u32 vpstore_bufsize(struct virtio_device *vdev)
 	return PAGE_ALIGN(min_t(u32, size, VPSTORE_BUFSIZE_MAX));
 }
 
+/* What the device takes; without EXTENDED it is DMESG, and perhaps CONSOLE. */
+static u32 vpstore_types(struct vpstore *vp)
+{
+	struct virtio_device *vdev = vp->vdev;
+	u32 types = BIT(VIRTIO_PSTORE_TYPE_DMESG);
+
+	if (vp->extended)
+		return vpstore_config_read(vdev,
+					   offsetof(struct virtio_pstore_config,
+						    types));
+	if (vpstore_console_offered(vdev))
+		types |= BIT(VIRTIO_PSTORE_TYPE_CONSOLE);
+	return types;
+}
+
+/* Whether and with which buffers the driver itself takes text from the log. */
+static void vpstore_choose(struct vpstore *vp)
+{
+	u32 limit = vp->bufsize;
+
+	vp->types = vpstore_types(vp);
+
+	if (sysfs_streq(dump, "raw"))
+		vp->raw = true;
+	else if (sysfs_streq(dump, "classic"))
+		vp->raw = false;
+	else
+		vp->raw = vp->extended;
+	/* Nobody may dump then. */
+	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_DMESG))
+		vp->raw = false;
+
+	if (vp->raw || vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))
+		vp->chunk_count = clamp(chunks, 2U,
+					(unsigned int)VPSTORE_CHUNKS_MAX);
+
+	if (vp->extended)
+		limit = vpstore_config_read(vp->vdev,
+					    offsetof(struct virtio_pstore_config,
+						     max_data));
+	vp->chunk_size = clamp(chunk_kib, 4U, 1024U) * 1024;
+	vp->chunk_size = max_t(u32, min(vp->chunk_size, limit), 4096);
+}
+
 /*
  * With indirect descriptors virtqueue_add() allocates memory for each
  * request, which a panic must not do. Both sides do without them well.
@@ -115,6 +227,9 @@ static u32 vpstore_bufsize(struct virtio_device *vdev)
 static int vpstore_validate(struct virtio_device *vdev)
 {
 	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
+	/* A transport with less config space than the feature promises. */
+	if (vpstore_config_len(vdev) < sizeof(struct virtio_pstore_config))
+		__virtio_clear_bit(vdev, VIRTIO_PSTORE_F_EXTENDED);
 	return 0;
 }
 
@@ -132,17 +247,20 @@ static int vpstore_probe(struct virtio_device *vdev)
 	vp->vdev = vdev;
 	mutex_init(&vp->command_lock);
 	init_waitqueue_head(&vp->answered);
-	for (i = 0; i < VIRTIO_PSTORE_VQ_COUNT; i++)
+	for (i = 0; i < VPSTORE_QUEUES; i++)
 		raw_spin_lock_init(&vp->queues[i].lock);
 
-	/* Without the option, pstore never calls, and the slots would idle. */
-	vp->console_offered = IS_ENABLED(CONFIG_PSTORE_CONSOLE) &&
-			      vpstore_console_offered(vdev);
+	vp->extended = virtio_has_feature(vdev, VIRTIO_PSTORE_F_EXTENDED);
+	vpstore_boot_id(vp->boot_id);
+	vp->bufsize = vpstore_bufsize(vdev);
+	vpstore_choose(vp);
 
 	/* Rather smaller records than none, where memory is fragmented. */
-	vp->bufsize = vpstore_bufsize(vdev);
-	while ((ret = vpstore_slots_alloc(vp)) && vp->bufsize > PAGE_SIZE)
+	while ((ret = vpstore_slots_alloc(vp)) &&
+	       max(vp->bufsize, vp->chunk_size) > PAGE_SIZE) {
 		vp->bufsize = PAGE_ALIGN(vp->bufsize / 2);
+		vp->chunk_size = max_t(u32, vp->chunk_size / 2, 4096);
+	}
 	if (ret)
 		goto err_free;
 	vpstore_config_write(vp);
@@ -154,8 +272,16 @@ static int vpstore_probe(struct virtio_device *vdev)
 	ret = vpstore_source_register(vp);
 	if (ret)
 		goto err_ring;
+
+	ret = vpstore_dump_register(vp);
+	if (ret)
+		goto err_source;
+	vpstore_pmsg_register(vp);
+	vpstore_console_start(vp);
 	return 0;
 
+err_source:
+	vpstore_source_unregister(vp);
 err_ring:
 	vpstore_ring_stop(vp);
 err_slots:
@@ -169,13 +295,12 @@ err_free:
 static void vpstore_remove(struct virtio_device *vdev)
 {
 	struct vpstore *vp = vdev->priv;
-	long dropped = atomic_long_read(&vp->console_dropped);
 
+	vpstore_console_stop(vp);
+	vpstore_pmsg_unregister(vp);
+	vpstore_dump_unregister(vp);
 	vpstore_source_unregister(vp);
 	vpstore_ring_stop(vp);
-	if (dropped)
-		dev_info(&vdev->dev, "%ld console writes were dropped\n",
-			 dropped);
 	vpstore_slots_free(vp);
 	vdev->priv = NULL;
 	kfree(vp);
@@ -194,8 +319,13 @@ static int vpstore_freeze(struct virtio_device *vdev)
 
 static int vpstore_restore(struct virtio_device *vdev)
 {
+	int ret;
+
 	vpstore_config_write(vdev->priv);
-	return vpstore_ring_start(vdev->priv);
+	ret = vpstore_ring_start(vdev->priv);
+	if (!ret)
+		vpstore_console_resume(vdev->priv);
+	return ret;
 }
 #endif
 
@@ -205,7 +335,14 @@ static const struct virtio_device_id vpstore_ids[] = {
 };
 MODULE_DEVICE_TABLE(virtio, vpstore_ids);
 
+static const unsigned int vpstore_features[] = {
+	VIRTIO_PSTORE_F_EXTENDED,
+	VIRTIO_PSTORE_F_PANIC_VQ,
+};
+
 static struct virtio_driver vpstore_driver = {
+	.feature_table	= vpstore_features,
+	.feature_table_size = ARRAY_SIZE(vpstore_features),
 	.driver.name	= KBUILD_MODNAME,
 	.driver.owner	= THIS_MODULE,
 	.id_table	= vpstore_ids,

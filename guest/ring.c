@@ -2,15 +2,18 @@
 /*
  * virtio-pstore driver: the virtqueues.
  *
- * Three ways lead to the device, each with slots of its own:
+ * Four ways lead to the device, each with slots of its own:
  *   vpstore_command()		sleeps until the answer is there
- *   vpstore_write_wait()	polls for it: oops and panic
- *   vpstore_write_nowait()	doesn't wait: console text
+ *   vpstore_write_wait()	polls for it: dumps that pstore makes
+ *   vpstore_chunk_send()	polls only for a free slot, and at the end for
+ *				all answers: raw dumps, a dying guest's text
+ *   vpstore_stream_send()	doesn't wait: console and pmsg
  *
- * The second is why the rest looks as it does. It runs with interrupts off,
- * perhaps in an NMI, while other CPUs may be stopped in the middle of
- * anything. So it allocates nothing, wakes nobody (the scheduler's locks may
- * be held), waits for no lock without a bound, and polls the used ring.
+ * The second and third are why the rest looks as it does. They run with
+ * interrupts off, perhaps in an NMI, while other CPUs may be stopped in the
+ * middle of anything. So they allocate nothing, wake nobody (the scheduler's
+ * locks may be held), wait for no lock without a bound, and poll the used
+ * ring.
  */
 #include <linux/delay.h>
 #include <linux/ktime.h>
@@ -35,13 +38,13 @@
  * stopped, or interrupted by this very dump, and won't let go.
  */
 #define VPSTORE_LOCK_NS		(10 * NSEC_PER_MSEC)
-/* Console writes would rather drop a line than wait longer than this. */
-#define VPSTORE_CONSOLE_TRIES	16
+/* Text that nobody waits for would rather wait in its own place than here. */
+#define VPSTORE_STREAM_TRIES	16
 
 /* Descriptors of a request: [req][data] [res], [req] [res][info][data] */
 #define VPSTORE_WRITE_DESCS	3
 #define VPSTORE_READ_DESCS	4
-/* What everything but a dump leaves free in the queue that dumps use. */
+/* What everything but a dump leaves free in a queue that dumps use. */
 #define VPSTORE_DUMP_DESCS	(VPSTORE_DUMP_SLOTS * VPSTORE_WRITE_DESCS)
 
 /*
@@ -101,14 +104,6 @@ static bool vpstore_done(struct vpstore_slot *slot)
 	return atomic_read_acquire(&slot->state) == VPSTORE_DONE;
 }
 
-/* The device has let go of a slot. */
-static void vpstore_hand_back(struct vpstore_slot *slot)
-{
-	if (atomic_cmpxchg(&slot->state, VPSTORE_AWAITED, VPSTORE_DONE) !=
-	    VPSTORE_AWAITED)
-		vpstore_release(slot);
-}
-
 /* Stop waiting; false if the answer arrived at the last moment. */
 static bool vpstore_abandon(struct vpstore_slot *slot)
 {
@@ -127,31 +122,74 @@ static int vpstore_result(const struct vpstore_slot *slot)
 	return ret > -ERESTARTSYS ? ret : -EIO;
 }
 
+/* The device has let go of a slot. */
+static void vpstore_hand_back(struct vpstore_queue *q,
+			      struct vpstore_slot *slot)
+{
+	int ret;
+
+	if (atomic_cmpxchg(&slot->state, VPSTORE_AWAITED, VPSTORE_DONE) ==
+	    VPSTORE_AWAITED)
+		return;
+
+	ret = vpstore_result(slot);
+	if (ret)
+		q->error = ret;
+	vpstore_release(slot);
+}
+
+static int vpstore_slots_fill(struct vpstore_slot **slots, unsigned int count,
+			      u32 size)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		slots[i] = vpstore_slot_alloc(size);
+		if (!slots[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void vpstore_slots_empty(struct vpstore_slot **slots,
+				unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		vpstore_slot_free(slots[i]);
+		slots[i] = NULL;
+	}
+}
+
 /**
  * vpstore_slots_alloc - allocate every buffer the device will ever see
- * @vp:	device whose bufsize and console_offered are set
+ * @vp:	device whose bufsize, chunk_size, raw and types are set
  *
  * Return: 0 or -ENOMEM, and then nothing is allocated.
  */
 int vpstore_slots_alloc(struct vpstore *vp)
 {
-	unsigned int i;
+	u32 size = min_t(u32, vp->chunk_size, VPSTORE_CONSOLE_SIZE);
 
 	vp->command = vpstore_slot_alloc(vp->bufsize);
 	if (!vp->command)
 		goto err;
 
-	for (i = 0; i < VPSTORE_DUMP_SLOTS; i++) {
-		vp->dump[i] = vpstore_slot_alloc(vp->bufsize);
-		if (!vp->dump[i])
-			goto err;
-	}
+	/* pstore's dumps and ours are never both made. */
+	if (!vp->raw && vpstore_slots_fill(vp->dump, VPSTORE_DUMP_SLOTS,
+					   vp->bufsize))
+		goto err;
+	if (vpstore_slots_fill(vp->chunks, vp->chunk_count, vp->chunk_size))
+		goto err;
+	if (vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE) &&
+	    vpstore_slots_fill(vp->console_slots, VPSTORE_CONSOLE_SLOTS, size))
+		goto err;
 
-	for (i = 0; vp->console_offered && i < VPSTORE_CONSOLE_SLOTS; i++) {
-		vp->console[i] = vpstore_slot_alloc(VPSTORE_CONSOLE_SIZE);
-		if (!vp->console[i])
-			goto err;
-	}
+	size = min_t(u32, vp->chunk_size, VPSTORE_PMSG_SIZE);
+	if (vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG) &&
+	    vpstore_slots_fill(vp->pmsg_slots, VPSTORE_PMSG_SLOTS, size))
+		goto err;
 	return 0;
 
 err:
@@ -165,16 +203,10 @@ err:
  */
 void vpstore_slots_free(struct vpstore *vp)
 {
-	unsigned int i;
-
-	for (i = 0; i < VPSTORE_CONSOLE_SLOTS; i++) {
-		vpstore_slot_free(vp->console[i]);
-		vp->console[i] = NULL;
-	}
-	for (i = 0; i < VPSTORE_DUMP_SLOTS; i++) {
-		vpstore_slot_free(vp->dump[i]);
-		vp->dump[i] = NULL;
-	}
+	vpstore_slots_empty(vp->pmsg_slots, VPSTORE_PMSG_SLOTS);
+	vpstore_slots_empty(vp->console_slots, VPSTORE_CONSOLE_SLOTS);
+	vpstore_slots_empty(vp->chunks, VPSTORE_CHUNKS_MAX);
+	vpstore_slots_empty(vp->dump, VPSTORE_DUMP_SLOTS);
 	vpstore_slot_free(vp->command);
 	vp->command = NULL;
 }
@@ -194,7 +226,7 @@ static void vpstore_reap(struct vpstore_queue *q)
 
 	while ((slot = virtqueue_get_buf(q->vq, &len))) {
 		slot->used = len;
-		vpstore_hand_back(slot);
+		vpstore_hand_back(q, slot);
 		/* However late an answer is, it shows that somebody is there. */
 		WRITE_ONCE(q->dead, false);
 	}
@@ -236,7 +268,7 @@ static int vpstore_submit(struct vpstore_queue *q, struct vpstore_slot *slot,
 	sg_init_one(&req, &slot->req, sizeof(slot->req));
 	sgs[out++] = &req;
 	if (len) {
-		sg_init_one(&data, slot->data, len);
+		sg_init_one(&data, slot->data + slot->head, len);
 		sgs[out++] = &data;
 	}
 
@@ -255,6 +287,7 @@ static int vpstore_submit(struct vpstore_queue *q, struct vpstore_slot *slot,
 	}
 
 	/* Allocates nothing: vpstore_validate() saw to that. */
+	slot->queue = q;
 	atomic_set(&slot->state, state);
 	ret = virtqueue_add_sgs(q->vq, sgs, out, in, slot, GFP_ATOMIC);
 	if (ret)
@@ -277,9 +310,12 @@ static void vpstore_answered(struct virtqueue *vq)
 	/* Nothing may be left to reap: a dump's polling was faster. */
 	raw_spin_lock_irqsave(&q->lock, flags);
 	vpstore_reap(q);
+	if (q->vq && q->quiet)
+		virtqueue_disable_cb(q->vq);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 
 	wake_up(&vp->answered);
+	vpstore_console_answered(vp);
 }
 
 /**
@@ -290,18 +326,28 @@ static void vpstore_answered(struct virtqueue *vq)
  */
 int vpstore_ring_start(struct vpstore *vp)
 {
-	static const char * const names[VIRTIO_PSTORE_VQ_COUNT] = {
+	static const char * const names[VPSTORE_QUEUES] = {
 		[VIRTIO_PSTORE_VQ_READ]		= "pstore_read",
 		[VIRTIO_PSTORE_VQ_WRITE]	= "pstore_write",
+		[VIRTIO_PSTORE_VQ_PANIC]	= "pstore_panic",
 	};
 	struct virtio_device *vdev = vp->vdev;
-	struct virtqueue *vqs[VIRTIO_PSTORE_VQ_COUNT];
-	unsigned int count = VIRTIO_PSTORE_VQ_COUNT;
+	bool panic_vq = virtio_has_feature(vdev, VIRTIO_PSTORE_F_PANIC_VQ);
+	struct virtqueue *vqs[VPSTORE_QUEUES];
+	unsigned int count = VIRTIO_PSTORE_VQ_COUNT + panic_vq;
 	unsigned int i, least;
 	unsigned long flags;
 	int ret;
 
+	BUILD_BUG_ON(VPSTORE_QUEUES != VPSTORE_VQS_MAX);
+
 	ret = vpstore_find_vqs(vdev, count, vqs, names, vpstore_answered);
+	if (ret && panic_vq) {
+		panic_vq = false;
+		count = VIRTIO_PSTORE_VQ_COUNT;
+		ret = vpstore_find_vqs(vdev, count, vqs, names,
+				       vpstore_answered);
+	}
 	if (ret) {
 		/* A device takes every command on every queue it has. */
 		count = 1;
@@ -325,13 +371,19 @@ int vpstore_ring_start(struct vpstore *vp)
 	}
 
 	vp->command_q = &vp->queues[0];
-	vp->write_q = &vp->queues[count - 1];
+	vp->write_q = &vp->queues[count == 1 ? 0 : VIRTIO_PSTORE_VQ_WRITE];
+	vp->panic_q = &vp->queues[panic_vq ? VIRTIO_PSTORE_VQ_PANIC : 0];
 	virtio_device_ready(vdev);
 
 	for (i = 0; i < count; i++) {
 		raw_spin_lock_irqsave(&vp->queues[i].lock, flags);
 		vp->queues[i].vq = vqs[i];
 		vp->queues[i].dead = false;
+		vp->queues[i].error = 0;
+		/* Answers to commands are waited for, others polled for. */
+		vp->queues[i].quiet = i > 0;
+		if (i > 0)
+			virtqueue_disable_cb(vqs[i]);
 		raw_spin_unlock_irqrestore(&vp->queues[i].lock, flags);
 	}
 	return 0;
@@ -354,13 +406,13 @@ void vpstore_ring_stop(struct vpstore *vp)
 	/* From here on the device touches no buffer. */
 	virtio_reset_device(vdev);
 
-	for (i = 0; i < VIRTIO_PSTORE_VQ_COUNT; i++) {
+	for (i = 0; i < VPSTORE_QUEUES; i++) {
 		struct vpstore_queue *q = &vp->queues[i];
 
 		raw_spin_lock_irqsave(&q->lock, flags);
 		vpstore_reap(q);
 		while (q->vq && (slot = virtqueue_detach_unused_buf(q->vq)))
-			vpstore_hand_back(slot);
+			vpstore_hand_back(q, slot);
 		q->vq = NULL;
 		raw_spin_unlock_irqrestore(&q->lock, flags);
 	}
@@ -392,7 +444,8 @@ void vpstore_ring_stop(struct vpstore *vp)
 int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
 {
 	/* In a queue that dumps use as well, leave them their room. */
-	unsigned int keep = vp->command_q == vp->write_q ?
+	unsigned int keep = vp->command_q == vp->write_q ||
+			    vp->command_q == vp->panic_q ?
 			    VPSTORE_DUMP_DESCS : 0;
 	struct vpstore_slot *slot = vp->command;
 	struct vpstore_queue *q = vp->command_q;
@@ -524,7 +577,18 @@ static void vpstore_fill_write(struct vpstore_slot *slot,
 		.flags	= cpu_to_le32(text->flags),
 		.count	= cpu_to_le32(text->count),
 	};
-	memcpy(slot->data, text->data, text->len);
+	slot->head = 0;
+	if (text->data)
+		memcpy(slot->data, text->data, text->len);
+}
+
+static void vpstore_give_up(struct vpstore *vp, struct vpstore_queue *q,
+			    const struct vpstore_budget *budget)
+{
+	WRITE_ONCE(q->dead, true);
+	dev_err(&vp->vdev->dev,
+		"no answer in %llu ms of a dump, taking the host for dead\n",
+		div_u64(budget->limit, NSEC_PER_MSEC));
 }
 
 /* Poll until the slot's answer is there, within the budget. */
@@ -553,10 +617,7 @@ static int vpstore_poll(struct vpstore *vp, struct vpstore_queue *q,
 	if (vpstore_abandon(slot)) {
 		if (gone)
 			return -EIO;
-		WRITE_ONCE(q->dead, true);
-		dev_err(&vp->vdev->dev,
-			"no answer in %llu ms of a dump, taking the host for dead\n",
-			div_u64(budget->limit, NSEC_PER_MSEC));
+		vpstore_give_up(vp, q, budget);
 		return -EIO;
 	}
 
@@ -630,82 +691,353 @@ out:
 	return ret;
 }
 
-static int vpstore_write_chunk(struct vpstore *vp,
-			       const struct vpstore_text *text)
+/*
+ * Chunks: text that is formatted straight into the slots. A full one is sent
+ * at once, and nobody watches for its answer before the end, so that the
+ * device works while the next one is being filled.
+ */
+
+static bool vpstore_chunk_idle(struct vpstore *vp, struct vpstore_queue *q)
 {
-	struct vpstore_queue *q = vp->write_q;
-	unsigned int tries = VPSTORE_CONSOLE_TRIES;
-	unsigned int keep = VPSTORE_DUMP_DESCS;
-	struct vpstore_slot *slot;
+	unsigned int i;
+
+	for (i = 0; i < vp->chunk_count; i++)
+		if (vp->chunks[i]->queue == q &&
+		    atomic_read_acquire(&vp->chunks[i]->state) ==
+		    VPSTORE_UNWATCHED)
+			return false;
+	return true;
+}
+
+static bool vpstore_stream_idle(struct vpstore *vp)
+{
+	unsigned int i;
+
+	for (i = 0; i < VPSTORE_CONSOLE_SLOTS; i++)
+		if (vp->console_slots[i] &&
+		    atomic_read_acquire(&vp->console_slots[i]->state) ==
+		    VPSTORE_UNWATCHED)
+			return false;
+	for (i = 0; i < VPSTORE_PMSG_SLOTS; i++)
+		if (vp->pmsg_slots[i] &&
+		    atomic_read_acquire(&vp->pmsg_slots[i]->state) ==
+		    VPSTORE_UNWATCHED)
+			return false;
+	return true;
+}
+
+/* One look at the used ring; false if no answer will ever come. */
+static bool vpstore_look(struct vpstore_queue *q)
+{
 	unsigned long flags;
+	bool gone = false;
+
+	/* Whoever else holds the lock reaps for us, or never will. */
+	if (raw_spin_trylock_irqsave(&q->lock, flags)) {
+		vpstore_reap(q);
+		gone = vpstore_gone(q);
+		raw_spin_unlock_irqrestore(&q->lock, flags);
+	}
+	return !gone;
+}
+
+/**
+ * vpstore_dump_queue - choose a queue for a dump
+ * @vp:		device
+ * @dying:	the guest panics
+ * @budget:	of the dump
+ *
+ * An oops uses the queue that is there for writing. A panic has one of its
+ * own where the device offers it: what the stopped CPUs were doing can't have
+ * left that one half changed. Whichever it is, a lock that isn't to be had is
+ * the sign of a ring that has to be left alone.
+ *
+ * Return: a queue, or NULL if none can be used.
+ */
+struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
+					 struct vpstore_budget *budget)
+{
+	struct vpstore_queue *order[] = {
+		dying ? vp->panic_q : vp->write_q,
+		dying ? vp->write_q : vp->command_q,
+		vp->command_q,
+	};
+	struct vpstore_queue *found = NULL;
+	unsigned long flags;
+	unsigned int i;
+
+	vpstore_budget_start(budget);
+	for (i = 0; !found && i < ARRAY_SIZE(order); i++) {
+		if (!vpstore_trylock_until(order[i], &flags, budget))
+			continue;
+		/* Late answers end a queue's death. */
+		vpstore_reap(order[i]);
+		if (!vpstore_gone(order[i]) && !order[i]->dead) {
+			found = order[i];
+			found->error = 0;
+		}
+		raw_spin_unlock_irqrestore(&order[i]->lock, flags);
+	}
+	vpstore_budget_stop(budget);
+	return found;
+}
+
+/**
+ * vpstore_chunk_get - claim a chunk to fill
+ * @vp:		device
+ * @q:		where it will go
+ * @budget:	of the dump this belongs to
+ *
+ * Polls within the budget where all are under way.
+ *
+ * Return: a slot, or NULL if the device is dead.
+ */
+struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
+				       struct vpstore_queue *q,
+				       struct vpstore_budget *budget)
+{
+	struct vpstore_slot *slot;
+	bool over, there;
+
+	if (READ_ONCE(q->dead))
+		vpstore_look(q);
+	if (READ_ONCE(q->dead))
+		return NULL;
+
+	slot = vpstore_claim_any(vp->chunks, vp->chunk_count);
+	if (slot)
+		return slot;
+
+	vpstore_budget_start(budget);
+	for (;;) {
+		over = vpstore_budget_over(budget);
+		there = vpstore_look(q);
+		slot = vpstore_claim_any(vp->chunks, vp->chunk_count);
+		if (slot || over || !there)
+			break;
+		vpstore_budget_delay(budget);
+	}
+	vpstore_budget_stop(budget);
+
+	if (!slot && there)
+		vpstore_give_up(vp, q, budget);
+	return slot;
+}
+
+/**
+ * vpstore_chunk_put - give back a chunk that isn't sent after all
+ * @slot:	from vpstore_chunk_get()
+ */
+void vpstore_chunk_put(struct vpstore_slot *slot)
+{
+	vpstore_release(slot);
+}
+
+/**
+ * vpstore_chunk_send - hand a filled chunk to the device
+ * @vp:		device
+ * @q:		queue
+ * @slot:	from vpstore_chunk_get(); not the caller's any more
+ * @text:	what it is; its data lies in @slot already
+ * @budget:	of the dump this belongs to
+ *
+ * Doesn't wait for the answer.
+ *
+ * Return: 0, or this driver's negative errno.
+ */
+int vpstore_chunk_send(struct vpstore *vp, struct vpstore_queue *q,
+		       struct vpstore_slot *slot,
+		       const struct vpstore_text *text,
+		       struct vpstore_budget *budget)
+{
+	u32 head = slot->head;
+	unsigned long flags;
+	bool locked;
 	int ret;
 
-	/* printk may be called with this lock held, from inside virtio. */
-	while (!raw_spin_trylock_irqsave(&q->lock, flags)) {
-		if (!--tries)
-			return -EBUSY;
-		cpu_relax();
-	}
-
-	if (!q->vq) {
-		ret = -ENODEV;
-		goto out;
-	}
-
-	/*
-	 * Reap here only when it is needed. Done at every write, it would
-	 * leave the interrupt handler with nothing, and an interrupt that
-	 * nobody handles is switched off in the end.
-	 */
-	if (q->dead || q->vq->num_free < VPSTORE_WRITE_DESCS + keep)
-		vpstore_reap(q);
-	if (q->dead) {
-		ret = -EIO;
-		goto out;
-	}
-
-	slot = vpstore_claim_any(vp->console, VPSTORE_CONSOLE_SLOTS);
-	if (!slot) {
-		vpstore_reap(q);
-		slot = vpstore_claim_any(vp->console, VPSTORE_CONSOLE_SLOTS);
-	}
-	if (!slot) {
-		ret = -EBUSY;
-		goto out;
-	}
-
 	vpstore_fill_write(slot, text);
-	ret = vpstore_submit(q, slot, text->len, keep, VPSTORE_UNWATCHED);
-out:
-	raw_spin_unlock_irqrestore(&q->lock, flags);
+	slot->head = head;
+
+	vpstore_budget_start(budget);
+	for (;;) {
+		locked = vpstore_trylock_until(q, &flags, budget);
+		if (!locked) {
+			ret = -EBUSY;
+			vpstore_release(slot);
+			break;
+		}
+		vpstore_reap(q);
+		/* A small ring may be full although slots are left. */
+		if (!q->vq) {
+			ret = -ENODEV;
+			vpstore_release(slot);
+		} else if (q->vq->num_free >= VPSTORE_WRITE_DESCS ||
+			   vpstore_gone(q) || vpstore_budget_over(budget)) {
+			ret = vpstore_submit(q, slot, text->len, 0,
+					     VPSTORE_UNWATCHED);
+		} else {
+			ret = -EAGAIN;
+		}
+		raw_spin_unlock_irqrestore(&q->lock, flags);
+		if (ret != -EAGAIN)
+			break;
+		vpstore_budget_delay(budget);
+	}
+	vpstore_budget_stop(budget);
 	return ret;
 }
 
 /**
- * vpstore_write_nowait - write text without waiting for anything
+ * vpstore_chunks_wait - poll until the device has stored all chunks
  * @vp:		device
- * @text:	of any length; goes out in pieces
+ * @q:		queue that they were sent to
+ * @budget:	of the dump they belong to
  *
- * For console text, in any context. What finds no free slot is dropped and
- * counted. Errors of the device are not seen.
+ * What is said of vpstore_write_wait() and dead queues holds here, too.
  *
- * Return: 0 or a negative errno.
+ * Return: 0, or the device's or this driver's negative errno.
  */
-int vpstore_write_nowait(struct vpstore *vp, const struct vpstore_text *text)
+int vpstore_chunks_wait(struct vpstore *vp, struct vpstore_queue *q,
+			struct vpstore_budget *budget)
 {
-	struct vpstore_text chunk = *text;
-	size_t left = text->len;
+	bool over, there, idle;
+
+	vpstore_budget_start(budget);
+	for (;;) {
+		over = vpstore_budget_over(budget);
+		there = vpstore_look(q);
+		idle = vpstore_chunk_idle(vp, q);
+		if (idle || over || !there || READ_ONCE(q->dead))
+			break;
+		vpstore_budget_delay(budget);
+	}
+	vpstore_budget_stop(budget);
+
+	if (idle)
+		return READ_ONCE(q->error);
+	if (there && !READ_ONCE(q->dead))
+		vpstore_give_up(vp, q, budget);
+	return -EIO;
+}
+
+/**
+ * vpstore_settle - let console and pmsg text that is under way arrive
+ * @vp:		device
+ * @budget:	of the panic
+ *
+ * Nothing is said about the order of requests on different queues, so what a
+ * dying guest's queue carries has to wait until the other one is empty. A
+ * small part of the budget is enough for a host that works, and must not be
+ * spent if that queue's owner died inside it.
+ */
+void vpstore_settle(struct vpstore *vp, struct vpstore_budget *budget)
+{
+	struct vpstore_budget part = { .limit = budget->limit / 4 };
+	struct vpstore_queue *q = vp->write_q;
+	unsigned long flags;
+	bool usable;
+
+	vpstore_budget_start(&part);
+	usable = vpstore_trylock_until(q, &flags, &part);
+	if (usable)
+		raw_spin_unlock_irqrestore(&q->lock, flags);
+	while (usable && !READ_ONCE(q->dead) && vpstore_look(q) &&
+	       !vpstore_stream_idle(vp) && !vpstore_budget_over(&part))
+		vpstore_budget_delay(&part);
+	vpstore_budget_stop(&part);
+	budget->spent += part.spent;
+}
+
+/*
+ * Streams: console and pmsg text. Nothing waits, not even for the lock:
+ * printk may have been called with it held, from inside virtio.
+ */
+
+static bool vpstore_stream_lock(struct vpstore_queue *q, unsigned long *flags)
+{
+	unsigned int tries = VPSTORE_STREAM_TRIES;
+
+	while (!raw_spin_trylock_irqsave(&q->lock, *flags)) {
+		if (!--tries)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+/**
+ * vpstore_stream_get - claim a slot to fill, without waiting
+ * @vp:		device
+ * @slots:	to choose from
+ * @count:	how many
+ *
+ * Return: a slot, or NULL if all are under way.
+ */
+struct vpstore_slot *vpstore_stream_get(struct vpstore *vp,
+					struct vpstore_slot **slots,
+					unsigned int count)
+{
+	struct vpstore_queue *q = vp->write_q;
+	struct vpstore_slot *slot;
+	unsigned long flags;
+
+	slot = vpstore_claim_any(slots, count);
+	if (slot)
+		return slot;
+
+	if (!vpstore_stream_lock(q, &flags))
+		return NULL;
+	vpstore_reap(q);
+	slot = vpstore_claim_any(slots, count);
+	/* What was answered in between is reaped by the next who comes. */
+	if (!slot && q->vq && q->quiet)
+		virtqueue_enable_cb(q->vq);
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+	return slot;
+}
+
+/**
+ * vpstore_stream_send - hand a filled slot to the device, without waiting
+ * @vp:		device
+ * @slot:	from vpstore_stream_get(); not the caller's any more
+ * @type:	VIRTIO_PSTORE_TYPE_*
+ * @len:	bytes in it; with 0 the slot is only given back
+ *
+ * For any context. Errors of the device are not seen.
+ *
+ * Return: 0, or this driver's negative errno.
+ */
+int vpstore_stream_send(struct vpstore *vp, struct vpstore_slot *slot,
+			u16 type, size_t len)
+{
+	const struct vpstore_text text = { .type = type, .len = len };
+	struct vpstore_queue *q = vp->write_q;
+	unsigned int keep = VPSTORE_DUMP_DESCS;
+	unsigned long flags;
 	int ret;
 
-	while (left) {
-		chunk.len = min_t(size_t, left, VPSTORE_CONSOLE_SIZE);
-		ret = vpstore_write_chunk(vp, &chunk);
-		if (ret) {
-			atomic_long_inc(&vp->console_dropped);
-			return ret;
-		}
-		chunk.data += chunk.len;
-		left -= chunk.len;
+	if (!len) {
+		vpstore_release(slot);
+		return 0;
 	}
-	return 0;
+	if (!vpstore_stream_lock(q, &flags)) {
+		vpstore_release(slot);
+		return -EBUSY;
+	}
+
+	if (!q->vq) {
+		ret = -ENODEV;
+	} else {
+		if (q->dead || q->vq->num_free < VPSTORE_WRITE_DESCS + keep)
+			vpstore_reap(q);
+		ret = q->dead ? -EIO : 0;
+	}
+	if (ret) {
+		vpstore_release(slot);
+	} else {
+		vpstore_fill_write(slot, &text);
+		ret = vpstore_submit(q, slot, len, keep, VPSTORE_UNWATCHED);
+	}
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+	return ret;
 }

@@ -5,7 +5,8 @@
  * pstore calls open, read, close and erase from processes that mount
  * pstorefs or remove a file there, under psi.read_mutex. It calls write for
  * each part of a dump, from an oops or a panic, under psi.buf_lock with
- * interrupts off, and for console text, from printk, under no lock of its own.
+ * interrupts off, unless the driver makes the dumps itself (dump.c). Console
+ * text doesn't come from here at all (console.c).
  */
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -24,7 +25,7 @@
  */
 #define VPSTORE_WALK_SKIPS	65536
 
-#define VPSTORE_TIMEOUT_MAX_MS	(10 * 60 * 1000)
+#define VPSTORE_TIMEOUT_MAX_MS	(10 * 60 * 1000U)
 
 static unsigned int panic_timeout_ms = 5000;
 module_param(panic_timeout_ms, uint, 0644);
@@ -36,6 +37,26 @@ module_param(oops_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(oops_timeout_ms,
 		 "The same at an oops that is no panic (milliseconds, default 1000)");
 
+/* pstore insists on one; no front end of its answers to this. */
+#define VPSTORE_FLAGS_NONE	BIT(16)
+
+/**
+ * vpstore_timeout_ms - how long a dump may wait for the host
+ * @reason:	of the dump
+ *
+ * Return: milliseconds.
+ */
+unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason)
+{
+	unsigned int ms = READ_ONCE(oops_timeout_ms);
+
+	/* An emergency restart is a last chance just as well. */
+	if (reason == KMSG_DUMP_PANIC || reason == KMSG_DUMP_EMERG)
+		ms = READ_ONCE(panic_timeout_ms);
+	/* Not 0: even a host that is quick needs a moment. */
+	return clamp(ms, 1U, VPSTORE_TIMEOUT_MAX_MS);
+}
+
 static int vpstore_type_to_wire(enum pstore_type_id type)
 {
 	switch (type) {
@@ -43,6 +64,8 @@ static int vpstore_type_to_wire(enum pstore_type_id type)
 		return VIRTIO_PSTORE_TYPE_DMESG;
 	case PSTORE_TYPE_CONSOLE:
 		return VIRTIO_PSTORE_TYPE_CONSOLE;
+	case PSTORE_TYPE_PMSG:
+		return VIRTIO_PSTORE_TYPE_PMSG;
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -55,6 +78,9 @@ static int vpstore_type_from_wire(u16 type)
 		return PSTORE_TYPE_DMESG;
 	case VIRTIO_PSTORE_TYPE_CONSOLE:
 		return PSTORE_TYPE_CONSOLE;
+	case VIRTIO_PSTORE_TYPE_PMSG:
+		return PSTORE_TYPE_PMSG;
+	/* pstore's own records of a trace are binary, and ours text. */
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -161,17 +187,14 @@ static int vpstore_write_dump(struct vpstore *vp,
 			      const struct pstore_record *record,
 			      const struct vpstore_text *text)
 {
-	unsigned int ms = READ_ONCE(oops_timeout_ms);
+	/* Of a panic's budget the console may have used some. */
+	if (READ_ONCE(vp->dying))
+		return vpstore_write_wait(vp, text, &vp->panic.budget);
 
 	/* Part 1 begins a dump; what follows shares its budget. */
 	if (record->part <= 1 || record->count != vp->dump_count) {
-		/* An emergency restart is a last chance just as well. */
-		if (record->reason == KMSG_DUMP_PANIC ||
-		    record->reason == KMSG_DUMP_EMERG)
-			ms = READ_ONCE(panic_timeout_ms);
-		/* Not 0: even a host that is quick needs a moment. */
 		vpstore_budget_init(&vp->budget,
-				    clamp(ms, 1U, VPSTORE_TIMEOUT_MAX_MS));
+				    vpstore_timeout_ms(record->reason));
 		vp->dump_count = record->count;
 	}
 	return vpstore_write_wait(vp, text, &vp->budget);
@@ -190,14 +213,35 @@ static int vpstore_write(struct pstore_record *record)
 
 	if (type < 0)
 		return type;
+	if (type != VIRTIO_PSTORE_TYPE_DMESG)
+		return -EOPNOTSUPP;
 	text.type = type;
 
 	/* The device picks the id, and doesn't tell which. */
 	record->id = 0;
 
-	if (record->type == PSTORE_TYPE_CONSOLE)
-		return vpstore_write_nowait(vp, &text);
 	return vpstore_write_dump(vp, record, &text);
+}
+
+/* /dev/pmsg0, where the kernel has CONFIG_PSTORE_PMSG. */
+static int vpstore_write_user(struct pstore_record *record,
+			      const char __user *buf)
+{
+	struct vpstore *vp = record->psi->data;
+	size_t done = 0;
+	int ret;
+
+	if (record->type != PSTORE_TYPE_PMSG)
+		return -EOPNOTSUPP;
+
+	record->id = 0;
+	while (done < record->size) {
+		ret = vpstore_pmsg_write(vp, buf + done, record->size - done);
+		if (ret < 0)
+			return ret;
+		done += ret;
+	}
+	return 0;
 }
 
 /**
@@ -222,22 +266,31 @@ int vpstore_source_register(struct vpstore *vp)
 	psi->name = VPSTORE_SOURCE_NAME;
 	psi->bufsize = vp->bufsize;
 	psi->data = vp;
-	psi->flags = PSTORE_FLAGS_DMESG;
-	if (vp->console_offered)
-		psi->flags |= PSTORE_FLAGS_CONSOLE;
+	psi->flags = vp->raw ? VPSTORE_FLAGS_NONE : PSTORE_FLAGS_DMESG;
+	if (vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
+		psi->flags |= PSTORE_FLAGS_PMSG;
 	psi->open = vpstore_open;
 	psi->close = vpstore_close;
 	psi->read = vpstore_read;
 	psi->write = vpstore_write;
+	psi->write_user = vpstore_write_user;
 	psi->erase = vpstore_erase;
 
 	ret = pstore_register(psi);
-	if (!ret)
+	if (!ret) {
+		vp->registered = true;
 		return 0;
+	}
 
 	kfree(psi->buf);
 	psi->buf = NULL;
 
+	/* What doesn't need pstore goes on without it. */
+	if ((ret == -EBUSY || ret == -EPERM) && vp->chunk_count) {
+		dev_info(&vp->vdev->dev,
+			 "pstore has another source, so /sys/fs/pstore doesn't show this device's records\n");
+		return 0;
+	}
 	if (ret == -EBUSY || ret == -EPERM) {
 		dev_warn(&vp->vdev->dev,
 			 "not used: pstore takes one source only and has the one named in /sys/module/pstore/parameters/backend; boot with pstore.backend=%s to use this one\n",
@@ -256,7 +309,9 @@ int vpstore_source_register(struct vpstore *vp)
  */
 void vpstore_source_unregister(struct vpstore *vp)
 {
-	pstore_unregister(&vp->psi);
+	if (vp->registered)
+		pstore_unregister(&vp->psi);
+	vp->registered = false;
 	kfree(vp->psi.buf);
 	vp->psi.buf = NULL;
 }

@@ -4,9 +4,14 @@
 /*
  * virtio-pstore driver: what its files share.
  *
- *   main.c    the virtio driver: probe, remove, suspend, config space
- *   ring.c    the virtqueues: who owns which buffer, waiting, giving up
- *   source.c  the pstore source: pstore's callbacks as requests
+ *   main.c     the virtio driver: probe, remove, suspend, config space
+ *   ring.c     the virtqueues: who owns which buffer, waiting, giving up
+ *   source.c   the pstore source: pstore's callbacks as requests
+ *   log.c      reads the kernel's log, and says what of it is missing
+ *   dump.c     the whole log at oops and panic, raw
+ *   console.c  every message printk takes
+ *   trace.c    the kernel's trace at oops and panic
+ *   pmsg.c     what user space has to say
  *
  * Locks, outer to inner: pstore's own (read_mutex, buf_lock), then
  * vpstore.command_lock, then vpstore_queue.lock. The last is the only one
@@ -14,21 +19,31 @@
  */
 #include <linux/atomic.h>
 #include <linux/cache.h>
+#include <linux/console.h>
+#include <linux/irq_work.h>
 #include <linux/kmsg_dump.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/pstore.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <linux/virtio_pstore.h>
 
 /* A second one lets a panic write while the device keeps an oops's buffer. */
 #define VPSTORE_DUMP_SLOTS	2
-#define VPSTORE_CONSOLE_SLOTS	32
-/* printk's longest line is 1 KiB, or 2 KiB in newer kernels: two requests. */
-#define VPSTORE_CONSOLE_SIZE	1024
+/* For the raw dump, and all text of a dying guest: as many in flight. */
+#define VPSTORE_CHUNKS_MAX	32
+#define VPSTORE_CONSOLE_SLOTS	16
+#define VPSTORE_CONSOLE_SIZE	(32 * 1024)
+#define VPSTORE_PMSG_SLOTS	4
+#define VPSTORE_PMSG_SIZE	(4 * 1024)
+
+/* Queues a driver knows; a device may have fewer. */
+#define VPSTORE_QUEUES		(VIRTIO_PSTORE_VQ_PANIC + 1)
 
 /**
  * enum vpstore_slot_state - who owns a slot and its buffers
@@ -54,6 +69,8 @@ enum vpstore_slot_state {
  * @state:	enum vpstore_slot_state; it says who owns everything below
  * @used:	used length the device reported, valid once DONE
  * @size:	bytes at @data
+ * @head:	where WRITE's text begins in @data
+ * @queue:	the queue it was last submitted to
  * @data:	WRITE's text, or READ's answer; the slot's own kmalloc'ed memory
  * @req:	device-readable
  * @res:	device-writable
@@ -70,6 +87,8 @@ struct vpstore_slot {
 	atomic_t		state;
 	u32			used;
 	u32			size;
+	u32			head;
+	struct vpstore_queue	*queue;
 	void			*data;
 	struct virtio_pstore_req	req ____cacheline_aligned;
 	struct virtio_pstore_res	res ____cacheline_aligned;
@@ -80,13 +99,18 @@ struct vpstore_slot {
  * struct vpstore_queue - a virtqueue
  * @lock:	guards @vq; held for a few microseconds at a time
  * @vq:		NULL while the device is stopped
+ * @quiet:	interrupts are asked for only where somebody needs a slot
  * @dead:	a request was not answered in time, and no answer has come
  *		since; new requests fail at once
+ * @error:	what the device last answered to a write that nobody watched,
+ *		0 if all went well
  */
 struct vpstore_queue {
 	raw_spinlock_t		lock;
 	struct virtqueue	*vq;
+	bool			quiet;
 	bool			dead;
+	int			error;
 };
 
 /**
@@ -124,34 +148,138 @@ struct vpstore_text {
 };
 
 /**
+ * struct vpstore_log - a place in the kernel's log
+ * @iter:	the next line
+ * @syslog:	lines begin with <level>
+ * @begun:	lines that are missing before the next one are announced
+ * @dying:	no other CPU will finish a line it has begun
+ * @lost:	lines that were overwritten before they could be read
+ */
+struct vpstore_log {
+	struct kmsg_dump_iter	iter;
+	bool			syslog;
+	bool			begun;
+	bool			dying;
+	u64			lost;
+};
+
+/**
+ * struct vpstore_dump - a raw dump under way
+ * @busy:	somebody works on it; never waited for
+ * @open:	it was begun by a notifier, and kmsg_dump() is yet to come
+ * @owner:	who oopsed, while @open
+ * @reason:	why
+ * @count:	oopses since boot
+ * @part:	the last one sent
+ * @time:	when it began, nanoseconds since 1970
+ * @log:	how far the log was sent
+ * @queue:	where the parts go
+ * @budget:	time it may wait in all
+ */
+struct vpstore_dump {
+	atomic_t		busy;
+	bool			open;
+	struct task_struct	*owner;
+	enum kmsg_dump_reason	reason;
+	u32			count;
+	u32			part;
+	u64			time;
+	struct vpstore_log	log;
+	struct vpstore_queue	*queue;
+	struct vpstore_budget	budget;
+};
+
+/**
+ * struct vpstore_console - the console's text
+ * @on:		it is sent
+ * @busy:	somebody takes lines from the log; never waited for
+ * @log:	how far it was sent; whoever holds @busy
+ * @next:	the first line that was not sent; what a panic goes on from,
+ *		should the holder of @busy have been stopped
+ * @fresh:	bytes and
+ * @lines:	messages since the last look
+ * @starved:	no slot was free
+ * @noted:	@poke is under way
+ * @poke:	leaves printk's context
+ * @work:	takes lines from the log,
+ * @wq:		and where it runs
+ * @chunk:	a dying guest's text that isn't full yet,
+ * @chunk_len:	and its length
+ * @dying_busy:	as @busy, after the panic
+ * @tracepoint:	"console", NULL where the kernel has no tracepoints
+ * @con:	used where it has none
+ */
+struct vpstore_console {
+	bool			on;
+	atomic_t		busy;
+	struct vpstore_log	log;
+	u64			next;
+	atomic_t		fresh;
+	atomic_t		lines;
+	bool			starved;
+	atomic_t		noted;
+	struct irq_work		poke;
+	struct delayed_work	work;
+	struct workqueue_struct	*wq;
+	struct vpstore_slot	*chunk;
+	size_t			chunk_len;
+	atomic_t		dying_busy;
+	struct tracepoint	*tracepoint;
+	struct console		con;
+};
+
+/**
  * struct vpstore - a virtio-pstore device
  * @vdev:		the virtio device
  * @psi:		the pstore source; pstore owns its locks. psi.buf is
  *			pstore's to write to and never enters a descriptor
+ * @registered:		pstore took @psi
  * @bufsize:		bytes in a record at most
- * @console_offered:	the device takes records of type CONSOLE
+ * @chunk_size:		bytes in a raw part at most
+ * @extended:		VIRTIO_PSTORE_F_EXTENDED
+ * @raw:		dumps are raw, and not pstore's to make
+ * @types:		bit N: the device takes records of type N
+ * @boot_id:		of this boot of the guest
  * @queues:		by virtqueue index
  * @command_q:		OPEN, READ, ERASE and CLOSE go here
  * @write_q:		WRITE goes here; the same one if there is only one
+ * @panic_q:		a dying guest's queue; @command_q if it has none of
+ *			its own
  * @command_lock:	one command at a time; its holder owns @command
  * @command:		the commands' slot
  * @answered:		where a command waits
  * @skips_left:		records this walk may still leave out; read_mutex
- * @dump:		slots for dumps
+ * @dump:		slots for dumps that pstore makes
  * @budget:		of the dump under way; psi.buf_lock
  * @dump_count:		which dump that is; psi.buf_lock
- * @console:		slots for console text, NULL where it isn't sent
- * @console_dropped:	console writes that found no room
+ * @chunks:		slots for raw dumps, and for all of a dying guest's text
+ * @chunk_count:	how many there are
+ * @oopses:		oopses and panics since boot, as pstore counts them
+ * @dying:		a panic has come, and this is all that runs
+ * @oops:		the oops under way
+ * @panic:		the panic
+ * @dumper:		called for both, last
+ * @die_nb:		called first at an oops,
+ * @panic_nb:		and at a panic
+ * @console:		the console's text
+ * @console_slots:	its slots, NULL where it isn't sent
+ * @pmsg_slots:		slots for user space's text, NULL where it isn't sent
  */
 struct vpstore {
 	struct virtio_device	*vdev;
 	struct pstore_info	psi;
+	bool			registered;
 	u32			bufsize;
-	bool			console_offered;
+	u32			chunk_size;
+	bool			extended;
+	bool			raw;
+	u32			types;
+	u8			boot_id[VIRTIO_PSTORE_BOOT_ID_LEN];
 
-	struct vpstore_queue	queues[VIRTIO_PSTORE_VQ_COUNT];
+	struct vpstore_queue	queues[VPSTORE_QUEUES];
 	struct vpstore_queue	*command_q;
 	struct vpstore_queue	*write_q;
+	struct vpstore_queue	*panic_q;
 
 	struct mutex		command_lock;	/* one command at a time */
 	struct vpstore_slot	*command;
@@ -162,9 +290,26 @@ struct vpstore {
 	struct vpstore_budget	budget;
 	int			dump_count;
 
-	struct vpstore_slot	*console[VPSTORE_CONSOLE_SLOTS];
-	atomic_long_t		console_dropped;
+	struct vpstore_slot	*chunks[VPSTORE_CHUNKS_MAX];
+	unsigned int		chunk_count;
+	atomic_t		oopses;
+	bool			dying;
+	struct vpstore_dump	oops;
+	struct vpstore_dump	panic;
+	struct kmsg_dumper	dumper;
+	struct notifier_block	die_nb;
+	struct notifier_block	panic_nb;
+
+	struct vpstore_console	console;
+	struct vpstore_slot	*console_slots[VPSTORE_CONSOLE_SLOTS];
+
+	struct vpstore_slot	*pmsg_slots[VPSTORE_PMSG_SLOTS];
 };
+
+static inline bool vpstore_takes(const struct vpstore *vp, unsigned int type)
+{
+	return vp->types & BIT(type);
+}
 
 /* ring.c */
 int vpstore_slots_alloc(struct vpstore *vp);
@@ -174,11 +319,64 @@ void vpstore_ring_stop(struct vpstore *vp);
 int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count);
 int vpstore_write_wait(struct vpstore *vp, const struct vpstore_text *text,
 		       struct vpstore_budget *budget);
-int vpstore_write_nowait(struct vpstore *vp, const struct vpstore_text *text);
 void vpstore_budget_init(struct vpstore_budget *budget, unsigned int ms);
+struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
+					 struct vpstore_budget *budget);
+struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
+				       struct vpstore_queue *q,
+				       struct vpstore_budget *budget);
+int vpstore_chunk_send(struct vpstore *vp, struct vpstore_queue *q,
+		       struct vpstore_slot *slot,
+		       const struct vpstore_text *text,
+		       struct vpstore_budget *budget);
+void vpstore_chunk_put(struct vpstore_slot *slot);
+int vpstore_chunks_wait(struct vpstore *vp, struct vpstore_queue *q,
+			struct vpstore_budget *budget);
+void vpstore_settle(struct vpstore *vp, struct vpstore_budget *budget);
+struct vpstore_slot *vpstore_stream_get(struct vpstore *vp,
+					struct vpstore_slot **slots,
+					unsigned int count);
+int vpstore_stream_send(struct vpstore *vp, struct vpstore_slot *slot,
+			u16 type, size_t len);
 
 /* source.c */
 int vpstore_source_register(struct vpstore *vp);
 void vpstore_source_unregister(struct vpstore *vp);
+unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason);
+
+/* log.c */
+size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size);
+
+/* Room that vpstore_log_fill() wants for one more message. */
+#define VPSTORE_LINE_ROOM	2304
+
+/* dump.c */
+int vpstore_dump_register(struct vpstore *vp);
+void vpstore_dump_unregister(struct vpstore *vp);
+size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
+			 char *buf, size_t size, u32 part, bool last);
+
+/* Room for the line that vpstore_dump_head() writes. */
+#define VPSTORE_HEAD_ROOM	192
+
+/* console.c */
+void vpstore_console_start(struct vpstore *vp);
+void vpstore_console_stop(struct vpstore *vp);
+void vpstore_console_resume(struct vpstore *vp);
+void vpstore_console_answered(struct vpstore *vp);
+void vpstore_console_drain(struct vpstore *vp);
+void vpstore_console_dying(struct vpstore *vp);
+void vpstore_console_skip(struct vpstore *vp, u64 seq);
+void vpstore_console_drain_dying(struct vpstore *vp);
+void vpstore_console_flush_dying(struct vpstore *vp);
+
+/* trace.c */
+void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d);
+bool vpstore_trace_take(const char *text, size_t len);
+
+/* pmsg.c */
+void vpstore_pmsg_register(struct vpstore *vp);
+void vpstore_pmsg_unregister(struct vpstore *vp);
+int vpstore_pmsg_write(struct vpstore *vp, const char __user *buf, size_t len);
 
 #endif /* _VPSTORE_H */

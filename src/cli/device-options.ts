@@ -1,11 +1,31 @@
 import { type Command, Option } from "commander";
 import type { DeviceSettings } from "../daemon/index.js";
+import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
+import { USAGE, UserError } from "./errors.js";
 import { sizeOption } from "./size.js";
 
-/** Linux's pstore allocates its buffer in one piece: 4M is the most that it gets. */
-const LARGEST_BUFSIZE = 4 << 20;
+/** Linux's kmalloc gives no more than 4M in one piece, and the guest's buffers are such pieces. */
+const LARGEST_BUFFER = 4 << 20;
 
-/** Adds the options that say what device a guest gets; they parse to DeviceSettings. */
+/** The options as commander parses them. */
+export interface DeviceOptions extends Omit<DeviceSettings, "types"> {
+  readonly types: readonly RecordTypeName[];
+  readonly console: boolean;
+}
+
+const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
+
+function parseTypes(text: string): RecordTypeName[] {
+  const types = text.split(",").map((word) => {
+    if (isType(word)) return word;
+    throw new UserError(`--types wants some of ${RECORD_TYPES.join(",")}, not ${text}`, USAGE);
+  });
+  // Drivers of version 2 can't be told otherwise.
+  if (!types.includes("dmesg")) throw new UserError("--types can't go without dmesg", USAGE);
+  return [...new Set(types)];
+}
+
+/** Adds the options that say what device a guest gets. */
 export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
@@ -13,10 +33,24 @@ export function addDeviceOptions(command: Command): Command {
         "--bufsize <size>",
         "size of the guest's buffer, the largest record: bytes, or a number with K, M or G; 4K to 4M",
       )
-        .argParser(sizeOption(4096, LARGEST_BUFSIZE))
+        .argParser(sizeOption(4096, LARGEST_BUFFER))
         .default(16384, "16K"),
     )
+    .addOption(
+      new Option("--max-data <size>", "the most that one request of a raw dump may carry; 4K to 4M")
+        .argParser(sizeOption(4096, LARGEST_BUFFER))
+        .default(1 << 20, "1M"),
+    )
+    .addOption(
+      new Option(
+        "--types <list>",
+        `what is taken from the guest, some of ${RECORD_TYPES.join(",")}`,
+      )
+        .argParser(parseTypes)
+        .default(["dmesg", "ftrace"], "dmesg,ftrace"),
+    )
     .option("--console", "also take the guest's console output", false)
+    .option("--compress", "store dumps that the guest didn't compress with gzip", false)
     .addOption(
       new Option(
         "--on-erase <what>",
@@ -27,7 +61,9 @@ export function addDeviceOptions(command: Command): Command {
     );
 }
 
-/** The part of the parsed options that is a device's. */
-export function deviceSettings({ bufsize, console, onErase }: DeviceSettings): DeviceSettings {
-  return { bufsize, console, onErase };
+/** What the device is made with, of the parsed options. */
+export function deviceSettings(options: DeviceOptions): DeviceSettings {
+  const { bufsize, maxData, types, console, compress, onErase } = options;
+  const all: readonly RecordTypeName[] = console ? [...types, "console"] : types;
+  return { bufsize, maxData, types: [...new Set(all)], compress, onErase };
 }

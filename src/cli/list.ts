@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { type DecodedRecord, decodeRecord, type RecordFile } from "../report/index.js";
+import { isStream } from "../store/index.js";
 import { errorLine, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";
 import { formatSize } from "./size.js";
@@ -9,6 +10,9 @@ import { writeOut } from "./stdout.js";
 interface ListOptions {
   json: boolean;
 }
+
+/** So many of a boot id's digits tell boots apart well enough for people. */
+const SHORT_BOOT = 8;
 
 export function addList(program: Command): void {
   program
@@ -30,7 +34,16 @@ async function list(path: string, options: ListOptions): Promise<void> {
     await writeOut(`${JSON.stringify(rows.map(jsonRow), null, 2)}\n`);
     return;
   }
-  const table = [["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", "DUMP"], ...rows.map(textRow)];
+  const withBoots = rows.some((row) => bootOf(row) !== undefined);
+  const boots = (cell: string) => (withBoots ? [cell] : []);
+  const table = [
+    ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", ...boots("BOOT"), "DUMP"],
+    ...rows.map((row) => [
+      ...fileCells(row),
+      ...boots(bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"),
+      dumpOf(row),
+    ]),
+  ];
   const widths: number[] = [];
   for (const row of table) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
@@ -58,8 +71,9 @@ function jsonRow({ headerBytes, id, time, textBytes, ...row }: DecodedRecord): u
   return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
 }
 
-function textRow(record: DecodedRecord): string[] {
-  const { guest, path, time, size, textBytes, erased } = record;
+const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
+
+function fileCells({ guest, path, time, size, textBytes, erased }: DecodedRecord): string[] {
   const name = basename(path);
   return [
     guest === "" ? name : `${guest}/${name}`,
@@ -67,11 +81,11 @@ function textRow(record: DecodedRecord): string[] {
     formatSize(size),
     textBytes === undefined ? "?" : formatSize(textBytes),
     erased ? "yes" : "-",
-    dumpOf(record),
   ];
 }
 
 function dumpOf({ header, type }: DecodedRecord): string {
-  if (header !== undefined) return `${header.reason}#${header.count} part ${header.part}`;
-  return type === "dmesg" ? "unreadable" : "-";
+  if (header === undefined) return isStream(type) ? "-" : "unreadable";
+  const last = header.last === true ? ", the last" : "";
+  return `${header.reason}#${header.count} part ${header.part}${last}`;
 }

@@ -18,7 +18,7 @@ export function recordsAt(path: string): RecordsAt {
   const [only] = files;
   if (only === undefined) {
     throw new UserError(
-      `${path} is no record: a record's file is called dmesg-ID, dmesg-ID.enc.z or console-ID`,
+      `${path} is no record: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, with .enc.z or .gz behind it where it is compressed`,
     );
   }
   return { files, only };

@@ -3,17 +3,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type Command, Option } from "commander";
-import { Daemon, type DaemonEvent, type DeviceSettings } from "../daemon/index.js";
+import { Daemon, type DaemonEvent } from "../daemon/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
-import { addDeviceOptions, deviceSettings } from "./device-options.js";
+import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
 import { qemu } from "./vmm/qemu.js";
 import { uml } from "./vmm/uml.js";
 
-interface RunOptions extends DeviceSettings {
+interface RunOptions extends DeviceOptions {
   directory: string;
   vmm?: "qemu" | "uml";
   json: boolean;

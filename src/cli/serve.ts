@@ -1,20 +1,15 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import {
-  Daemon,
-  type DaemonEvent,
-  type DeviceSettings,
-  type GuestSettings,
-} from "../daemon/index.js";
+import { Daemon, type DaemonEvent, type GuestSettings } from "../daemon/index.js";
 import { isListening } from "../native/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
-import { addDeviceOptions, deviceSettings } from "./device-options.js";
+import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 
-interface ServeOptions extends DeviceSettings {
+interface ServeOptions extends DeviceOptions {
   socketPath?: string;
   fd?: number;
   guest: GuestSocket[];

@@ -1,8 +1,10 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import {
+  type Dump,
   dumpText,
   groupDumps,
   type HeadedRecord,
+  isCutShort,
   linePieces,
   printable,
   type RecordFile,
@@ -10,13 +12,23 @@ import {
   recordBytes,
   recordText,
 } from "../report/index.js";
+import { isStream, type RecordTypeName } from "../store/index.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";
-import { writeOut } from "./stdout.js";
+import { expectNoTerminal, writeOut } from "./stdout.js";
 
 interface ShowOptions {
   all: boolean;
   raw: boolean;
+  ftrace: boolean;
+  console: boolean;
+  pmsg: boolean;
+}
+
+/** Something to show, with a line that says what it is. */
+interface Shown {
+  readonly title: string;
+  text(): Iterable<Uint8Array>;
 }
 
 export function addShow(program: Command): void {
@@ -28,34 +40,79 @@ export function addShow(program: Command): void {
         "Control characters of the guest's text are shown as \\xNN.",
     )
     .argument("<path>", "a directory of records or of guests, or a record's file")
-    .option("--all", "every dump, oldest first", false)
+    .option("--all", "every one, oldest first", false)
+    .addOption(
+      new Option("--ftrace", "the trace of an oops or panic in place of its log")
+        .default(false)
+        .conflicts(["console", "pmsg"]),
+    )
+    .addOption(
+      new Option("--console", "a boot's console in place of a dump")
+        .default(false)
+        .conflicts(["ftrace", "pmsg"]),
+    )
+    .option("--pmsg", "what a boot's user space wrote to /dev/pmsg0, likewise", false)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
     .action((path: string, options: ShowOptions) => show(path, options));
 }
 
+function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
+  if (ftrace) return "ftrace";
+  if (console) return "console";
+  return pmsg ? "pmsg" : "dmesg";
+}
+
 async function show(path: string, options: ShowOptions): Promise<void> {
-  if (options.raw && process.stdout.isTTY) {
-    throw new UserError("--raw could send control sequences to the terminal: use a pipe or a file");
-  }
+  if (options.raw) expectNoTerminal();
   const { files, only } = recordsAt(path);
   if (only !== undefined) {
     await write(fileText(only), options);
     return;
   }
-  // By their headers alone: only what is shown is decompressed.
-  const dumps = groupDumps(files.filter(({ type }) => type === "dmesg").flatMap(headed));
-  const newest = dumps.at(-1);
-  if (newest === undefined) throw new UserError(`${path} ${noDump(files)}`);
-  const shown = options.all ? dumps : [newest];
-  for (const dump of shown) {
-    const from = dump.guest === "" ? "" : `${dump.guest}: `;
-    const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
-    warn(`${from}${dump.reason}#${dump.count} at ${dump.time.toISOString()}, ${parts}`);
-    if (!(await write(dumpText(dump), options))) return;
+  const type = typeOf(options);
+  const ofType = files.filter((file) => file.type === type);
+  const all = isStream(type) ? streams(ofType) : dumps(ofType);
+  const newest = all.at(-1);
+  if (newest === undefined) throw new UserError(`${path} ${nothing(type, files)}`);
+  const shown = options.all ? all : [newest];
+  for (const one of shown) {
+    warn(one.title);
+    if (!(await write(one.text(), options))) return;
   }
-  if (shown.length < dumps.length) {
-    warn(`this is the newest of ${dumps.length} dumps; --all shows every one`);
+  if (shown.length < all.length) {
+    const what = isStream(type) ? "boots" : "dumps";
+    warn(`this is the newest of ${all.length} ${what}; --all shows every one`);
   }
+}
+
+/** Dumps, oldest first. By their headers alone: only what is shown is decompressed. */
+function dumps(files: readonly RecordFile[]): Shown[] {
+  return groupDumps(files.flatMap(headed)).map((dump) => ({
+    title: dumpTitle(dump),
+    text: () => dumpText(dump),
+  }));
+}
+
+/** Streams, the one that was last written last. */
+function streams(files: readonly RecordFile[]): Shown[] {
+  return [...files]
+    .sort((a, b) => a.time.getTime() - b.time.getTime())
+    .map((file) => ({
+      title: `${from(file.guest)}${file.type}-${file.id}, ${bootTitle(file.boot)}last written ${file.time.toISOString()}`,
+      text: () => fileText(file),
+    }));
+}
+
+const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
+
+const bootTitle = (boot: string | undefined): string =>
+  boot === undefined ? "" : `boot ${boot}, `;
+
+function dumpTitle(dump: Dump): string {
+  const { guest, reason, count, time, boot } = dump;
+  const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
+  const end = isCutShort(dump) ? ", cut short" : "";
+  return `${from(guest)}${reason}#${count} at ${time.toISOString()}, ${bootTitle(boot)}${parts}${end}`;
 }
 
 /** A record that can't be read, or is erased at this moment, doesn't keep the others from being shown. */
@@ -84,8 +141,8 @@ function fileText(file: RecordFile): Iterable<Uint8Array> {
 }
 
 /** Consoles aren't shown with dumps: one can be very long. */
-function noDump(files: readonly RecordFile[]): string {
-  const console = files.at(-1);
-  if (console === undefined) return "holds no dmesg record";
+function nothing(type: RecordTypeName, files: readonly RecordFile[]): string {
+  const console = files.filter((file) => file.type === "console").at(-1);
+  if (type !== "dmesg" || console === undefined) return `holds no ${type} record`;
   return `holds no dmesg record, but console output: \`virtio-pstore show ${console.path}\` shows it`;
 }

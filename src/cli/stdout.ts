@@ -3,6 +3,13 @@ import { codeOf, systemReason, UserError } from "./errors.js";
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */
 const CLOSED = ["EPIPE", "ERR_STREAM_DESTROYED"];
 
+/** For `--raw`: a guest's bytes aren't for a terminal. */
+export function expectNoTerminal(): void {
+  if (process.stdout.isTTY) {
+    throw new UserError("--raw could send control sequences to the terminal: use a pipe or a file");
+  }
+}
+
 /**
  * Writes, and waits until the reader took it, so that what is large is never held as a whole. False
  * where the reader has gone away (`| head`): nothing more is worth writing.

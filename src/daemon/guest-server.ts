@@ -37,6 +37,7 @@ export class GuestServer {
     };
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
+      compress: device.compress,
       committer: options.committer,
       after: (delayMs, task) => {
         loop.after(delayMs, task);
@@ -53,7 +54,8 @@ export class GuestServer {
       new PstoreDevice({
         store: this.#store,
         bufsize: device.bufsize,
-        console: device.console,
+        maxData: device.maxData,
+        types: device.types,
         log,
       });
     const { fd } = guest;

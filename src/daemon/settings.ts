@@ -1,4 +1,4 @@
-import type { OnErase } from "../store/index.js";
+import type { OnErase, RecordTypeName } from "../store/index.js";
 
 /** One guest that a daemon serves. */
 export interface GuestSettings {
@@ -15,7 +15,12 @@ export interface GuestSettings {
 export interface DeviceSettings {
   /** In bytes. */
   readonly bufsize: number;
-  readonly console: boolean;
+  /** The most data of one WRITE, in bytes, for drivers that know of it. */
+  readonly maxData: number;
+  /** The types of records that are taken. */
+  readonly types: readonly RecordTypeName[];
+  /** Dumps that the guest didn't compress are stored with gzip. */
+  readonly compress: boolean;
   readonly onErase: OnErase;
 }
 

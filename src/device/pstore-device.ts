@@ -2,17 +2,23 @@ import { errno, errnoOf } from "../native/index.js";
 import type { BatchResult, DirectoryStore, RecordName, RecordTypeName } from "../store/index.js";
 import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
-import { type ParsedRequest, parseRequest, type Request } from "./request.js";
+import { ConfigSpace } from "./config-space.js";
 import {
-  CONFIG,
-  CONFIG_BYTES,
+  type ParsedRequest,
+  parseRequest,
+  type Request,
+  type RequestLimits,
+  WIRE_TYPE,
+} from "./request.js";
+import {
   CONFIG_FLAG_CONSOLE,
   encodeFileInfo,
   encodeResponse,
+  F_EXTENDED,
+  F_PANIC_VQ,
   FLAG_COMPRESSED,
   QUEUE_COUNT,
   REQUEST_BYTES,
-  RecordType,
 } from "./wire.js";
 
 /** What a device is made with. */
@@ -21,8 +27,10 @@ export interface PstoreDeviceOptions {
   readonly store: DirectoryStore;
   /** Offered to the driver as the size of its buffer, in bytes. */
   readonly bufsize: number;
-  /** Type CONSOLE is taken. */
-  readonly console: boolean;
+  /** The most data that one WRITE of a driver with F_EXTENDED may carry, in bytes. */
+  readonly maxData: number;
+  /** The types of records that are taken. */
+  readonly types: readonly RecordTypeName[];
   readonly log?: (event: LogEvent) => void;
 }
 
@@ -34,6 +42,9 @@ const REQUESTS_PER_TURN = 64;
  * records keep other guests waiting, and the memory that READs of one turn take.
  */
 const BYTES_PER_TURN = 4 << 20;
+
+/** The types that a driver without F_EXTENDED knows. */
+const V2_TYPES: readonly RecordTypeName[] = ["dmesg", "console"];
 
 /** What looking at a descriptor counts as: a queue may have 32,768, and each chain all of them. */
 const BYTES_PER_DESCRIPTOR = 1024;
@@ -55,14 +66,17 @@ const nothing: readonly Uint8Array[] = [];
  * in batches: one commit makes a whole batch durable before any of it is shown in the used ring.
  */
 export class PstoreDevice implements VirtioDevice {
-  readonly features = 0n;
+  readonly features = F_EXTENDED | F_PANIC_VQ;
   readonly queueCount = QUEUE_COUNT;
   readonly #store: DirectoryStore;
   readonly #options: PstoreDeviceOptions;
-  readonly #types: readonly RecordTypeName[];
-  readonly #maxDataBytes: number;
-  /** What the driver last wrote to the configuration space's bufsize. */
-  readonly #bufsize = Buffer.alloc(4);
+  readonly #config: ConfigSpace;
+  /** A driver without F_EXTENDED may send as much as this, whatever `maxData` is. */
+  readonly #v2DataBytes: number;
+  #limits: RequestLimits;
+  #extended = false;
+  /** The driver has made a request since the last reset: its boot has begun. */
+  #begun = false;
   /** The records that READ has yet to return, while a walk is open. */
   #walk: RecordName[] | undefined;
   /** Of this turn's BYTES_PER_TURN. */
@@ -73,34 +87,39 @@ export class PstoreDevice implements VirtioDevice {
   constructor(options: PstoreDeviceOptions) {
     this.#store = options.store;
     this.#options = options;
-    this.#types = options.console ? ["dmesg", "console"] : ["dmesg"];
-    this.#maxDataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
-    this.#bufsize.writeUInt32LE(options.bufsize);
-    this.#store.beginBoot();
+    this.#v2DataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
+    this.#config = new ConfigSpace({
+      bufsize: options.bufsize,
+      flags: options.types.includes("console") ? CONFIG_FLAG_CONSOLE : 0,
+      types: options.types.reduce((bits, type) => bits | (1 << WIRE_TYPE[type]), 0),
+      maxData: options.maxData,
+    });
+    this.#limits = this.#limitsNow();
+    this.#store.endBoot();
+  }
+
+  negotiated(features: bigint): void {
+    this.#extended = (features & F_EXTENDED) !== 0n;
+    this.#limits = this.#limitsNow();
   }
 
   readConfig(): Uint8Array {
-    const space = Buffer.alloc(CONFIG_BYTES);
-    space.set(this.#bufsize, CONFIG.bufsize);
-    space.writeUInt32LE(this.#options.console ? CONFIG_FLAG_CONSOLE : 0, CONFIG.flags);
-    return space;
+    return this.#config.read();
   }
 
-  /** Only bufsize is writable: the driver tells what it uses. */
   writeConfig(offset: number, bytes: Uint8Array): void {
-    const room = CONFIG.bufsize + this.#bufsize.length - offset;
-    if (room > 0) this.#bufsize.set(bytes.subarray(0, room), offset);
+    this.#config.write(offset, bytes);
   }
 
   reset(): void {
-    this.#walk = undefined;
-    this.#bufsize.writeUInt32LE(this.#options.bufsize);
-    this.#store.beginBoot();
+    this.#config.reset();
+    this.close();
   }
 
   close(): void {
     this.#walk = undefined;
-    this.#store.beginBoot();
+    this.#begun = false;
+    this.#store.endBoot();
   }
 
   process(queue: DeviceQueue): void {
@@ -120,12 +139,32 @@ export class PstoreDevice implements VirtioDevice {
         more = false;
         break;
       }
+      if (!this.#begun) this.#begin();
       this.#spent += chain.descriptors * BYTES_PER_DESCRIPTOR;
       if (chain.kind === "chain") this.#spent += chain.readable.length + chain.writable.length;
       answers.push({ chain, respond: this.#serve(chain) });
     }
     if (answers.length > 0) this.#finish(queue, answers, more);
     if (broken !== undefined) throw broken;
+  }
+
+  #limitsNow(): RequestLimits {
+    const { types, maxData } = this.#options;
+    return this.#extended
+      ? { types, maxDataBytes: Math.max(maxData, this.#v2DataBytes) }
+      : {
+          types: types.filter((type) => V2_TYPES.includes(type)),
+          maxDataBytes: this.#v2DataBytes,
+        };
+  }
+
+  /**
+   * The driver's first request: only now is its boot id whole, because a transport may write it byte by
+   * byte, and only now are its features known, because QEMU tells them when the queues start.
+   */
+  #begin(): void {
+    this.#begun = true;
+    this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined);
   }
 
   #finish(queue: DeviceQueue, answers: readonly Answer[], more: boolean): void {
@@ -155,10 +194,7 @@ export class PstoreDevice implements VirtioDevice {
       this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
       return () => nothing;
     }
-    const parsed = parseRequest(chain, {
-      console: this.#options.console,
-      maxDataBytes: this.#maxDataBytes,
-    });
+    const parsed = parseRequest(chain, this.#limits);
     if (parsed === undefined) {
       this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
       return () => nothing;
@@ -166,8 +202,9 @@ export class PstoreDevice implements VirtioDevice {
     const { request } = parsed;
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
     try {
-      if (request.kind === "write" && request.type === "dmesg") {
-        const place = this.#store.write(request.compressed, request.from.views(REQUEST_BYTES));
+      if (request.kind === "dump") {
+        const data = request.from.views(REQUEST_BYTES);
+        const place = this.#store.write(request.type, request.compressed, data);
         return ({ writes }) => status(-(writes[place] ?? errno.EIO));
       }
       return this.#do(request, parsed, status);
@@ -180,15 +217,15 @@ export class PstoreDevice implements VirtioDevice {
     }
   }
 
-  /** Everything but a dmesg record's WRITE. */
+  /** Everything but a dump's WRITE. */
   #do(
-    request: Request,
+    request: Exclude<Request, { readonly kind: "dump" }>,
     parsed: ParsedRequest,
     status: (ret: number) => Uint8Array[],
   ): Answer["respond"] {
     switch (request.kind) {
       case "open":
-        this.#walk = this.#store.records(this.#types);
+        this.#walk = this.#store.records(this.#limits.types);
         // A directory can be large: one look at it is enough for a turn.
         this.#spent = BYTES_PER_TURN;
         return () => status(0);
@@ -199,8 +236,8 @@ export class PstoreDevice implements VirtioDevice {
         const answer = this.#read(request.room, parsed);
         return () => answer;
       }
-      case "write":
-        this.#store.appendConsole(request.from.views(REQUEST_BYTES));
+      case "stream":
+        this.#store.append(request.type, request.from.views(REQUEST_BYTES));
         return () => status(0);
       case "erase": {
         const known = this.#store.erase(request.type, request.id);
@@ -221,7 +258,7 @@ export class PstoreDevice implements VirtioDevice {
         if (contents === undefined) continue;
         const info = encodeFileInfo({
           id: record.id,
-          type: record.type === "dmesg" ? RecordType.DMESG : RecordType.CONSOLE,
+          type: WIRE_TYPE[record.type],
           flags: record.compressed ? FLAG_COMPRESSED : 0,
           len: contents.data.length,
           timeNs: contents.timeNs,

@@ -1,4 +1,10 @@
 import { errno } from "../native/index.js";
+import {
+  type DumpTypeName,
+  isStream,
+  type RecordTypeName,
+  type StreamTypeName,
+} from "../store/index.js";
 import type { DescriptorChain, Segments } from "../virtqueue/index.js";
 import {
   Command,
@@ -10,8 +16,21 @@ import {
   RecordType,
 } from "./wire.js";
 
-/** A record's type as the store names it. */
-export type StoredType = "dmesg" | "console";
+/** The store's names for the types on the wire. */
+const STORED: Readonly<Record<number, RecordTypeName>> = {
+  [RecordType.DMESG]: "dmesg",
+  [RecordType.CONSOLE]: "console",
+  [RecordType.FTRACE]: "ftrace",
+  [RecordType.PMSG]: "pmsg",
+};
+
+/** The number on the wire of each type of the store. */
+export const WIRE_TYPE: Readonly<Record<RecordTypeName, number>> = {
+  dmesg: RecordType.DMESG,
+  console: RecordType.CONSOLE,
+  ftrace: RecordType.FTRACE,
+  pmsg: RecordType.PMSG,
+};
 
 /** What the device was asked to do, checked: nothing of it is read from guest memory again but data. */
 export type Request =
@@ -19,13 +38,19 @@ export type Request =
   | { readonly kind: "close" }
   | { readonly kind: "read" /** Bytes of room for the record's data. */; readonly room: number }
   | {
-      readonly kind: "write";
-      readonly type: StoredType;
+      readonly kind: "dump";
+      readonly type: DumpTypeName;
       readonly compressed: boolean;
       /** The record's data: the bytes of `from` behind the request. */
       readonly from: Segments;
     }
-  | { readonly kind: "erase"; readonly type: StoredType; readonly id: bigint }
+  | {
+      readonly kind: "stream";
+      readonly type: StreamTypeName;
+      /** Likewise. */
+      readonly from: Segments;
+    }
+  | { readonly kind: "erase"; readonly type: RecordTypeName; readonly id: bigint }
   | { readonly kind: "refused"; readonly errno: number; readonly why: string };
 
 /** A request with what its response echoes. */
@@ -35,9 +60,9 @@ export interface ParsedRequest {
   readonly request: Request;
 }
 
-/** What the device takes. */
+/** What the device takes from the driver that it has. */
 export interface RequestLimits {
-  readonly console: boolean;
+  readonly types: readonly RecordTypeName[];
   /** The most data one WRITE may carry, in bytes: bounds what a guest can store with one request. */
   readonly maxDataBytes: number;
 }
@@ -45,13 +70,9 @@ export interface RequestLimits {
 const refused = (number: number, why: string): Request => ({ kind: "refused", errno: number, why });
 
 /** The type of the store for a type on the wire; undefined where the device doesn't take it. */
-export function storedType(
-  type: number,
-  limits: Pick<RequestLimits, "console">,
-): StoredType | undefined {
-  if (type === RecordType.DMESG) return "dmesg";
-  if (type === RecordType.CONSOLE && limits.console) return "console";
-  return undefined;
+function storedType(type: number, { types }: RequestLimits): RecordTypeName | undefined {
+  const stored = STORED[type];
+  return stored !== undefined && types.includes(stored) ? stored : undefined;
 }
 
 /**
@@ -96,12 +117,9 @@ export function parseRequest(
         const why = `WRITE of ${bytes} bytes; at most ${limits.maxDataBytes} are taken`;
         return answer(refused(errno.EMSGSIZE, why));
       }
-      return answer({
-        kind: "write",
-        type: stored,
-        compressed: (flags & FLAG_COMPRESSED) !== 0,
-        from: readable,
-      });
+      if (isStream(stored)) return answer({ kind: "stream", type: stored, from: readable });
+      const compressed = (flags & FLAG_COMPRESSED) !== 0;
+      return answer({ kind: "dump", type: stored, compressed, from: readable });
     }
     case Command.ERASE: {
       const stored = storedType(type, limits);

@@ -6,14 +6,21 @@
 /** The device ID of "pstore" (virtio 5, table of device IDs). */
 export const VIRTIO_ID_PSTORE = 22;
 
-/** queue 0: the driver waits for the answer; queue 1: several requests in flight. */
-export const QUEUE_COUNT = 2;
+/**
+ * queue 0: the driver waits for the answer; queue 1: several requests in flight; queue 2, with
+ * F_PANIC_VQ: only a dying guest uses it.
+ */
+export const QUEUE_COUNT = 3;
+
+/** Feature bits: the configuration space goes on behind `flags`; there is a queue 2. */
+export const F_EXTENDED = 1n << 0n;
+export const F_PANIC_VQ = 1n << 1n;
 
 /** virtio_pstore_req.cmd */
 export const Command = { NULL: 0, OPEN: 1, READ: 2, WRITE: 3, ERASE: 4, CLOSE: 5 } as const;
 
 /** virtio_pstore_req.type */
-export const RecordType = { UNKNOWN: 0, DMESG: 1, CONSOLE: 2 } as const;
+export const RecordType = { UNKNOWN: 0, DMESG: 1, CONSOLE: 2, FTRACE: 3, PMSG: 4 } as const;
 
 /** virtio_pstore_req.flags, virtio_pstore_fileinfo.flags */
 export const FLAG_COMPRESSED = 1 << 0;
@@ -43,9 +50,11 @@ export const FILEINFO = {
 } as const;
 export const FILEINFO_BYTES = 40;
 
-/** struct virtio_pstore_config */
-export const CONFIG = { bufsize: 0, flags: 4 } as const;
-export const CONFIG_BYTES = 8;
+/** struct virtio_pstore_config; a version 2 driver reads the first CONFIG_V2_BYTES. */
+export const CONFIG = { bufsize: 0, flags: 4, types: 8, max_data: 12, boot_id: 16 } as const;
+export const CONFIG_BYTES = 32;
+export const CONFIG_V2_BYTES = 8;
+export const BOOT_ID_BYTES = 16;
 
 /** The fields of a request that mean something to a version 2 device. */
 export interface RequestHeader {

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { constants, deflateRawSync, deflateSync } from "node:zlib";
+import { constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { decodeRecord, readHeader, recordText } from "./decode.js";
 import { findRecords, type RecordFile } from "./records.js";
@@ -42,6 +42,8 @@ describe("what a record holds", () => {
     ["dmesg-1", (text: string) => Buffer.from(text)],
     ["dmesg-1.enc.z", (text: string) => deflateRawSync(text)],
     ["dmesg-1.enc.z", (text: string) => deflateSync(text)],
+    ["dmesg-1.gz", (text: string) => gzipSync(text)],
+    ["ftrace-1", (text: string) => Buffer.from(text)],
   ])("%s: the first line is the header, the rest the text", (name, encode) => {
     const long = "<4>a line\nPanic#1 Part1\n".repeat(10_000);
     expect(decode(name, encode(`Oops#12 Part3\n${long}`))).toEqual({
@@ -55,9 +57,43 @@ describe("what a record holds", () => {
     expect(decode("dmesg-1", "")).toEqual({ header: undefined, text: "" });
   });
 
-  test("a console has no header, whatever its first line", () => {
+  test("a number that no part has is no header", () => {
+    const text = "Panic#1 Part99999999999\nline\n";
+    expect(decode("dmesg-1", text)).toEqual({ header: undefined, text });
+  });
+
+  test("a raw dump's header is found whole, and its text behind it", () => {
+    const boot = "5a".repeat(16);
+    const words = `boot=${boot} time=1790000000.123456789 oldest-first last`;
+    const record = `Panic#1 Part2 ${words} ${"w".repeat(80)} ${"x".repeat(80)}\n<0>text\n`;
+    for (const [name, stored] of [
+      ["dmesg-1", record],
+      ["dmesg-2.gz", gzipSync(record)],
+      ["dmesg-3.enc.z", deflateRawSync(record, { level: 0 })],
+    ] as const) {
+      const { header, text } = decode(name, stored);
+      expect(header).toMatchObject({ part: 2, boot, oldestFirst: true, last: true });
+      expect(text).toBe("<0>text\n");
+    }
+  });
+
+  test("what the host compressed is read likewise", () => {
+    expect(decode("dmesg-1.gz", gzipSync("Oops#1 Part1\nline\n"))).toEqual({
+      header: { reason: "Oops", count: 1, part: 1 },
+      text: "line\n",
+    });
+    expect(decode("ftrace-2.gz", "garbage")).toEqual({ header: undefined, text: undefined });
+    expect(decode("console-3.gz", gzipSync("Panic#1 Part1\nline\n"))).toEqual({
+      header: undefined,
+      text: "Panic#1 Part1\nline\n",
+    });
+    const cut = gzipSync("Oops#1 Part1\nline\n").subarray(0, -4);
+    expect(decode("dmesg-4.gz", cut)).toMatchObject({ header: { count: 1 }, text: undefined });
+  });
+
+  test.each(["console-1", "pmsg-1"])("%s has no header, whatever its first line", (name) => {
     const text = "Panic#1 Part1\nline\n";
-    expect(decode("console-1", text)).toEqual({ header: undefined, text });
+    expect(decode(name, text)).toEqual({ header: undefined, text });
   });
 
   test("a compressed record that can't be decompressed has no text", () => {
@@ -80,14 +116,22 @@ describe("what a guest made large", () => {
   test("a record that claims to hold more than a record can: its header alone is known", () => {
     const bomb = Buffer.alloc(64 << 20);
     bomb.write("Panic#1 Part1\n");
-    const decoded = decodeRecord(put("dmesg-1.enc.z", deflateRawSync(bomb)));
-    expect(decoded).toMatchObject({ header: { reason: "Panic" }, textBytes: undefined });
+    for (const [name, stored] of [
+      ["dmesg-1.enc.z", deflateRawSync(bomb)],
+      ["dmesg-2.gz", gzipSync(bomb)],
+    ] as const) {
+      const decoded = decodeRecord(put(name, stored));
+      expect(decoded).toMatchObject({ header: { reason: "Panic" }, textBytes: undefined });
+    }
   });
 
   test.each([
     ["console-1", undefined, 5 * 2 ** 30],
+    ["pmsg-1", undefined, 5 * 2 ** 30],
+    ["ftrace-1", "Panic", 5 * 2 ** 30 - 14],
     ["dmesg-1", "Panic", 5 * 2 ** 30 - 14],
     ["dmesg-1.enc.z", undefined, undefined],
+    ["dmesg-1.gz", undefined, undefined],
   ])("%s of 5 GiB isn't read as a whole", (name, reason, textBytes) => {
     const { path } = put(name, "Panic#1 Part1\n");
     // Without blocks on the disk.
@@ -95,9 +139,10 @@ describe("what a guest made large", () => {
     const file = found(path);
     const decoded = decodeRecord(file);
     expect(decoded.textBytes).toBe(textBytes);
-    if (!file.compressed) expect(decoded.header?.reason).toBe(reason);
+    const plain = !file.compressed && file.gzip !== true;
+    if (plain) expect(decoded.header?.reason).toBe(reason);
     const first = recordText(decoded)?.[Symbol.iterator]();
-    expect(first?.next().value?.length).toBe(file.compressed ? undefined : 64 << 10);
+    expect(first?.next().value?.length).toBe(plain ? 64 << 10 : undefined);
     first?.return?.();
   });
 });

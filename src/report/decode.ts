@@ -1,11 +1,12 @@
-import { decompress } from "./decompress.js";
+import { isStream } from "../store/index.js";
+import { decompress, gunzip, gunzipBeginning } from "./decompress.js";
 import { parseHeader, type RecordHeader } from "./header.js";
 import { filePieces, piecesOf } from "./pieces.js";
 import type { RecordFile } from "./records.js";
 
 /** A record whose beginning was read. */
 export interface HeadedRecord extends RecordFile {
-  /** Undefined where the record isn't pstore's core's: a console, or what can't be decompressed. */
+  /** Undefined where the record is no dump's: a stream, or what can't be decompressed. */
   readonly header: RecordHeader | undefined;
   /** The header line's length; where the text of a record that isn't compressed begins. */
   readonly headerBytes: number;
@@ -23,8 +24,9 @@ const BEGINNING_BYTES = 1024;
 /** A record's largest file: the guest's buffer has 4 MiB at most. */
 const MAX_COMPRESSED_BYTES = 16 << 20;
 
-/** The console's output is as the guest wrote it. */
-const isPlain = ({ type, compressed }: RecordFile): boolean => type === "console" || !compressed;
+/** Streams are as the guest wrote them, unless their owner compressed them. */
+const isPlain = ({ type, compressed, gzip }: RecordFile): boolean =>
+  gzip !== true && (isStream(type) || !compressed);
 
 const contents = (file: RecordFile, bytes: number): Buffer =>
   Buffer.concat([...filePieces(file.path, 0, bytes)]);
@@ -32,9 +34,13 @@ const contents = (file: RecordFile, bytes: number): Buffer =>
 /** Reads a record's beginning, whatever its size. */
 export function readHeader(file: RecordFile): HeadedRecord {
   const none = { ...file, header: undefined, headerBytes: 0 };
-  if (file.type === "console") return none;
+  if (isStream(file.type)) return none;
   const beginning = contents(file, Math.min(file.size, BEGINNING_BYTES));
-  const text = file.compressed ? decompress(beginning) : beginning;
+  const text = isPlain(file)
+    ? beginning
+    : file.gzip === true
+      ? gunzipBeginning(beginning)
+      : decompress(beginning);
   const found = text === undefined ? undefined : parseHeader(text);
   return found === undefined ? none : { ...file, header: found.header, headerBytes: found.bytes };
 }
@@ -42,8 +48,9 @@ export function readHeader(file: RecordFile): HeadedRecord {
 /** The text of a record that is compressed, whole: it is small. */
 function inflated(file: RecordFile): Buffer | undefined {
   if (file.size > MAX_COMPRESSED_BYTES) return undefined;
-  const text = decompress(contents(file, file.size));
-  return text?.subarray(parseHeader(text)?.bytes);
+  const stored = contents(file, file.size);
+  const text = file.gzip === true ? gunzip(stored) : decompress(stored);
+  return isStream(file.type) ? text : text?.subarray(parseHeader(text)?.bytes);
 }
 
 /** Reads one record to its end. */

@@ -1,4 +1,4 @@
-import { constants, inflateRawSync, inflateSync } from "node:zlib";
+import { constants, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
 import { parseHeader } from "./header.js";
 
 /**
@@ -14,8 +14,9 @@ const options = { maxOutputLength: MAX_TEXT_BYTES, finishFlush: constants.Z_SYNC
 const decoders = [inflateRawSync, inflateSync];
 
 /**
- * A compressed record's text, or of a record's beginning the text's. Nothing in a record says how it was
- * compressed, so a decoder's output counts only if it looks like a record. Undefined where none does.
+ * The text of a record that the guest compressed, or of a record's beginning the text's. Nothing in a
+ * record says how it was compressed, so a decoder's output counts only if it looks like a record.
+ * Undefined where none does.
  */
 export function decompress(record: Uint8Array): Buffer | undefined {
   for (const decode of decoders) {
@@ -27,4 +28,22 @@ export function decompress(record: Uint8Array): Buffer | undefined {
     }
   }
   return undefined;
+}
+
+/** The text of a record that we compressed; undefined where the file is broken. */
+export function gunzip(record: Uint8Array): Buffer | undefined {
+  return gunzipped(record, constants.Z_FINISH);
+}
+
+/** The beginning of that text, from the record's beginning. */
+export function gunzipBeginning(record: Uint8Array): Buffer | undefined {
+  return gunzipped(record, constants.Z_SYNC_FLUSH);
+}
+
+function gunzipped(record: Uint8Array, finishFlush: number): Buffer | undefined {
+  try {
+    return gunzipSync(record, { maxOutputLength: MAX_TEXT_BYTES, finishFlush });
+  } catch {
+    return undefined;
+  }
 }

@@ -4,7 +4,8 @@ import { join as joinPath } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import type { HeadedRecord } from "./decode.js";
-import { groupDumps, joinDump } from "./dumps.js";
+import { groupDumps, isCutShort, joinDump } from "./dumps.js";
+import type { RecordHeader } from "./header.js";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;
@@ -20,17 +21,29 @@ interface Given {
   readonly part: number;
   /** Seconds. */
   readonly at?: number;
+  readonly type?: "dmesg" | "ftrace";
+  /** What a raw dump's header says besides. */
+  readonly more?: Partial<RecordHeader>;
 }
 
-function record({ guest = "", reason = "Panic", count = 1, part, at = 0 }: Given): HeadedRecord {
+function record(given: Given): HeadedRecord {
+  const {
+    guest = "",
+    reason = "Panic",
+    count = 1,
+    part,
+    at = 0,
+    type = "dmesg",
+    more = {},
+  } = given;
   const id = nextId++;
-  const path = joinPath(folder, `dmesg-${id}.enc.z`);
+  const path = joinPath(folder, `${type}-${id}.enc.z`);
   const stored = deflateRawSync(
     `${reason}#${count} Part${part}\n${guest}${reason}${count}.${part}\n`,
   );
   writeFileSync(path, stored);
   return {
-    type: "dmesg",
+    type,
     id,
     compressed: true,
     path,
@@ -38,7 +51,7 @@ function record({ guest = "", reason = "Panic", count = 1, part, at = 0 }: Given
     size: stored.length,
     time: new Date(at * 1000),
     erased: false,
-    header: { reason, count, part },
+    header: { reason, count, part, ...more },
     headerBytes: 0,
   };
 }
@@ -166,5 +179,81 @@ describe("joining", () => {
   test("a record that can't be decompressed is named in place of its text", () => {
     const broken = unreadable({ part: 1 });
     expect(join([broken])).toBe(`[virtio-pstore: ${broken.path} can't be decompressed: 7 bytes]\n`);
+  });
+});
+
+describe("raw dumps", () => {
+  const [a, b] = ["a".repeat(32), "b".repeat(32)] as const;
+  const raw = (part: number, more: Partial<RecordHeader> = {}, given: Partial<Given> = {}) =>
+    record({ part, ...given, more: { boot: a, oldestFirst: true, ...more } });
+  const last = { last: true } as const;
+  const join = (records: readonly HeadedRecord[]) =>
+    groupDumps(records).map((dump) => joinDump(dump).toString());
+  const cut = "[virtio-pstore: the dump is cut short here: its last part is missing]\n";
+
+  test("part 1 holds the oldest text, so it comes first", () => {
+    expect(join([raw(1), raw(2), raw(3, last)])).toEqual(["Panic1.1\nPanic1.2\nPanic1.3\n"]);
+  });
+
+  test("a dump whose last part is missing says at its end that it is cut short", () => {
+    const records = [raw(1), raw(2)];
+    expect(join(records)).toEqual([`Panic1.1\nPanic1.2\n${cut}`]);
+    expect(groupDumps(records).map(isCutShort)).toEqual([true]);
+    expect(groupDumps([raw(1, last)]).map(isCutShort)).toEqual([false]);
+    // Text that is newest first never tells.
+    expect(groupDumps(parts(1)).map(isCutShort)).toEqual([false]);
+  });
+
+  test("parts that are missing are named where they are missing, the first ones too", () => {
+    expect(join([raw(2), raw(5, last)])).toEqual([
+      [
+        "[virtio-pstore: part 1 is missing]\n",
+        "Panic1.2\n",
+        "[virtio-pstore: parts 3 to 4 are missing]\n",
+        "Panic1.5\n",
+      ].join(""),
+    ]);
+  });
+
+  test("another boot is another dump, though reason, count and part go on", () => {
+    expect(join([raw(1, { boot: a, ...last }), raw(2, { boot: b, ...last })])).toEqual([
+      "Panic1.1\n",
+      "[virtio-pstore: part 1 is missing]\nPanic1.2\n",
+    ]);
+  });
+
+  test("two dumps whose parts are interleaved stay whole", () => {
+    const oops = { reason: "Oops" };
+    const records = [
+      raw(1, {}, oops),
+      raw(1, {}, { count: 2 }),
+      raw(2, last, oops),
+      raw(2, last, { count: 2 }),
+    ];
+    expect(join(records)).toEqual(["Oops1.1\nOops1.2\n", "Panic2.1\nPanic2.2\n"]);
+  });
+
+  test("parts are joined by number, whatever order they were stored in", () => {
+    expect(join([raw(2), raw(1), raw(3, last)])).toEqual(["Panic1.1\nPanic1.2\nPanic1.3\n"]);
+  });
+
+  test("a part of the same number begins another dump, as when the driver was loaded anew", () => {
+    expect(join([raw(1, last), raw(1, last)])).toEqual(["Panic1.1\n", "Panic1.1\n"]);
+  });
+
+  test("a trace is a dump beside the log's", () => {
+    const trace = { type: "ftrace" } as const;
+    const dumps = groupDumps([raw(1), raw(1, {}, trace), raw(2, last), raw(2, last, trace)]);
+    expect(dumps.map(({ type, parts }) => [type, parts.length])).toEqual([
+      ["dmesg", 2],
+      ["ftrace", 2],
+    ]);
+  });
+
+  test("a record of pstore's core between a raw dump's parts doesn't part them", () => {
+    expect(join([raw(1), record({ part: 1 }), raw(2, last)])).toEqual([
+      "Panic1.1\nPanic1.2\n",
+      "Panic1.1\n",
+    ]);
   });
 });

@@ -1,50 +1,75 @@
+import type { DumpTypeName } from "../store/index.js";
 import { type HeadedRecord, recordText } from "./decode.js";
 
-/** The parts of one dump, part 1 (the newest text) first, as they were written. */
+/** The parts of one dump, in the order of their ids. */
 export interface Dump {
   readonly guest: string;
+  readonly type: DumpTypeName;
   readonly reason: string;
   readonly count: number;
+  /** The guest's boot, as 32 hexadecimal digits, where its driver tells. */
+  readonly boot?: string;
+  /** When the host stored its first part. */
   readonly time: Date;
+  /** Part 1 holds the oldest text. */
+  readonly oldestFirst: boolean;
   readonly parts: readonly HeadedRecord[];
 }
 
+/** A dump to which parts may still be added. */
+interface Growing {
+  readonly dump: Dump & { readonly parts: HeadedRecord[]; readonly order: number };
+  readonly numbers: Set<number>;
+}
+
+/** Whether `record` is the next part of a dump whose guest, type and boot it has. */
+function continues({ dump, numbers }: Growing, { header }: HeadedRecord): boolean {
+  if (header === undefined) return false;
+  const { reason, count, part } = header;
+  if (dump.reason !== reason || dump.count !== count) return false;
+  // With a boot id nothing of another boot can be taken for this one's: order means nothing.
+  if (dump.boot !== undefined) return !numbers.has(part);
+  return (dump.parts.at(-1)?.header?.part ?? Number.POSITIVE_INFINITY) < part;
+}
+
 /**
- * Puts records together to dumps, oldest first. A guest writes a dump's parts one after another, part 1
- * first, so a dump ends where a record of another reason or count follows, or a part that isn't higher.
+ * Puts records together to dumps, oldest first. Parts of one dump have the same reason and count, and
+ * the same boot id where there is one; another part of the same number begins another dump. Without a
+ * boot id a dump also ends where any other record follows, or a part that isn't higher: a guest writes
+ * a dump's parts one after another, and count begins anew with each boot.
  */
 export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
-  const dumps: (Dump & { readonly parts: HeadedRecord[]; readonly order: number })[] = [];
-  const newest = new Map<string, (typeof dumps)[number]>();
+  const dumps: Growing["dump"][] = [];
+  const newest = new Map<string, Growing>();
+  /** By guest, which are put in order by time; a guest's own dumps stay in that of their ids. */
+  const orders = new Map<string, number>();
   for (const record of records) {
-    const { header, guest, time } = record;
-    if (record.type !== "dmesg") continue;
-    const last = newest.get(guest);
-    const lastPart = last?.parts.at(-1)?.header?.part;
-    if (
-      last !== undefined &&
-      header !== undefined &&
-      lastPart !== undefined &&
-      last.reason === header.reason &&
-      last.count === header.count &&
-      lastPart < header.part
-    ) {
-      last.parts.push(record);
+    const { header, guest, time, type } = record;
+    if (type !== "dmesg" && type !== "ftrace") continue;
+    const { reason = "unreadable", count = 0, boot } = header ?? {};
+    // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
+    const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
+    let growing = newest.get(place);
+    if (growing !== undefined && continues(growing, record)) {
+      growing.dump.parts.push(record);
     } else {
-      const dump = {
-        guest,
-        reason: header?.reason ?? "unreadable",
-        count: header?.count ?? 0,
-        time,
-        parts: [record],
-        // Guests are put in order by time; a guest's own dumps stay in that of their ids.
-        order: Math.max(time.getTime(), last?.order ?? 0),
-      };
-      newest.set(guest, dump);
+      const order = Math.max(time.getTime(), orders.get(guest) ?? 0);
+      orders.set(guest, order);
+      const oldestFirst = header?.oldestFirst === true;
+      const begun = { guest, type, reason, count, time, oldestFirst, parts: [record], order };
+      const dump = boot === undefined ? begun : { ...begun, boot };
+      growing = { dump, numbers: new Set() };
+      newest.set(place, growing);
       dumps.push(dump);
     }
+    if (header !== undefined) growing.numbers.add(header.part);
   }
   return dumps.sort((a, b) => a.order - b.order);
+}
+
+/** Whether the end of what the guest meant to send is missing, as far as its records tell. */
+export function isCutShort({ oldestFirst, parts }: Dump): boolean {
+  return oldestFirst && !parts.some(({ header }) => header?.last === true);
 }
 
 /**
@@ -52,18 +77,24 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
  * is said where it is missing.
  */
 export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
-  let expected: number | undefined;
-  for (const record of [...dump.parts].reverse()) {
+  const step = dump.oldestFirst ? 1 : -1;
+  const parts = [...dump.parts].sort(
+    (a, b) => step * ((a.header?.part ?? 0) - (b.header?.part ?? 0)),
+  );
+  // Of text that is newest first nobody knows how many older parts there should be.
+  let expected = dump.oldestFirst ? 1 : undefined;
+  for (const record of parts) {
     const part = record.header?.part;
-    if (part !== undefined && expected !== undefined && part < expected) {
-      yield Buffer.from(missing(part + 1, expected));
+    if (part !== undefined && expected !== undefined && step * (part - expected) > 0) {
+      yield missing(expected, part - step);
     }
     const text = recordText(record);
     if (text !== undefined) yield* text;
-    else yield Buffer.from(unreadable(record));
-    if (part !== undefined) expected = part - 1;
+    else yield unreadable(record);
+    if (part !== undefined) expected = part + step;
   }
-  if (expected !== undefined && expected > 0) yield Buffer.from(missing(1, expected));
+  if (!dump.oldestFirst && expected !== undefined && expected > 0) yield missing(expected, 1);
+  if (isCutShort(dump)) yield note("the dump is cut short here: its last part is missing");
 }
 
 /** A dump's text as a whole, for a dump that is known to be small. */
@@ -71,11 +102,13 @@ export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
 }
 
-function unreadable({ path, size }: HeadedRecord): string {
-  return `[virtio-pstore: ${path} can't be decompressed: ${size} bytes]\n`;
-}
+const note = (text: string): Buffer => Buffer.from(`[virtio-pstore: ${text}]\n`);
 
-function missing(first: number, last: number): string {
-  const parts = first === last ? `part ${first} is` : `parts ${last} to ${first} are`;
-  return `[virtio-pstore: ${parts} missing]\n`;
+const unreadable = ({ path, size }: HeadedRecord): Buffer =>
+  note(`${path} can't be decompressed: ${size} bytes`);
+
+function missing(first: number, last: number): Buffer {
+  return note(
+    first === last ? `part ${first} is missing` : `parts ${first} to ${last} are missing`,
+  );
 }

@@ -6,7 +6,9 @@ export {
   recordBytes,
   recordText,
 } from "./decode.js";
-export { type Dump, dumpText, groupDumps, joinDump } from "./dumps.js";
+export { type Dump, dumpText, groupDumps, isCutShort, joinDump } from "./dumps.js";
+export { ConsoleFollower } from "./follow.js";
+export type { RecordHeader } from "./header.js";
 export { linePieces } from "./pieces.js";
-export { printable } from "./printable.js";
+export { PrintablePieces, printable } from "./printable.js";
 export { findRecords, type RecordFile } from "./records.js";

@@ -44,7 +44,7 @@ export function* linePieces(pieces: Iterable<Uint8Array>): Generator<Buffer, voi
 }
 
 /** Where bytes end without a UTF-8 character that goes on behind them. */
-function wholeCharacters(bytes: Uint8Array): number {
+export function wholeCharacters(bytes: Uint8Array): number {
   for (let back = 1; back <= 3; back++) {
     const byte = bytes.at(-back) ?? 0;
     if (byte < 0x80) break;

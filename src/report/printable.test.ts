@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { printable } from "./printable.js";
+import { PrintablePieces, printable } from "./printable.js";
 
 const utf8 = (text: string) => printable(Buffer.from(text));
 
@@ -94,4 +94,20 @@ describe("properties", () => {
       }),
     );
   });
+});
+
+test("text in pieces is shown as in one, wherever it is cut", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), fc.nat(10), (text, step) => {
+      const bytes = Buffer.from(text);
+      const pieces = new PrintablePieces();
+      let shown = "";
+      for (let at = 0; at < bytes.length; at += step + 1) {
+        shown += pieces.push(bytes.subarray(at, at + step + 1));
+      }
+      expect(shown + pieces.end()).toBe(printable(bytes));
+    }),
+  );
+  const pieces = new PrintablePieces();
+  expect([pieces.push(Uint8Array.of(0xe2, 0x82)), pieces.end()]).toEqual(["", "\\xe2\\x82"]);
 });

@@ -1,3 +1,5 @@
+import { wholeCharacters } from "./pieces.js";
+
 /** What a terminal takes as commands, or shows as something else than it is. */
 const UNPRINTABLE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
@@ -34,5 +36,24 @@ function decode(bytes: Uint8Array): string {
         }
       })
       .join("\n");
+  }
+}
+
+/** Makes text printable that comes in pieces: a character may be cut in two where a piece ends. */
+export class PrintablePieces {
+  #rest = Buffer.alloc(0);
+
+  push(piece: Uint8Array): string {
+    const bytes = Buffer.concat([this.#rest, piece]);
+    const whole = wholeCharacters(bytes);
+    this.#rest = bytes.subarray(whole);
+    return printable(bytes.subarray(0, whole));
+  }
+
+  /** What is left: nothing follows that could complete it. */
+  end(): string {
+    const rest = this.#rest;
+    this.#rest = Buffer.alloc(0);
+    return printable(rest);
   }
 }

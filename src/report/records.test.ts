@@ -57,6 +57,15 @@ describe("where records are found", () => {
     expect(record?.time).toEqual(new Date(1_000_000));
   });
 
+  test("with the boot that a stream belongs to", () => {
+    const boot = "ab".repeat(16);
+    put(".streams", `${boot} console-1\nnonsense\n${boot} console-2`);
+    const path = put("console-1", "");
+    put("console-2", "");
+    expect(findRecords(folder).map((record) => record.boot)).toEqual([boot, undefined]);
+    expect(findRecords(path)[0]?.boot).toBe(boot);
+  });
+
   test("nowhere in a file whose name isn't a record's", () => {
     expect(findRecords(put("notes"))).toEqual([]);
   });

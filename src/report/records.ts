@@ -3,8 +3,10 @@ import { basename, dirname, join } from "node:path";
 import {
   compareRecords,
   formatRecordName,
+  isStream,
   parseRecordName,
   type RecordName,
+  readStreamIndex,
 } from "../store/index.js";
 import { filePieces } from "./pieces.js";
 
@@ -18,6 +20,8 @@ export interface RecordFile extends RecordName {
   readonly time: Date;
   /** The guest erased it, and is no longer shown it. */
   readonly erased: boolean;
+  /** The guest's boot that a stream belongs to, as 32 hexadecimal digits, where it is known. */
+  readonly boot?: string;
 }
 
 /** Told of a directory that can't be read, and is left out. */
@@ -38,27 +42,45 @@ function erasedIn(directory: string): Set<string> {
   return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
 }
 
+/** What a directory's own files say of its records. */
+interface Notes {
+  /** Names without what says how they are compressed. */
+  readonly erased: ReadonlySet<string>;
+  /** By the streams' names. */
+  readonly boots: ReadonlyMap<string, string>;
+}
+
+const notesOf = (directory: string): Notes => ({
+  erased: erasedIn(directory),
+  boots: new Map(readStreamIndex(directory).map(({ boot, name }) => [keyOf(name), boot])),
+});
+
+const keyOf = ({ type, id }: RecordName): string =>
+  formatRecordName({ type, id, compressed: false });
+
 function recordFile(
   path: string,
   guest: string,
   name: RecordName,
   { size, mtime }: Stats,
-  erased: ReadonlySet<string>,
+  { erased, boots }: Notes,
 ): RecordFile {
-  const key = formatRecordName({ ...name, compressed: false });
-  return { ...name, path, guest, size, time: mtime, erased: erased.has(key) };
+  const key = keyOf(name);
+  const file = { ...name, path, guest, size, time: mtime, erased: erased.has(key) };
+  const boot = isStream(name.type) ? boots.get(key) : undefined;
+  return boot === undefined ? file : { ...file, boot };
 }
 
 function recordsOf(directory: string, guest: string): RecordFile[] {
   const files: RecordFile[] = [];
-  const erased = erasedIn(directory);
+  const notes = notesOf(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const name = parseRecordName(entry.name);
     if (name === undefined || !entry.isFile()) continue;
     const path = join(directory, entry.name);
     // The guest may erase it at this moment.
     const found = statSync(path, { throwIfNoEntry: false });
-    if (found !== undefined) files.push(recordFile(path, guest, name, found, erased));
+    if (found !== undefined) files.push(recordFile(path, guest, name, found, notes));
   }
   return files.sort(compareRecords);
 }
@@ -73,7 +95,7 @@ export function findRecords(path: string, onSkipped: OnSkipped = () => undefined
   if (!found.isDirectory()) {
     const name = parseRecordName(basename(path));
     if (name === undefined || !found.isFile()) return [];
-    return [recordFile(path, "", name, found, erasedIn(dirname(path)))];
+    return [recordFile(path, "", name, found, notesOf(dirname(path)))];
   }
   const guests = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

@@ -53,7 +53,7 @@ const shown = (store: DirectoryStore) =>
 
 /** Writes and commits; each write's errno. */
 function write(store: DirectoryStore, ...texts: readonly string[]): readonly number[] {
-  for (const text of texts) store.write(false, [Buffer.from(text)]);
+  for (const text of texts) store.write("dmesg", false, [Buffer.from(text)]);
   let result: BatchResult | undefined;
   store.commit((done) => {
     result = done;
@@ -129,7 +129,7 @@ describe("ids never repeat", () => {
     const store = open();
     write(store, "1");
     // Staged, never committed: what a crash leaves.
-    store.write(false, [Buffer.from("2")]);
+    store.write("dmesg", false, [Buffer.from("2")]);
     store.close();
     expect(names()).toEqual([".next-2", ".next-3", "dmesg-1"]);
     const again = open();
@@ -207,7 +207,7 @@ describe("what the directory's owner puts there", () => {
   test("a console file with exactly the id that comes next isn't appended to", () => {
     const store = open();
     writeFileSync(at("console-1"), "by hand");
-    store.appendConsole([Buffer.from("line\n")]);
+    store.append("console", [Buffer.from("line\n")]);
     expect(readFileSync(at("console-1"), "utf8")).toBe("by hand");
     expect(readFileSync(at("console-2"), "utf8")).toBe("line\n");
   });
@@ -217,7 +217,7 @@ describe("what the directory's owner puts there", () => {
     mkdirSync(at("dmesg-1"));
     expect(write(store, "text")).toEqual([0]);
     mkdirSync(at("console-3"));
-    store.appendConsole([Buffer.from("line\n")]);
+    store.append("console", [Buffer.from("line\n")]);
     expect(shown(store)).toEqual(["dmesg-2"]);
     expect(readFileSync(at("console-4"), "utf8")).toBe("line\n");
   });
@@ -245,7 +245,7 @@ describe("what the directory's owner puts there", () => {
     expect(store.read(dmesg(2n), 100)).toBeUndefined();
     expect(store.read(dmesg(3n), 100)).toBeUndefined();
     for (const id of [1n, 2n, 3n]) expect(store.erase("dmesg", id)).toBe(false);
-    store.appendConsole([Buffer.from("line\n")]);
+    store.append("console", [Buffer.from("line\n")]);
     write(store, "text");
     expect(recordNames()).toEqual([
       "console-4",
@@ -292,7 +292,7 @@ describe("files", () => {
     try {
       const store = open({}, path);
       write(store, "text");
-      store.appendConsole([Buffer.from("line\n")]);
+      store.append("console", [Buffer.from("line\n")]);
       expect(erase(store, 1n)).toBe(true);
     } finally {
       process.umask(before);
@@ -308,7 +308,7 @@ describe("files", () => {
   test("hold data that comes in many pieces, more than one writev(2) takes", () => {
     const pieces = Array.from({ length: 3000 }, (_, i) => Buffer.alloc(i % 7, `${i}`));
     const store = open();
-    store.write(false, pieces);
+    store.write("dmesg", false, pieces);
     store.commit(() => undefined);
     expect(readFileSync(at("dmesg-1"))).toEqual(Buffer.concat(pieces));
   });
@@ -316,7 +316,7 @@ describe("files", () => {
   test("are told when they are stored", () => {
     const told: StoredRecord[] = [];
     const store = open({ onStored: (record) => told.push(record) });
-    store.write(true, [Buffer.from("abc"), Buffer.from("de")]);
+    store.write("dmesg", true, [Buffer.from("abc"), Buffer.from("de")]);
     expect(told).toEqual([]);
     store.commit(() => undefined);
     expect(told).toEqual([
@@ -327,7 +327,7 @@ describe("files", () => {
   test("are told when the guest has its answer, which nobody's listening delays", () => {
     const order: string[] = [];
     const store = open({ onStored: ({ path }) => order.push(path) });
-    store.write(false, [Buffer.from("text")]);
+    store.write("dmesg", false, [Buffer.from("text")]);
     store.commit(() => order.push("answered"));
     expect(order).toEqual(["answered", at("dmesg-1")]);
   });
@@ -415,7 +415,7 @@ describe("a directory that can't be used", () => {
     for (let i = 0; i < 5; i++) {
       const store = open();
       write(store, "1");
-      store.appendConsole([Buffer.from("line\n")]);
+      store.append("console", [Buffer.from("line\n")]);
       erase(store, 1n);
       store.close();
       store.close();
@@ -452,7 +452,7 @@ describe("when data is synced", () => {
 
   test("console data: once, half a second after its first line at the latest", () => {
     const { store, timers, commits } = watched();
-    for (let i = 0; i < 10; i++) store.appendConsole(line);
+    for (let i = 0; i < 10; i++) store.append("console", line);
     store.commit(() => undefined);
     expect(timers.map(({ delayMs }) => delayMs)).toEqual([500]);
     expect(commits).toEqual([]);
@@ -462,7 +462,7 @@ describe("when data is synced", () => {
     // Its name too: the file is new.
     expect(commits[0]?.directory).toBeDefined();
     expect(timers).toEqual([]);
-    store.appendConsole(line);
+    store.append("console", line);
     expect(timers).toHaveLength(1);
     timers.shift()?.task();
     expect(commits[1]?.appended).toHaveLength(1);
@@ -471,7 +471,7 @@ describe("when data is synced", () => {
 
   test("console data: with a dmesg record, and not again afterwards", () => {
     const { store, timers, commits } = watched();
-    store.appendConsole(line);
+    store.append("console", line);
     expect(write(store, "dump")).toEqual([0]);
     expect(commits).toHaveLength(1);
     expect(commits[0]).toMatchObject({ appended: [expect.any(Number)] });
@@ -481,19 +481,19 @@ describe("when data is synced", () => {
 
   test("console data: when its boot or the store ends", () => {
     const { store, commits } = watched();
-    store.appendConsole(line);
+    store.append("console", line);
     store.beginBoot();
     expect(commits.at(-1)?.appended).toHaveLength(1);
     store.beginBoot();
     expect(commits).toHaveLength(1);
-    store.appendConsole(line);
+    store.append("console", line);
     store.close();
     expect(commits.at(-1)?.appended).toHaveLength(1);
   });
 
   test("a timer that goes off after the store was closed does nothing", () => {
     const { store, timers, commits } = watched();
-    store.appendConsole(line);
+    store.append("console", line);
     store.close();
     const before = commits.length;
     timers.shift()?.task();
@@ -502,12 +502,12 @@ describe("when data is synced", () => {
 
   test("acknowledged data that can't be synced is told to the operator", () => {
     const { store, timers, errors, fail } = watched();
-    store.appendConsole(line);
+    store.append("console", line);
     fail(errno.EIO);
     timers.shift()?.task();
     expect(errors).toEqual([errno.EIO]);
-    store.appendConsole(line);
-    store.write(false, [Buffer.from("dump")]);
+    store.append("console", line);
+    store.write("dmesg", false, [Buffer.from("dump")]);
     let writes: readonly number[] = [];
     store.commit((result) => {
       ({ writes } = result);
@@ -521,10 +521,10 @@ describe("when data is synced", () => {
 describe("a commit that takes its time", () => {
   test("writes tell their place in the result", () => {
     const store = open();
-    expect(store.write(false, [Buffer.from("a")])).toBe(0);
-    expect(store.write(true, [Buffer.from("b")])).toBe(1);
+    expect(store.write("dmesg", false, [Buffer.from("a")])).toBe(0);
+    expect(store.write("dmesg", true, [Buffer.from("b")])).toBe(1);
     store.commit(() => undefined);
-    expect(store.write(false, [Buffer.from("c")])).toBe(0);
+    expect(store.write("dmesg", false, [Buffer.from("c")])).toBe(0);
     store.commit(() => undefined);
     expect(recordNames()).toEqual(["dmesg-1", "dmesg-2.enc.z", "dmesg-3"]);
   });
@@ -542,7 +542,7 @@ describe("a commit that takes its time", () => {
     });
     const results: (readonly number[])[] = [];
     for (const text of ["a", "b", "c"]) {
-      store.write(false, [Buffer.from(text)]);
+      store.write("dmesg", false, [Buffer.from(text)]);
       store.commit(({ writes }) => {
         results.push(writes);
       });
@@ -552,7 +552,7 @@ describe("a commit that takes its time", () => {
     expect(results).toEqual([[0], [0], [0]]);
     const texts = recordNames().map((name) => `${name} ${readFileSync(at(name), "utf8")}`);
     expect(texts).toEqual(["dmesg-1 a", "dmesg-2 by hand", "dmesg-3 c", "dmesg-4 b"]);
-    store.write(false, [Buffer.from("d")]);
+    store.write("dmesg", false, [Buffer.from("d")]);
     store.commit(() => undefined);
     for (const release of held.splice(0)) release();
     expect(readFileSync(at("dmesg-5"), "utf8")).toBe("d");

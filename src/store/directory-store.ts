@@ -5,26 +5,29 @@ import {
   fsyncSync,
   ftruncateSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
   unlinkSync,
-  writeSync,
-  writevSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { gzipSync, constants as zlib } from "node:zlib";
 import { errno, errnoOf, renameNew, SystemError, tryLock } from "../native/index.js";
 import { type Commit, type Committer, inlineCommitter, type StagedRecord } from "./commit.js";
+import { append, lengthOf, makeDirectory, tryUnlink } from "./files.js";
+import { type RecordContents, readRecord } from "./read-record.js";
 import {
   compareRecords,
+  type DumpTypeName,
   formatRecordName,
   MAX_ID,
   parseRecordName,
   type RecordName,
   type RecordTypeName,
+  type StreamTypeName,
 } from "./record-name.js";
+import { DEFAULT_ROOMS, type Rooms, Usage } from "./rooms.js";
+import { type OpenStream, Streams } from "./streams.js";
 
 /** Why a directory can't be used as a store; the message says what to do. */
 export class StoreError extends Error {
@@ -51,19 +54,15 @@ export interface StoredRecord extends RecordName {
 export interface StoreOptions {
   readonly onErase?: OnErase;
   readonly committer?: Committer;
-  /** Calls a function once, after so many milliseconds: console data is synced then. */
+  /** Each type's own; DEFAULT_ROOMS where not given. */
+  readonly rooms?: Rooms;
+  /** Dumps that the guest didn't compress are stored with gzip. */
+  readonly compress?: boolean;
+  /** Calls a function once, after so many milliseconds: streams are synced then. */
   readonly after?: (delayMs: number, task: () => void) => void;
   readonly onStored?: (record: StoredRecord) => void;
   /** Data that was already acknowledged could not be synced. */
   readonly onSyncError?: (number: number) => void;
-}
-
-/** What READ gets of a record. */
-export interface RecordContents {
-  /** As much of the record as there was room for. */
-  readonly data: Buffer;
-  /** Nanoseconds since 1970-01-01 UTC. */
-  readonly timeNs: bigint;
 }
 
 /** Whether each request of a batch is durable. */
@@ -86,16 +85,13 @@ const NEXT_PREFIX = ".next-";
 const NEXT_PATTERN = /^\.next-([1-9][0-9]{0,19})$/;
 const ERASED_NAME = ".erased";
 
-/** Console data is synced so long after it was written, at the latest. */
-const CONSOLE_SYNC_MS = 500;
+/** A stream's data is synced so long after it was written, at the latest. */
+const STREAM_SYNC_MS = 500;
 
-/** The most that one READ returns, in bytes: bounds what a guest's buffer can make us allocate. */
-const MAX_READ_BYTES = 16 << 20;
+/** A full room is looked at anew so often: its owner may have removed files. A guest may ask at any rate. */
+const ROOM_SCAN_MS = 1000;
 
-/** IOV_MAX: the most buffers that one writev(2) takes. */
-const MAX_VECTOR = 1024;
-
-const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
 const key = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
 
@@ -107,6 +103,7 @@ const key = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-
  * and its name becomes durable with that record's, so an id is never given twice, even where the newest
  * record was removed; and the record after needs no new file at the time of the crash.
  * `.erased`: the records that the guest erased and the host keeps, one name a line.
+ * `.streams`: which stream belongs to which boot of the guest (see stream-index.ts).
  */
 export class DirectoryStore {
   readonly directory: string;
@@ -118,10 +115,14 @@ export class DirectoryStore {
   #erasedFd: number | undefined;
   #nextId = 1n;
   #next: NextFile | undefined;
-  #console: { readonly name: RecordName; readonly fd: number } | undefined;
-  #consoleDirty = false;
+  readonly #streams: Streams;
+  readonly #rooms: Rooms;
+  readonly #usage: Usage;
+  #scannedMs = 0;
   #syncScheduled = false;
   #staged: Staged[] = [];
+  /** Written and not settled yet, whether a commit is under way or not. */
+  readonly #pending = new Set<Staged>();
   #erasedDirty = false;
   #namesChanged = false;
   #mustCommit = false;
@@ -132,6 +133,8 @@ export class DirectoryStore {
     this.directory = directory;
     this.#options = options;
     this.#committer = options.committer ?? inlineCommitter;
+    this.#rooms = options.rooms ?? DEFAULT_ROOMS;
+    this.#usage = new Usage(this.#rooms);
     try {
       makeDirectory(resolve(directory));
       this.#directoryFd = openSync(directory, O_RDONLY | O_DIRECTORY);
@@ -146,6 +149,7 @@ export class DirectoryStore {
         );
       }
       this.#loadErased();
+      this.#streams = this.#openStreams();
       this.#scan();
       this.#recoverNext();
       this.#prepareNext();
@@ -157,52 +161,64 @@ export class DirectoryStore {
   }
 
   /**
-   * Puts a dmesg record's data into its file. It becomes visible and durable with commit(), whose
-   * result has its errno at the place that is returned. Throws the system call's error; then nothing
-   * of the record stays.
+   * Puts a dump's record into its file. It becomes visible and durable with commit(), whose result has
+   * its errno at the place that is returned. Throws the system call's error; then nothing of the record
+   * stays.
    */
-  write(compressed: boolean, data: readonly Uint8Array[]): number {
+  write(type: DumpTypeName, compressed: boolean, data: readonly Uint8Array[]): number {
+    const gzip = this.#options.compress === true && !compressed;
+    const stored = gzip ? [deflated(data)] : data;
+    const size = lengthOf(stored);
+    this.#expectRoom(type, 1, size);
     const next = this.#next ?? this.#prepareNext();
-    append(next.fd, data);
-    const name: RecordName = { type: "dmesg", id: next.id, compressed };
+    append(next.fd, stored);
+    const plain = { type, id: next.id, compressed };
+    const name: RecordName = gzip ? { ...plain, gzip } : plain;
     const path = join(this.directory, formatRecordName(name));
-    const size = data.reduce((sum, view) => sum + view.length, 0);
-    this.#staged.push({
+    const staged: Staged = {
       fd: next.fd,
       temporaryPath: next.path,
       path,
       stored: { ...name, size, path },
-    });
+    };
+    this.#staged.push(staged);
+    this.#pending.add(staged);
+    this.#usage.add(type, 1, size);
     this.#mustCommit = true;
     this.#takeNext();
     return this.#staged.length - 1;
   }
 
-  /** Appends console data; it is synced soon, and with the next dmesg record at the latest. */
-  appendConsole(data: readonly Uint8Array[]): void {
-    this.#console ??= this.#beginConsole();
-    append(this.#console.fd, data);
-    this.#consoleDirty = true;
+  /** Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. */
+  append(type: StreamTypeName, data: readonly Uint8Array[]): void {
+    this.#streams.append(type, data, lengthOf(data));
     this.#scheduleSync();
   }
 
-  /** A new boot of the guest begins: its console data goes into a file of its own. */
-  beginBoot(): void {
-    const console = this.#console;
-    if (console === undefined) return;
-    this.#console = undefined;
-    this.#records.set(key(console.name), console.name);
-    const appended = this.#consoleDirty ? [console.fd] : [];
-    this.#consoleDirty = false;
-    this.#committer.run({ records: [], appended, directory: this.#directoryFd }, ({ rest }) => {
-      closeSync(console.fd);
+  /**
+   * A boot of the guest begins, and the one before ends: streams go into files of their own. With the
+   * id of a boot that was here before, be it before a restart of this process, its streams go on.
+   */
+  beginBoot(id?: string): void {
+    this.endBoot();
+    this.#streams.begin(id);
+  }
+
+  /** Completes the streams of the current boot. */
+  endBoot(): void {
+    const { streams, dirty } = this.#streams.end();
+    if (streams.length === 0) return;
+    for (const { name } of streams) this.#records.set(key(name), name);
+    const commit = { records: [], appended: dirty, directory: this.#directoryFd };
+    this.#committer.run(commit, ({ rest }) => {
+      for (const { fd } of streams) closeSync(fd);
       if (rest !== 0) this.#options.onSyncError?.(rest);
     });
   }
 
   /**
-   * Makes what was written and erased since the last call durable, then tells how it went. Console data
-   * alone doesn't wait for the disk.
+   * Makes what was written and erased since the last call durable, then tells how it went. Streams
+   * alone don't wait for the disk.
    */
   commit(done: (result: BatchResult) => void): void {
     if (!this.#mustCommit) {
@@ -225,8 +241,8 @@ export class DirectoryStore {
   }
 
   /**
-   * The records that the guest is shown, oldest first: all but those it erased and the console file
-   * that is being written. Read anew from the directory, whose owner may add and remove files.
+   * The records that the guest is shown, oldest first: all but those it erased and the streams of
+   * the current boot. Read anew from the directory, whose owner may add and remove files.
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
     this.#scan();
@@ -241,25 +257,7 @@ export class DirectoryStore {
    */
   read(record: RecordName, room: number): RecordContents | undefined {
     if (this.#isHidden(record)) return undefined;
-    let fd: number;
-    try {
-      fd = openSync(this.#path(record), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    } catch (error) {
-      if (errnoOf(error) === errno.ENOENT) return undefined;
-      throw error;
-    }
-    try {
-      const found = fstatSync(fd, { bigint: true });
-      if (!found.isFile()) return undefined;
-      const { size, mtimeNs } = found;
-      const bytes = Math.min(Number(size), room, MAX_READ_BYTES);
-      const data = Buffer.alloc(bytes);
-      const from = record.compressed ? 0 : Number(size) - bytes;
-      const count = readSync(fd, data, 0, bytes, from);
-      return { data: data.subarray(0, count), timeNs: mtimeNs > 0n ? mtimeNs : 0n };
-    } finally {
-      closeSync(fd);
-    }
+    return readRecord(this.#path(record), record, room);
   }
 
   /**
@@ -269,6 +267,11 @@ export class DirectoryStore {
   erase(type: RecordTypeName, id: bigint): boolean {
     const record = this.#records.get(key({ type, id }));
     if (record === undefined || this.#isHidden(record)) return false;
+    const found = lstatSync(this.#path(record), { throwIfNoEntry: false });
+    if (found === undefined) {
+      this.#records.delete(key(record));
+      return false;
+    }
     if (this.#options.onErase === "remove") {
       this.#records.delete(key(record));
       try {
@@ -278,12 +281,9 @@ export class DirectoryStore {
         this.#records.set(key(record), record);
         throw error;
       }
+      this.#usage.add(type, -1, -found.size);
       this.#namesChanged = true;
     } else {
-      if (lstatSync(this.#path(record), { throwIfNoEntry: false }) === undefined) {
-        this.#records.delete(key(record));
-        return false;
-      }
       this.#erasedFd ??= openSync(
         join(this.directory, ERASED_NAME),
         O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW,
@@ -309,9 +309,11 @@ export class DirectoryStore {
     if (this.#next === undefined) this.#tryPrepareNext();
     this.#committer.run(this.#batch([]), ({ rest }) => {
       if (rest !== 0) this.#options.onSyncError?.(rest);
-      const files = [this.#console?.fd, this.#next?.fd, this.#erasedFd, this.#directoryFd];
+      const { streams } = this.#streams.end();
+      const files = [this.#next?.fd, this.#erasedFd, this.#directoryFd];
       for (const fd of files) if (fd !== undefined) closeSync(fd);
-      this.#console = undefined;
+      for (const { fd } of streams) closeSync(fd);
+      this.#streams.close();
       this.#next = undefined;
       this.#erasedFd = undefined;
       done();
@@ -324,11 +326,13 @@ export class DirectoryStore {
    */
   #settle(staged: Staged, result: number, done: StoredRecord[]): number {
     let { stored } = staged;
+    this.#pending.delete(staged);
     try {
       if (result === errno.EEXIST) stored = this.#storeUnderNewId(staged);
       else if (result !== 0) throw new SystemError("commit", result, stored.path);
     } catch (error) {
       tryUnlink(staged.temporaryPath);
+      this.#usage.add(stored.type, -1, -stored.size);
       return errnoOf(error);
     }
     this.#records.set(key(stored), stored);
@@ -352,16 +356,14 @@ export class DirectoryStore {
   }
 
   #isHidden(record: RecordName): boolean {
-    return this.#erased.has(key(record)) || this.#console?.name.id === record.id;
+    return this.#erased.has(key(record)) || this.#streams.isCurrent(record);
   }
 
   /** All that has to be durable before what is staged may be acknowledged. */
   #batch(records: readonly StagedRecord[]): Commit {
-    const appended: number[] = [];
-    if (this.#consoleDirty && this.#console !== undefined) appended.push(this.#console.fd);
+    const appended = this.#streams.takeDirty();
     if (this.#erasedDirty && this.#erasedFd !== undefined) appended.push(this.#erasedFd);
     const directory = this.#namesChanged || records.length > 0 ? this.#directoryFd : undefined;
-    this.#consoleDirty = false;
     this.#erasedDirty = false;
     this.#namesChanged = false;
     return { records, appended, directory };
@@ -371,25 +373,41 @@ export class DirectoryStore {
     const { after } = this.#options;
     if (this.#syncScheduled || after === undefined) return;
     this.#syncScheduled = true;
-    after(CONSOLE_SYNC_MS, () => {
+    after(STREAM_SYNC_MS, () => {
       this.#syncScheduled = false;
       this.#sync();
     });
   }
 
   #sync(): void {
-    if (!this.#consoleDirty && !this.#namesChanged) return;
+    if (!this.#streams.dirty && !this.#namesChanged) return;
     this.#committer.run(this.#batch([]), ({ rest }) => {
       if (rest !== 0) this.#options.onSyncError?.(rest);
     });
   }
 
-  #beginConsole(): { name: RecordName; fd: number } {
+  #openStreams(): Streams {
+    return new Streams({
+      directory: this.directory,
+      begin: (type) => this.#beginStream(type),
+      isErased: (record) => this.#erased.has(key(record)),
+      expectRoom: (type, records, bytes) => {
+        this.#expectRoom(type, records, bytes);
+      },
+      grew: (type, bytes) => {
+        this.#usage.add(type, 0, bytes);
+      },
+      mostBytes: (type) => this.#rooms[type].recordBytes,
+    });
+  }
+
+  #beginStream(type: StreamTypeName): OpenStream {
     const begin = () => {
       const { id, fd, path } = this.#next ?? this.#prepareNext();
-      const name: RecordName = { type: "console", id, compressed: false };
+      const name: RecordName = { type, id, compressed: false };
       renameNew(path, this.#path(name));
       this.#takeNext();
+      this.#usage.add(type, 1, 0);
       return { name, fd };
     };
     try {
@@ -400,6 +418,14 @@ export class DirectoryStore {
       this.#scan();
       return begin();
     }
+  }
+
+  /** Throws ENOSPC where so much more is beyond the type's room. */
+  #expectRoom(type: RecordTypeName, records: number, bytes: number): void {
+    if (this.#usage.hasRoom(type, records, bytes)) return;
+    if (performance.now() - this.#scannedMs > ROOM_SCAN_MS) this.#scan();
+    if (this.#usage.hasRoom(type, records, bytes)) return;
+    throw new SystemError("write", errno.ENOSPC, `${this.directory}: the room for ${type} is full`);
   }
 
   /** The prepared file is in use: prepares another. */
@@ -450,14 +476,22 @@ export class DirectoryStore {
   /** Reads the directory anew. A record put there by hand may have the id that was to come next. */
   #scan(): void {
     const entries = readdirSync(this.directory, { withFileTypes: true });
+    this.#scannedMs = performance.now();
     this.#records.clear();
+    this.#usage.clear();
     let newest = 0n;
     for (const entry of entries) {
       const record = parseRecordName(entry.name);
       if (record === undefined) continue;
       // Whatever has a record's name takes its id; only a file is a record.
       if (record.id > newest) newest = record.id;
-      if (entry.isFile()) this.#records.set(key(record), record);
+      if (!entry.isFile()) continue;
+      this.#records.set(key(record), record);
+      const { size } = lstatSync(this.#path(record), { throwIfNoEntry: false }) ?? { size: 0 };
+      this.#usage.add(record.type, 1, size);
+    }
+    for (const { stored } of this.#pending) {
+      if (!this.#records.has(key(stored))) this.#usage.add(stored.type, 1, stored.size);
     }
     if (newest < this.#nextId) return;
     this.#skipTo(newest + 1n);
@@ -514,64 +548,7 @@ function unusable(directory: string, error: unknown): StoreError {
   );
 }
 
-/**
- * As `mkdir -p`, for the owner alone, and durable: a record's directory must not be lost in a crash that
- * the record outlives. Node's own recursive mkdir never ends in some places (/proc).
- */
-function makeDirectory(path: string): void {
-  const parent = dirname(path);
-  const make = () => {
-    try {
-      mkdirSync(path, 0o700);
-    } catch (error) {
-      if (errnoOf(error) === errno.EEXIST) return;
-      throw error;
-    }
-    const fd = openSync(parent, O_RDONLY | O_DIRECTORY);
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  };
-  try {
-    make();
-  } catch (error) {
-    if (errnoOf(error) !== errno.ENOENT || parent === path) throw error;
-    makeDirectory(parent);
-    make();
-  }
-}
-
-/** Appends all of `data`, or nothing: throws the system call's error then. */
-function append(fd: number, data: readonly Uint8Array[]): void {
-  let total = 0;
-  try {
-    for (let first = 0; first < data.length; first += MAX_VECTOR) {
-      const views = data.slice(first, first + MAX_VECTOR);
-      let written = writevSync(fd, views);
-      total += written;
-      // Whatever the kernel didn't take at once.
-      for (const view of views) {
-        let at = Math.min(written, view.length);
-        written -= at;
-        while (at < view.length) {
-          const more = writeSync(fd, view, at);
-          at += more;
-          total += more;
-        }
-      }
-    }
-  } catch (error) {
-    ftruncateSync(fd, fstatSync(fd).size - total);
-    throw error;
-  }
-}
-
-function tryUnlink(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Gone already, or left for the next start to clear away.
-  }
+/** Copied first: the guest may go on changing its memory. Level 1: it is waiting. */
+function deflated(data: readonly Uint8Array[]): Buffer {
+  return gzipSync(Buffer.concat(data), { level: zlib.Z_BEST_SPEED });
 }

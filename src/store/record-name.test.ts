@@ -9,7 +9,7 @@ import {
 } from "./record-name.js";
 
 const recordName: fc.Arbitrary<RecordName> = fc.record({
-  type: fc.constantFrom("dmesg", "console"),
+  type: fc.constantFrom("dmesg", "console", "ftrace", "pmsg"),
   id: fc.bigInt({ min: 1n, max: MAX_ID }),
   compressed: fc.boolean(),
 });
@@ -20,6 +20,9 @@ describe("names", () => {
     ["dmesg-1.enc.z", { type: "dmesg", id: 1n, compressed: true }],
     ["dmesg-10.enc.z", { type: "dmesg", id: 10n, compressed: true }],
     ["console-2", { type: "console", id: 2n, compressed: false }],
+    ["dmesg-1.gz", { type: "dmesg", id: 1n, compressed: false, gzip: true }],
+    ["ftrace-3", { type: "ftrace", id: 3n, compressed: false }],
+    ["pmsg-4", { type: "pmsg", id: 4n, compressed: false }],
     ["dmesg-9223372036854775807", { type: "dmesg", id: MAX_ID, compressed: false }],
   ] as const)("%s", (name, record) => {
     expect(parseRecordName(name)).toEqual(record);
@@ -34,9 +37,10 @@ describe("names", () => {
     ["hexadecimal", "dmesg-0x1"],
     ["an id beyond half of u64", "dmesg-9223372036854775808"],
     ["an id beyond u64", "dmesg-99999999999999999999999"],
-    ["another type", "ftrace-1"],
+    ["another type", "mce-1"],
     ["capitals", "DMESG-1"],
-    ["another suffix", "dmesg-1.gz"],
+    ["another suffix", "dmesg-1.xz"],
+    ["both suffixes", "dmesg-1.enc.z.gz"],
     ["half the suffix", "dmesg-1.enc"],
     ["something behind the name", "dmesg-1.enc.z~"],
     ["something before the name", ".dmesg-1"],

@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DirectoryStore, type OnErase } from "./directory-store.js";
-import { formatRecordName, parseRecordName } from "./record-name.js";
+import { formatRecordName, parseRecordName, type StreamTypeName } from "./record-name.js";
 
 /** What was acknowledged to the guest, and what became of it. */
 interface Known {
@@ -13,11 +13,21 @@ interface Known {
   state: "shown" | "erased" | "removed by hand";
 }
 
+interface KnownStream {
+  readonly type: StreamTypeName;
+  /** Of the boot that it belongs to, where its driver told one. */
+  readonly boot: string | undefined;
+  text: string;
+  /** The current boot's. */
+  current: boolean;
+}
+
 interface Model {
   readonly onErase: OnErase;
   readonly dmesg: Map<bigint, Known>;
-  readonly formerConsoles: Map<bigint, string>;
-  console: { id: bigint; text: string } | undefined;
+  readonly streams: Map<bigint, KnownStream>;
+  /** The id that the current boot's driver told. */
+  boot: string | undefined;
   /** The highest id that was ever given. */
   highest: bigint;
   writes: number;
@@ -37,8 +47,11 @@ function check(model: Model, { store, directory }: Real): void {
   for (const [id, known] of model.dmesg) {
     if (known.state === "shown") expected.set(`dmesg-${id}`, known.text);
   }
-  for (const [id, text] of model.formerConsoles) expected.set(`console-${id}`, text);
-  const records = store.records(["dmesg", "console"]);
+  for (const [id, { type, text, current }] of model.streams) {
+    if (!current) expected.set(`${type}-${id}`, text);
+    expect(readFileSync(join(directory, `${type}-${id}`), "utf8")).toBe(text);
+  }
+  const records = store.records(["dmesg", "console", "pmsg"]);
   expect(new Set(records.map(({ type, id }) => `${type}-${id}`))).toEqual(new Set(expected.keys()));
   records.forEach((record, i) => {
     const before = records[i - 1];
@@ -85,7 +98,7 @@ const write = (compressed: boolean): Step =>
   step(`write(${compressed})`, (model, real) => {
     const before = new Set(readdirSync(real.directory));
     const text = `record ${model.writes++}`;
-    real.store.write(compressed, [Buffer.from(text)]);
+    real.store.write("dmesg", compressed, [Buffer.from(text)]);
     let answered = false;
     real.store.commit(({ writes }) => {
       expect(writes).toEqual([0]);
@@ -95,33 +108,36 @@ const write = (compressed: boolean): Step =>
     model.dmesg.set(newId(model, real, before), { text, compressed, state: "shown" });
   });
 
-const appendConsole = (): Step =>
-  step("console", (model, real) => {
+const append = (type: StreamTypeName): Step =>
+  step(`append(${type})`, (model, real) => {
     const before = new Set(readdirSync(real.directory));
     const text = `line ${model.writes++}\n`;
-    real.store.appendConsole([Buffer.from(text)]);
-    if (model.console === undefined) {
-      model.console = { id: newId(model, real, before), text };
-    } else {
-      model.console.text += text;
+    real.store.append(type, [Buffer.from(text)]);
+    const stream = [...model.streams.values()].find((one) => one.current && one.type === type);
+    if (stream !== undefined) {
+      stream.text += text;
+      return;
     }
+    model.streams.set(newId(model, real, before), { type, boot: model.boot, text, current: true });
   });
 
-function endBoot(model: Model): void {
-  if (model.console !== undefined) model.formerConsoles.set(model.console.id, model.console.text);
-  model.console = undefined;
+function begin(model: Model, boot: string | undefined): void {
+  model.boot = boot;
+  for (const stream of model.streams.values()) {
+    stream.current = boot !== undefined && stream.boot === boot;
+  }
 }
 
-const beginBoot = (): Step =>
-  step("beginBoot", (model, real) => {
-    real.store.beginBoot();
-    endBoot(model);
+const beginBoot = (boot: string | undefined): Step =>
+  step(`beginBoot(${boot})`, (model, real) => {
+    real.store.beginBoot(boot);
+    begin(model, boot);
   });
 
 const reopen = (): Step =>
   step("reopen", (model, real) => {
     real.store.close();
-    endBoot(model);
+    begin(model, undefined);
     real.store = new DirectoryStore(real.directory, { onErase: model.onErase });
   });
 
@@ -161,14 +177,14 @@ test("whatever happens, acknowledged records stay readable, ids increase strictl
     [
       fc.boolean().map(write),
       fc.boolean().map(write),
-      fc.constant(appendConsole()),
-      fc.constant(beginBoot()),
+      fc.constantFrom<StreamTypeName>("console", "pmsg").map(append),
+      fc.constantFrom(undefined, "a".repeat(32), "b".repeat(32)).map(beginBoot),
       fc.constant(reopen()),
       seeds.map(erase),
       seeds.map(removeByHand),
       fc.integer({ min: 1, max: 3 }).map(putByHand),
     ],
-    { maxCommands: 25, size: "max" },
+    { maxCommands: 30, size: "max" },
   );
   fc.assert(
     fc.property(fc.constantFrom<OnErase>("keep", "remove"), steps, (onErase, commands) => {
@@ -177,8 +193,8 @@ test("whatever happens, acknowledged records stay readable, ids increase strictl
       const model: Model = {
         onErase,
         dmesg: new Map(),
-        formerConsoles: new Map(),
-        console: undefined,
+        streams: new Map(),
+        boot: undefined,
         highest: 0n,
         writes: 0,
       };
@@ -189,6 +205,6 @@ test("whatever happens, acknowledged records stay readable, ids increase strictl
         rmSync(directory, { recursive: true });
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
 });

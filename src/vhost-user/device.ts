@@ -29,6 +29,11 @@ export interface VirtioDevice {
   readonly features: bigint;
   /** How many virtqueues it has. */
   readonly queueCount: number;
+  /**
+   * The driver's choice among `features`, before its queues start (VHOST_USER_SET_FEATURES). It holds
+   * until the next one: a reset by itself doesn't end it.
+   */
+  negotiated(features: bigint): void;
   /** The configuration space as it is now (virtio 2.5). */
   readConfig(): Uint8Array;
   /** The driver wrote `bytes` at `offset`; what isn't writable is ignored. */

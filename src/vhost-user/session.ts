@@ -281,6 +281,7 @@ export class Session {
         return encodeU64(this.#device.features | TRANSPORT_FEATURES);
       case FrontEndMessage.SET_FEATURES:
         this.#features = this.#subset(message, this.#device.features | TRANSPORT_FEATURES);
+        this.#device.negotiated(this.#features & this.#device.features);
         return undefined;
       case FrontEndMessage.GET_PROTOCOL_FEATURES:
         return encodeU64(PROTOCOL_FEATURES);

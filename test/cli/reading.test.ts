@@ -87,6 +87,29 @@ describe("list", () => {
     expect(records[2]).not.toHaveProperty("header");
   });
 
+  test("a raw dump's boot and last part, and the boot of a console, where any are known", async () => {
+    const folder = temporaryFolder();
+    const boot = "0123456789abcdef".repeat(2);
+    put(join(folder, "console-1"), "text\n", 1);
+    put(join(folder, ".streams"), `${boot} console-1\n`, 1);
+    put(join(folder, "dmesg-2"), `Panic#1 Part1 boot=${boot} oldest-first\nold\n`, 2);
+    put(join(folder, "ftrace-3"), `Panic#1 Part1 boot=${boot} oldest-first last\ntrace\n`, 3);
+    put(join(folder, "dmesg-4"), "Oops#1 Part1\ntext\n", 4);
+    const { stdout } = await run(["list", folder]);
+    const rows = stdout.trimEnd().split("\n");
+    expect(rows.map((line) => line.split(/ {2,}/).toSpliced(1, 3))).toEqual([
+      ["RECORD", "ERASED", "BOOT", "DUMP"],
+      ["console-1", "-", "01234567", "-"],
+      ["dmesg-2", "-", "01234567", "Panic#1 part 1"],
+      ["ftrace-3", "-", "01234567", "Panic#1 part 1, the last"],
+      ["dmesg-4", "-", "-", "Oops#1 part 1"],
+    ]);
+    const { stdout: json } = await run(["list", "--json", folder]);
+    const records = JSON.parse(json) as Record<string, unknown>[];
+    expect(records[0]).toMatchObject({ type: "console", boot });
+    expect(records[2]).toMatchObject({ header: { boot, oldestFirst: true, last: true } });
+  });
+
   test("names guests where the directory holds guests'", async () => {
     const folder = temporaryFolder();
     put(join(folder, "web", "dmesg-1"), "Panic#1 Part1\n", 1);
@@ -201,6 +224,35 @@ describe("show", () => {
     expect(unreadable.stderr).toMatch(/dmesg-9\.enc\.z can't be decompressed/);
   });
 
+  test("--ftrace, --console and --pmsg show the newest of another type", async () => {
+    const folder = oneGuest();
+    const boot = "ab".repeat(16);
+    put(join(folder, "console-7"), "later boot\u001b[2J\n", 2000);
+    put(join(folder, ".streams"), `${boot} console-7\n`, 2000);
+    put(join(folder, "pmsg-8"), "user space\n", 2001);
+    put(join(folder, "ftrace-9"), `Panic#2 Part1 boot=${boot} oldest-first\na call\n`, 2002);
+    const shown = (...options: readonly string[]) => run(["show", ...options, folder]);
+    expect(await shown("--console")).toEqual({
+      status: 0,
+      stdout: "later boot\\x1b[2J\n",
+      stderr: [
+        `virtio-pstore: console-7, boot ${boot}, last written 1970-01-01T00:33:20.000Z\n`,
+        "virtio-pstore: this is the newest of 2 boots; --all shows every one\n",
+      ].join(""),
+    });
+    expect((await shown("--console", "--all", "--raw")).stdout).toBe(
+      "console\u001b[2J\nlater boot\u001b[2J\n",
+    );
+    expect((await shown("--pmsg")).stdout).toBe("user space\n");
+    expect(await shown("--ftrace")).toEqual({
+      status: 0,
+      stdout: "a call\n[virtio-pstore: the dump is cut short here: its last part is missing]\n",
+      stderr: `virtio-pstore: Panic#2 at 1970-01-01T00:33:22.000Z, boot ${boot}, 1 part, cut short\n`,
+    });
+    expect((await shown()).stdout).toBe("<0>panic\\x1b[31m\\x9b\n");
+    expect(await shown("--pmsg", "--ftrace")).toMatchObject({ status: 2, stdout: "" });
+  });
+
   test("a missing part is named where it is missing", async () => {
     const folder = temporaryFolder();
     put(join(folder, "dmesg-1"), "Panic#1 Part2\nolder\n", 1);
@@ -248,7 +300,7 @@ describe("errors of both: one line, status 1", () => {
     const ended = await run([command, path]);
     expect(ended).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(ended)).toEqual([
-      `virtio-pstore: ${path} is no record: a record's file is called dmesg-ID, dmesg-ID.enc.z or console-ID`,
+      `virtio-pstore: ${path} is no record: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, with .enc.z or .gz behind it where it is compressed`,
     ]);
   });
 
@@ -277,7 +329,7 @@ describe("errors of both: one line, status 1", () => {
 });
 
 describe("the program", () => {
-  test.each(["run", "serve", "list", "show"])("%s --help", async (command) => {
+  test.each(["run", "serve", "list", "show", "follow"])("%s --help", async (command) => {
     const { status, stdout, stderr } = await run([command, "--help"]);
     expect(status).toBe(0);
     expect(stderr).toBe("");
@@ -297,7 +349,7 @@ describe("the program", () => {
   test("--help names every command", async () => {
     const { status, stdout } = await run(["--help"]);
     expect(status).toBe(0);
-    for (const command of ["run", "serve", "list", "show"])
+    for (const command of ["run", "serve", "list", "show", "follow"])
       expect(stdout).toContain(`  ${command} `);
   });
 

@@ -62,7 +62,7 @@ describe("QEMU", () => {
         new RegExp(`^socket,id=virtio-pstore,path=${ownTmp}/virtio-pstore-.*/socket$`),
       ),
       "-device",
-      "vhost-user-test-device-pci,virtio-id=22,num_vqs=2,vq_size=128,config_size=8,chardev=virtio-pstore",
+      "vhost-user-test-device-pci,virtio-id=22,num_vqs=3,vq_size=128,config_size=32,chardev=virtio-pstore",
     ]);
     // Nothing of the socket's folder is left.
     expect(readdirSync(ownTmp)).toEqual([]);

@@ -249,7 +249,7 @@ describe("WRITE", () => {
   });
 
   test("pstore: console data is refused where CONSOLE isn't offered: -EINVAL", async () => {
-    const guest = await startGuest({ console: false });
+    const guest = await startGuest({ types: ["dmesg"] });
     expect(await guest.driver.write({ type: CONSOLE }, text)).toMatchObject({ ret: -errno.EINVAL });
     expect(recordNames(guest.directory)).toEqual([]);
     expect(guest.log.map(({ code }) => code)).toEqual(["REFUSED"]);

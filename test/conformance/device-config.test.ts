@@ -21,7 +21,10 @@ describe("configuration space", () => {
     [16384, false, 0],
     [1 << 20, true, 1],
   ])("pstore: bufsize is %i, and flags tell CONSOLE (%s)", async (bufsize, console, flags) => {
-    const { driver } = await startGuest({ bufsize, console });
+    const { driver } = await startGuest({
+      bufsize,
+      types: console ? ["dmesg", "console"] : ["dmesg"],
+    });
     expect(await driver.config()).toEqual({ bufsize, flags });
   });
 

@@ -225,7 +225,7 @@ describe("consoles", () => {
     const { directory } = first;
     disconnectGuest(first);
     first.store.close();
-    const { driver } = await startGuest({ directory, console: false });
+    const { driver } = await startGuest({ directory, types: ["dmesg"] });
     expect(await ids(driver)).toEqual([2n]);
     expect(await driver.erase(CONSOLE, 1n)).toMatchObject({ ret: -errno.ENOENT });
   });

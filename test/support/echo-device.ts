@@ -25,6 +25,7 @@ export class EchoDevice implements VirtioDevice {
   served = 0;
   dropped = 0;
   resets = 0;
+  chosenFeatures: bigint | undefined;
   closed = false;
   /** Thrown by the next process(). */
   failure: Error | undefined;
@@ -40,6 +41,10 @@ export class EchoDevice implements VirtioDevice {
 
   get held(): number {
     return this.#held.length;
+  }
+
+  negotiated(features: bigint): void {
+    this.chosenFeatures = features;
   }
 
   readConfig(): Uint8Array {

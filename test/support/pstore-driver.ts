@@ -1,5 +1,6 @@
 import {
   CONFIG_BYTES,
+  CONFIG_V2_BYTES,
   Command,
   FILEINFO_BYTES,
   REQUEST_BYTES,
@@ -11,8 +12,10 @@ import type { GuestRam } from "./guest-ram.js";
 import { qemuConnect, qemuStart, type StartOptions } from "./negotiations.js";
 import {
   decodeConfig,
+  decodeExtendedConfig,
   decodeFileInfo,
   decodeResponse,
+  type ExtendedConfig,
   encodeRequest,
   type PstoreConfig,
   type PstoreFileInfo,
@@ -52,6 +55,10 @@ export interface PstoreDriverOptions {
   readonly indirect?: boolean;
   /** The region of guest memory that buffers lie in. */
   readonly region?: number;
+  /** A third queue, which F_PANIC_VQ allows. */
+  readonly panicQueue?: boolean;
+  /** Written before the queues start. */
+  readonly bootId?: Uint8Array;
 }
 
 /** What READ brought: nothing more at the end of the walk. */
@@ -70,11 +77,13 @@ export interface PreparedRequest {
   readonly writableAddress: bigint;
 }
 
-/** A pstore driver on the two queues of a fake front-end. */
+/** A pstore driver on the queues of a fake front-end. */
 export class PstoreDriver {
   readonly ram: GuestRam;
   readonly readQueue: DriverQueue;
   readonly writeQueue: DriverQueue;
+  /** These two, and the panic queue where there is one. */
+  readonly queues: readonly DriverQueue[];
   readonly #frontEnd: FakeFrontEnd;
   readonly #bufsize: number;
   readonly #cut: Cut;
@@ -85,11 +94,12 @@ export class PstoreDriver {
 
   constructor(
     frontEnd: FakeFrontEnd,
-    queues: readonly [read: DriverQueue, write: DriverQueue],
+    queues: readonly [read: DriverQueue, write: DriverQueue, ...panic: DriverQueue[]],
     options: PstoreDriverOptions = {},
   ) {
     this.#frontEnd = frontEnd;
     [this.readQueue, this.writeQueue] = queues;
+    this.queues = queues;
     this.ram = this.readQueue.ram;
     this.#bufsize = options.bufsize ?? 16384;
     this.#cut = options.cut ?? pieceByPiece;
@@ -97,10 +107,23 @@ export class PstoreDriver {
     this.#region = options.region ?? 0;
   }
 
-  /** Config space, as GET_CONFIG tells it. */
+  /** Config space as a version 2 driver reads it. */
   async config(): Promise<PstoreConfig> {
-    const reply = await this.#frontEnd.ask(VU.GET_CONFIG, config(0, CONFIG_BYTES));
+    const reply = await this.#frontEnd.ask(VU.GET_CONFIG, config(0, CONFIG_V2_BYTES));
     return decodeConfig(reply.subarray(12));
+  }
+
+  /** All of it. */
+  async extendedConfig(): Promise<ExtendedConfig> {
+    const reply = await this.#frontEnd.ask(VU.GET_CONFIG, config(0, CONFIG_BYTES));
+    return decodeExtendedConfig(reply.subarray(12));
+  }
+
+  /** Byte by byte, as virtio_cwrite_bytes() does. */
+  async writeBootId(bootId: Uint8Array): Promise<void> {
+    for (const [i, byte] of bootId.entries()) {
+      await this.#frontEnd.must(VU.SET_CONFIG, config(16 + i, 1, Uint8Array.of(byte)));
+    }
   }
 
   /** The driver writes back the size that it will use. */
@@ -151,9 +174,13 @@ export class PstoreDriver {
   }
 
   /** Stores a record, and waits for it as the original driver does not. */
-  async write(request: Omit<PstoreRequest, "cmd">, data: Uint8Array): Promise<PstoreResponse> {
-    const prepared = this.prepareWrite(request, data);
-    const usedLength = await this.#serve(this.writeQueue, prepared);
+  async write(
+    request: Omit<PstoreRequest, "cmd">,
+    data: Uint8Array,
+    queue = this.writeQueue,
+  ): Promise<PstoreResponse> {
+    const prepared = this.prepareWrite(request, data, queue);
+    const usedLength = await this.#serve(queue, prepared);
     const response = decodeResponse(prepared.writable, usedLength);
     this.discard(this.writeQueue, prepared);
     return response;
@@ -172,9 +199,13 @@ export class PstoreDriver {
    * A WRITE in guest memory, for benchmarks and for many in flight: `writeQueue.offer(head)` sends it,
    * `writeQueue.collect()` gives its head back, again and again; `writable` then holds the response.
    */
-  prepareWrite(request: Omit<PstoreRequest, "cmd">, data: Uint8Array): PreparedRequest {
+  prepareWrite(
+    request: Omit<PstoreRequest, "cmd">,
+    data: Uint8Array,
+    queue = this.writeQueue,
+  ): PreparedRequest {
     const head = encodeRequest({ ...request, cmd: Command.WRITE });
-    return this.prepare(this.writeQueue, [head, data], [RESPONSE_BYTES]);
+    return this.prepare(queue, [head, data], [RESPONSE_BYTES]);
   }
 
   /** Lays any request out: `readable` pieces of bytes, and room for `writable` pieces. */
@@ -265,8 +296,11 @@ export async function startPstoreDriver(
 ): Promise<PstoreDriver> {
   const features = options.features ?? F_VERSION_1;
   const queue = { eventIndex: (features & F_EVENT_IDX) !== 0n, ...options.queue };
-  const queues = [new DriverQueue(ram, queue), new DriverQueue(ram, queue)] as const;
+  const panic = options.panicQueue === true ? [new DriverQueue(ram, queue)] : [];
+  const queues = [new DriverQueue(ram, queue), new DriverQueue(ram, queue), ...panic] as const;
   await qemuConnect(frontEnd, queues);
+  const driver = new PstoreDriver(frontEnd, queues, options);
+  if (options.bootId !== undefined) await driver.writeBootId(options.bootId);
   await qemuStart(frontEnd, ram, queues, { ...options, features });
-  return new PstoreDriver(frontEnd, queues, options);
+  return driver;
 }

@@ -7,6 +7,7 @@ import {
   type Committer,
   commit,
   DirectoryStore,
+  type RecordTypeName,
   type StoreOptions,
 } from "../../src/store/index.js";
 import { type LogEvent, Session } from "../../src/vhost-user/index.js";
@@ -52,7 +53,8 @@ export interface PstoreHost {
   readonly store: DirectoryStore;
   readonly log: LogEvent[];
   readonly bufsize: number;
-  readonly console: boolean;
+  readonly maxData: number;
+  readonly types: readonly RecordTypeName[];
 }
 
 export interface PstoreHostOptions extends StoreOptions {
@@ -60,11 +62,13 @@ export interface PstoreHostOptions extends StoreOptions {
   /** A folder of its own where not given. */
   readonly directory?: string;
   readonly bufsize?: number;
-  readonly console?: boolean;
+  readonly maxData?: number;
+  /** dmesg and console where not given. */
+  readonly types?: readonly RecordTypeName[];
 }
 
 export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
-  const { loop, directory, bufsize, console, ...storeOptions } = options;
+  const { loop, directory, bufsize, maxData, types, ...storeOptions } = options;
   const folder = directory ?? temporaryFolder();
   return {
     loop: loop ?? closing(new EventLoop()),
@@ -72,7 +76,8 @@ export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
     store: closing(new DirectoryStore(folder, storeOptions)),
     log: [],
     bufsize: bufsize ?? 16384,
-    console: console ?? true,
+    maxData: maxData ?? 1 << 20,
+    types: types ?? ["dmesg", "console"],
   };
 }
 
@@ -93,11 +98,12 @@ export async function connectGuest(
   host: PstoreHost,
   options: PstoreGuestOptions = {},
 ): Promise<PstoreGuest> {
-  const { loop, store, log, bufsize, console } = host;
+  const { loop, store, log, bufsize, maxData, types } = host;
   const { ram: specs, ...driverOptions } = options;
   const [own, other] = socketPair();
-  const device = new PstoreDevice({ store, bufsize, console, log: (event) => log.push(event) });
-  closing(new Session({ loop, fd: other, device, log: (event) => log.push(event) }));
+  const push = (event: LogEvent) => log.push(event);
+  const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
+  closing(new Session({ loop, fd: other, device, log: push }));
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);
@@ -105,8 +111,7 @@ export async function connectGuest(
   );
   const ram = closing(new GuestRam(specs));
   const driver = await startPstoreDriver(frontEnd, ram, { bufsize, ...driverOptions });
-  closing(driver.readQueue);
-  closing(driver.writeQueue);
+  for (const queue of driver.queues) closing(queue);
   return { ...host, frontEnd, ram, driver };
 }
 
@@ -118,13 +123,22 @@ export async function startGuest(
   return connectGuest(pstoreHost(host), guest);
 }
 
+export interface ResetOptions extends StartOptions {
+  /** Written before the queues start, as by a driver's probe. */
+  readonly bootId?: Uint8Array;
+}
+
 /** The driver resets the device (virtio 2.4) and begins anew. */
-export async function resetGuest({ frontEnd, ram, driver }: PstoreGuest): Promise<void> {
-  const queues = [driver.readQueue, driver.writeQueue];
+export async function resetGuest(
+  { frontEnd, ram, driver }: PstoreGuest,
+  options: ResetOptions = {},
+): Promise<void> {
+  const { queues } = driver;
   await qemuStop(frontEnd, queues);
   for (const region of ram.regions) await frontEnd.removeRegion(region);
   for (const queue of queues) queue.restart();
-  await qemuStart(frontEnd, ram, queues);
+  if (options.bootId !== undefined) await driver.writeBootId(options.bootId);
+  await qemuStart(frontEnd, ram, queues, options);
 }
 
 /** The front-end goes away. */

@@ -1,5 +1,6 @@
 import {
   CONFIG_BYTES,
+  CONFIG_V2_BYTES,
   FILEINFO_BYTES,
   REQUEST_BYTES,
   RESPONSE_BYTES,
@@ -80,6 +81,28 @@ export interface PstoreConfig {
 }
 
 export function decodeConfig(bytes: Buffer): PstoreConfig {
-  if (bytes.length < CONFIG_BYTES) throw new RangeError(`${bytes.length} bytes are no config`);
+  if (bytes.length < CONFIG_V2_BYTES) throw new RangeError(`${bytes.length} bytes are no config`);
   return { bufsize: bytes.readUInt32LE(0), flags: bytes.readUInt32LE(4) };
 }
+
+/** bufsize u32, flags u32, types u32, max_data u32, boot_id u8[16] */
+export interface ExtendedConfig extends PstoreConfig {
+  readonly types: number;
+  readonly maxData: number;
+  /** In hexadecimal. */
+  readonly bootId: string;
+}
+
+export function decodeExtendedConfig(bytes: Buffer): ExtendedConfig {
+  if (bytes.length < CONFIG_BYTES) throw new RangeError(`${bytes.length} bytes are no config`);
+  return {
+    ...decodeConfig(bytes),
+    types: bytes.readUInt32LE(8),
+    maxData: bytes.readUInt32LE(12),
+    bootId: bytes.toString("hex", 16, 32),
+  };
+}
+
+/** Feature bits 0 and 1. */
+export const F_EXTENDED = 1n;
+export const F_PANIC_VQ = 2n;

@@ -6,7 +6,6 @@ import {
   describeGuests,
   dumpTexts,
   qemuDevice,
-  recordNames,
   runWithDevice,
   serve,
   temporaryFolder,
@@ -94,8 +93,7 @@ describeGuests("the back-end and the guest", () => {
     expect(await daemon.stop(), daemon.log()).toBe(0);
     expect(dumpTexts(join(crashes, "q"))[0]).toContain("I am guest q");
     expect(dumpTexts(join(crashes, "u"))[0]).toContain("I am guest u");
-    expect(dumpTexts(join(crashes, "q"))).toHaveLength(1);
-    expect(dumpTexts(join(crashes, "u"))).toHaveLength(1);
+    for (const guest of ["q", "u"]) expect(dumpTexts(join(crashes, guest))).toHaveLength(1);
     // Descriptors pass between threads there, of which Node would warn if it kept books of them.
     expect(daemon.log()).not.toContain("Warning");
   });
@@ -110,7 +108,7 @@ describeGuests("the back-end and the guest", () => {
       await start([...argv, `virtio_uml.device=${socket}:22`]).ended;
     }
     expect(await daemon.stop()).toBe(0);
-    expect(recordNames(crashes)).toEqual(["dmesg-1.enc.z", "dmesg-2.enc.z"]);
+    expect(dumpTexts(crashes)).toHaveLength(2);
   });
 
   it("the driver can be unloaded and loaded again", async () => {
@@ -142,6 +140,6 @@ describeGuests("the back-end and the guest", () => {
     expect(result.scriptStatus, result.output).toBe(0);
     const lines = result.output.split("\n").filter((line) => /virtio_pstore virtio\d+:/.test(line));
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain("pstore.backend=virtio");
+    expect(lines[0]).toContain("pstore has another source");
   });
 });

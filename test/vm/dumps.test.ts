@@ -49,6 +49,7 @@ describeGuests("dumps", () => {
     const guest = await qemuGuest({
       kernel: "6.1",
       append: "printk.devkmsg=on log_buf_len=1M",
+      driverParameters: { dump: "classic" },
       pstoreMount: "kmsg_bytes=1048576",
       quiet: true,
       script: [
@@ -87,7 +88,7 @@ describeGuests("dumps", () => {
     );
     expect(third.scriptStatus).toBe(0);
     expect(third.output).not.toContain("dmesg-");
-    expect(recordNames(directory)).toEqual(["dmesg-1.enc.z"]);
+    expect(recordNames(directory)).toContain("dmesg-1");
     expect(dumpTexts(directory)[0]).toContain("first boot");
   });
 
@@ -95,7 +96,8 @@ describeGuests("dumps", () => {
     const directory = temporaryFolder();
     for (const boot of ["one", "two"]) {
       const script = `echo boot ${boot} > /dev/kmsg\n${panic}`;
-      await runWithDevice(directory, await umlGuest({ script }), "--on-erase=remove");
+      const guest = await umlGuest({ script, driverParameters: { dump: "classic" } });
+      await runWithDevice(directory, guest, "--on-erase=remove");
     }
     const script = "rm /sys/fs/pstore/dmesg-virtio-2*; ls /sys/fs/pstore\n";
     const result = await runWithDevice(directory, await umlGuest({ script }), "--on-erase=remove");

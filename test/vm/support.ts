@@ -90,7 +90,7 @@ export function qemuDevice(socket: string, memoryMiB = 256): string[] {
     ...["-machine", "memory-backend=mem"],
     ...["-chardev", `socket,id=pstore,path=${socket}`],
     "-device",
-    "vhost-user-test-device-pci,virtio-id=22,num_vqs=2,vq_size=128,config_size=8,chardev=pstore",
+    "vhost-user-test-device-pci,virtio-id=22,num_vqs=3,vq_size=128,config_size=32,chardev=pstore",
   ];
 }
 

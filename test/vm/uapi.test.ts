@@ -21,7 +21,11 @@ const constants: Readonly<Record<string, number>> = {
   VIRTIO_ID_PSTORE: wire.VIRTIO_ID_PSTORE,
   VIRTIO_PSTORE_VQ_READ: 0,
   VIRTIO_PSTORE_VQ_WRITE: 1,
-  VIRTIO_PSTORE_VQ_COUNT: wire.QUEUE_COUNT,
+  VIRTIO_PSTORE_VQ_COUNT: wire.QUEUE_COUNT - 1,
+  VIRTIO_PSTORE_VQ_PANIC: wire.QUEUE_COUNT - 1,
+  VIRTIO_PSTORE_F_EXTENDED: Math.log2(Number(wire.F_EXTENDED)),
+  VIRTIO_PSTORE_F_PANIC_VQ: Math.log2(Number(wire.F_PANIC_VQ)),
+  VIRTIO_PSTORE_BOOT_ID_LEN: wire.BOOT_ID_BYTES,
   ...prefixed("VIRTIO_PSTORE_CMD_", wire.Command),
   ...prefixed("VIRTIO_PSTORE_TYPE_", wire.RecordType),
   VIRTIO_PSTORE_FL_COMPRESSED: wire.FLAG_COMPRESSED,
@@ -86,7 +90,9 @@ describeGuests("guest/include/uapi/linux/virtio_pstore.h and src/device/wire.ts"
     expect(defined.sort()).toEqual(Object.keys(constants).sort());
     const fields = [...header.matchAll(/^struct (\w+) \{(.*?)^\};/gms)].map(([, name, body]) => [
       name,
-      [...(body ?? "").matchAll(/^\s+__le\d+\s+(\w+);/gm)].map(([, field]) => field),
+      [...(body ?? "").matchAll(/^\s+__(?:le\d+|u8)\s+(\w+)(?:\[\w+\])?;/gm)].map(
+        ([, field]) => field,
+      ),
     ]);
     expect(Object.fromEntries(fields)).toEqual(
       Object.fromEntries(

@@ -1,16 +1,153 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test module: dies in a chosen way as it is loaded.
+ * Test module: dies in a chosen way as it is loaded, with as much to say as is
+ * asked for.
  */
+#include <linux/atomic.h>
 #include <linux/bug.h>
+#include <linux/console.h>
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/irq_work.h>
+#include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/nmi.h>
+#include <linux/panic_notifier.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
+#ifdef CONFIG_X86_LOCAL_APIC
+#include <asm/apic.h>
+#include <asm/nmi.h>
+#endif
 
 static char *how = "oops";
 module_param(how, charp, 0);
-MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; warn: WARN()");
+MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; warn: WARN(); "
+		 "panic; irq: panic in hard interrupt context; nmi: in an NMI; "
+		 "probe: panic where the function probe= is called next; "
+		 "storm: panic while all other CPUs print; "
+		 "softlockup: never schedule again; hung: sleep uninterruptibly for ever; "
+		 "lines: only print");
+
+static char *probe = "";
+module_param(probe, charp, 0);
+MODULE_PARM_DESC(probe, "Function that how=probe panics in; with +0xN behind it, N bytes into it");
+
+static char *probe_when = "now";
+module_param(probe_when, charp, 0);
+MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panics, and once more in the call");
+
+static unsigned int lines;
+module_param(lines, uint, 0);
+MODULE_PARM_DESC(lines, "Numbered lines of 100 bytes to print first");
+
+static unsigned int panic_lines;
+module_param(panic_lines, uint, 0);
+MODULE_PARM_DESC(panic_lines, "The same, from a panic notifier");
+
+static unsigned int format;
+module_param(format, uint, 0);
+MODULE_PARM_DESC(format, "How often to measure formatting the log into memory first");
+
+static char *sink = "";
+module_param(sink, charp, 0);
+MODULE_PARM_DESC(sink, "null: register a console whose write() does nothing; memory: one that copies to memory");
 
 static int *crash_nowhere;
+
+static void crash_line(unsigned int i)
+{
+	/* 100 bytes with the newline, all different and easy to check. */
+	pr_info("crash-line %08u of the numbered text that has to arrive whole and in order ....................\n",
+		i);
+}
+
+static void crash_lines(unsigned int count, const char *what)
+{
+	u64 start = ktime_get_mono_fast_ns();
+	unsigned int i;
+
+	for (i = 1; i <= count; i++) {
+		crash_line(i);
+		if (i % 1000 == 0)
+			touch_nmi_watchdog();
+	}
+	if (count)
+		pr_info("crash: %s: %u lines in %llu us\n", what, count,
+			div_u64(ktime_get_mono_fast_ns() - start, 1000));
+}
+
+/*
+ * The time from the last panic notifier but this one to kmsg_dump()'s end
+ * would be too late for a driver that takes the log in the first notifier:
+ * measure from a notifier before it, or from panic()'s call.
+ */
+static u64 crash_begin;
+
+static int crash_on_panic(struct notifier_block *nb, unsigned long event,
+			  void *message)
+{
+	crash_lines(panic_lines, "panic");
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block crash_notifier = {
+	.notifier_call	= crash_on_panic,
+	.priority	= 0,
+};
+
+static int crash_on_end(struct notifier_block *nb, unsigned long event,
+			void *message)
+{
+	pr_emerg("crash: notifiers took %llu us since the call of panic()\n",
+		 div_u64(ktime_get_mono_fast_ns() - crash_begin, 1000));
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block crash_last_notifier = {
+	.notifier_call	= crash_on_end,
+	.priority	= INT_MIN,
+};
+
+__printf(1, 2) static __noreturn void crash_panic(const char *format, ...)
+{
+	char text[80];
+	va_list args;
+
+	va_start(args, format);
+	vscnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	crash_begin = ktime_get_mono_fast_ns();
+	panic("crash: %s", text);
+}
+
+/* A console that does nothing is the limit for one that does something. */
+static char *crash_memory;
+static size_t crash_memory_len;
+#define CRASH_MEMORY	(16 << 20)
+
+static void crash_console_write(struct console *con, const char *text,
+				unsigned int len)
+{
+	if (!crash_memory || crash_memory_len + len > CRASH_MEMORY)
+		return;
+	memcpy(crash_memory + crash_memory_len, text, len);
+	crash_memory_len += len;
+}
+
+static struct console crash_console = {
+	.name	= "crash",
+	.write	= crash_console_write,
+	.flags	= CON_ENABLED | CON_ANYTIME,
+	.index	= -1,
+};
 
 static void crash_write_null(struct work_struct *work)
 {
@@ -19,13 +156,185 @@ static void crash_write_null(struct work_struct *work)
 
 static DECLARE_WORK(crash_work, crash_write_null);
 
+static void crash_in_irq(struct irq_work *work)
+{
+	crash_panic("in interrupt context, hardirq %d", !!in_hardirq());
+}
+
+static struct irq_work crash_irq_work = IRQ_WORK_INIT_HARD(crash_in_irq);
+
+#ifdef CONFIG_X86_LOCAL_APIC
+static int crash_in_nmi(unsigned int type, struct pt_regs *regs)
+{
+	nmi_panic(regs, "crash: in NMI context");
+	return NMI_HANDLED;
+}
+
+static int crash_nmi(void)
+{
+	int ret = register_nmi_handler(NMI_LOCAL, crash_in_nmi, 0, "crash");
+
+	if (!ret) {
+		crash_begin = ktime_get_mono_fast_ns();
+		apic->send_IPI_mask(cpumask_of(raw_smp_processor_id()),
+				    NMI_VECTOR);
+	}
+	return ret;
+}
+#else
+static int crash_nmi(void)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+/*
+ * Whatever the probed function's callers hold, they hold when it dies: so the
+ * driver's queue lock is had by probing what it calls under it.
+ */
+static atomic_t crash_probed;
+
+static int crash_probe_hit(struct kprobe *p, struct pt_regs *regs)
+{
+	if (!atomic_xchg(&crash_probed, 1))
+		crash_panic("inside %s", probe);
+	return 0;
+}
+
+static struct kprobe crash_kprobe = { .pre_handler = crash_probe_hit };
+
+static int crash_probe(void)
+{
+	char *offset = strchr(probe, '+');
+	int ret;
+
+	if (offset) {
+		*offset++ = '\0';
+		ret = kstrtouint(offset, 0, &crash_kprobe.offset);
+		if (ret)
+			return ret;
+	}
+	crash_kprobe.symbol_name = probe;
+	ret = register_kprobe(&crash_kprobe);
+	if (ret)
+		return ret;
+	if (!strcmp(probe_when, "panic"))
+		crash_panic("before %s", probe);
+	return 0;
+}
+
+static int crash_print_for_ever(void *data)
+{
+	unsigned int i;
+
+	for (i = 1;; i++) {
+		pr_info("crash-storm cpu %u line %08u %s\n",
+			raw_smp_processor_id(), i,
+			"some text that makes the line as long as lines are");
+		if (i % 64 == 0)
+			cond_resched();
+	}
+	return 0;
+}
+
+static int crash_storm(void)
+{
+	struct task_struct *task;
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		if (cpu == raw_smp_processor_id())
+			continue;
+		task = kthread_create(crash_print_for_ever, NULL, "crash/%u",
+				      cpu);
+		if (IS_ERR(task))
+			return PTR_ERR(task);
+		kthread_bind(task, cpu);
+		wake_up_process(task);
+	}
+	msleep(300);
+	crash_panic("in a storm");
+}
+
+static int crash_lock_up(void *data)
+{
+	preempt_disable();
+	for (;;)
+		cpu_relax();
+	return 0;
+}
+
+static int crash_hang(void *data)
+{
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	}
+	return 0;
+}
+
+static int crash_thread(int (*run)(void *data))
+{
+	return PTR_ERR_OR_ZERO(kthread_run(run, NULL, "crash"));
+}
+
+/* The whole log formatted once into memory: no dump can take less. */
+static void crash_format(void)
+{
+	struct kmsg_dump_iter iter;
+	size_t len, done = 0;
+	unsigned int count = 0;
+	u64 start;
+	char *buf;
+
+	buf = vzalloc(CRASH_MEMORY);
+	if (!buf)
+		return;
+	start = ktime_get_mono_fast_ns();
+	kmsg_dump_rewind(&iter);
+	while (done + 4096 < CRASH_MEMORY &&
+	       kmsg_dump_get_line(&iter, true, buf + done, 4096, &len)) {
+		done += len;
+		count++;
+	}
+	pr_info("crash: formatting %u lines, %zu bytes took %llu us\n", count,
+		done, div_u64(ktime_get_mono_fast_ns() - start, 1000));
+	vfree(buf);
+}
+
 static int __init crash_init(void)
 {
+	if (*sink) {
+		if (!strcmp(sink, "memory"))
+			crash_memory = vzalloc(CRASH_MEMORY);
+		register_console(&crash_console);
+	}
+	atomic_notifier_chain_register(&panic_notifier_list, &crash_notifier);
+	atomic_notifier_chain_register(&panic_notifier_list,
+				       &crash_last_notifier);
+	crash_lines(lines, "running");
+	while (format--)
+		crash_format();
+
 	if (!strcmp(how, "oops"))
 		schedule_work(&crash_work);
 	else if (!strcmp(how, "warn"))
 		WARN(1, "crash: a warning\n");
-	else
+	else if (!strcmp(how, "panic"))
+		crash_panic("asked for");
+	else if (!strcmp(how, "irq"))
+		irq_work_queue(&crash_irq_work);
+	else if (!strcmp(how, "nmi"))
+		return crash_nmi();
+	else if (!strcmp(how, "probe"))
+		return crash_probe();
+	else if (!strcmp(how, "storm"))
+		return crash_storm();
+	else if (!strcmp(how, "softlockup"))
+		return crash_thread(crash_lock_up);
+	else if (!strcmp(how, "hung"))
+		return crash_thread(crash_hang);
+	else if (strcmp(how, "lines"))
 		return -EINVAL;
 	return 0;
 }

@@ -18,6 +18,12 @@
 #define VIRTIO_PSTORE_VQ_READ		0	/* the driver waits for the answer */
 #define VIRTIO_PSTORE_VQ_WRITE		1	/* several requests in flight */
 #define VIRTIO_PSTORE_VQ_COUNT		2
+/* Only with F_PANIC_VQ: nothing but a dying guest places anything here */
+#define VIRTIO_PSTORE_VQ_PANIC		2
+
+/* Feature bits */
+#define VIRTIO_PSTORE_F_EXTENDED	0	/* config has types to boot_id */
+#define VIRTIO_PSTORE_F_PANIC_VQ	1	/* there is VQ_PANIC */
 
 /* virtio_pstore_req.cmd, echoed in virtio_pstore_res.cmd */
 #define VIRTIO_PSTORE_CMD_NULL		0
@@ -31,6 +37,8 @@
 #define VIRTIO_PSTORE_TYPE_UNKNOWN	0
 #define VIRTIO_PSTORE_TYPE_DMESG	1
 #define VIRTIO_PSTORE_TYPE_CONSOLE	2
+#define VIRTIO_PSTORE_TYPE_FTRACE	3	/* only with F_EXTENDED */
+#define VIRTIO_PSTORE_TYPE_PMSG		4	/* only with F_EXTENDED */
 
 /* virtio_pstore_req.flags and virtio_pstore_fileinfo.flags */
 #define VIRTIO_PSTORE_FL_COMPRESSED	(1 << 0)
@@ -68,9 +76,27 @@ struct virtio_pstore_fileinfo {
 	__le32		reserved;
 };
 
+#define VIRTIO_PSTORE_BOOT_ID_LEN	16
+
 struct virtio_pstore_config {
 	__le32		bufsize;	/* bytes; the driver writes back what it uses */
 	__le32		flags;		/* read-only for the driver */
+
+	/* The rest exists with F_EXTENDED only. */
+	__le32		types;		/* bit N: records of type N are taken; read-only */
+	__le32		max_data;	/* bytes of data in a WRITE at most; read-only */
+	/* Random, one for each of the guest's boots; written before any request */
+	__u8		boot_id[VIRTIO_PSTORE_BOOT_ID_LEN];
 };
+
+/*
+ * The data of a WRITE of type DMESG or FTRACE that isn't COMPRESSED may begin
+ * with a line that says which dump it belongs to, made by the driver:
+ *
+ *   Panic#1 Part2 boot=<32 hex digits> time=<s>.<9 digits> oldest-first last
+ *
+ * "oldest-first" says that Part1 has the oldest text, and "last" that no part
+ * of this dump follows.
+ */
 
 #endif /* _UAPI_LINUX_VIRTIO_PSTORE_H */

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-pstore driver: every message printk takes.
+ *
+ * A registered console gets what console_loglevel lets through. The tracepoint
+ * "console" is passed by every message, but before it is in the log, so it
+ * only says that there is something to take: the text comes from the log.
+ *
+ *   few messages	a worker takes them, some milliseconds later
+ *   many		printk's own context takes them, before the log is
+ *			full; it waits for nothing
+ *   after a panic	the same, but now the device is waited for
+ *
+ * A message that finds neither a free slot nor a place in the log any more is
+ * counted, see log.c.
+ */
+#include <linux/jiffies.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+
+#include "vpstore.h"
+
+/* A worker looks after this time, or, where a host is slow, after that. */
+#define VPSTORE_CONSOLE_DELAY	(HZ / 100 ?: 1)
+#define VPSTORE_CONSOLE_RETRY	(HZ / 10 ?: 1)
+/* Without the tracepoint some messages come without a word. */
+#define VPSTORE_CONSOLE_PERIOD	(HZ / 10 ?: 1)
+
+/*
+ * When printk's own context takes messages: when a quarter of the log is new,
+ * counted in bytes and in messages (one for each 32 bytes), or a slot's worth.
+ * A log is never smaller than it was configured.
+ */
+#define VPSTORE_CONSOLE_BYTES	min(24 * 1024, 1 << (CONFIG_LOG_BUF_SHIFT - 2))
+#define VPSTORE_CONSOLE_LINES	(1 << (CONFIG_LOG_BUF_SHIFT - 7))
+/* A dying guest fills a slot in small steps, which cost little. */
+#define VPSTORE_DYING_BYTES	(2 * 1024)
+#define VPSTORE_DYING_LINES	32
+
+/**
+ * vpstore_console_drain - send what the log holds, without waiting
+ * @vp:	device
+ *
+ * For any context. Whoever comes while another is at it goes away again.
+ */
+void vpstore_console_drain(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_log before;
+	struct vpstore_slot *slot;
+	size_t len, left;
+
+	if (!c->on || atomic_xchg(&c->busy, 1))
+		return;
+
+	atomic_set(&c->fresh, 0);
+	atomic_set(&c->lines, 0);
+	do {
+		slot = vpstore_stream_get(vp, vp->console_slots,
+					  VPSTORE_CONSOLE_SLOTS);
+		if (!slot) {
+			WRITE_ONCE(c->starved, true);
+			break;
+		}
+		before = c->log;
+		len = vpstore_log_fill(&c->log, slot->data, slot->size);
+		left = slot->size - len;
+		if (vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_CONSOLE,
+					len)) {
+			c->log = before;
+			WRITE_ONCE(c->starved, true);
+			break;
+		}
+		WRITE_ONCE(c->next, c->log.iter.cur_seq);
+	} while (left < VPSTORE_LINE_ROOM);
+
+	atomic_set_release(&c->busy, 0);
+}
+
+static void vpstore_console_work(struct work_struct *work)
+{
+	struct vpstore_console *c = container_of(to_delayed_work(work),
+						 struct vpstore_console, work);
+	struct vpstore *vp = container_of(c, struct vpstore, console);
+
+	WRITE_ONCE(c->starved, false);
+	atomic_set(&c->noted, 0);
+	vpstore_console_drain(vp);
+	/* Normally the device's answer ends a dearth sooner. */
+	if (READ_ONCE(c->starved))
+		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_RETRY);
+	else if (!c->tracepoint)
+		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_PERIOD);
+}
+
+/* printk may have been called with any lock held; here none is. */
+static void vpstore_console_poke(struct irq_work *poke)
+{
+	struct vpstore_console *c = container_of(poke, struct vpstore_console,
+						 poke);
+
+	mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_DELAY);
+}
+
+/**
+ * vpstore_console_answered - the device has used a buffer
+ * @vp:	device
+ */
+void vpstore_console_answered(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+
+	if (!c->on || !READ_ONCE(c->starved))
+		return;
+	WRITE_ONCE(c->starved, false);
+	mod_delayed_work(c->wq, &c->work, 0);
+}
+
+/* Called by printk, in any context, before the message is in the log. */
+static void vpstore_console_note(struct vpstore *vp, size_t len)
+{
+	struct vpstore_console *c = &vp->console;
+	unsigned int fresh, lines;
+
+	if (!c->on)
+		return;
+
+	fresh = atomic_add_return(len, &c->fresh);
+	lines = atomic_inc_return(&c->lines);
+
+	if (READ_ONCE(vp->dying)) {
+		if (fresh >= VPSTORE_DYING_BYTES ||
+		    lines >= VPSTORE_DYING_LINES)
+			vpstore_console_drain_dying(vp);
+		return;
+	}
+
+	if ((fresh >= VPSTORE_CONSOLE_BYTES ||
+	     lines >= VPSTORE_CONSOLE_LINES) && !READ_ONCE(c->starved))
+		vpstore_console_drain(vp);
+	if (!atomic_read(&c->noted) && !atomic_xchg(&c->noted, 1))
+		irq_work_queue(&c->poke);
+}
+
+static void vpstore_console_write(struct console *con, const char *text,
+				  unsigned int len)
+{
+	vpstore_console_note(con->data, len);
+}
+
+/*
+ * After a panic
+ */
+
+/**
+ * vpstore_console_drain_dying - move what the log holds to the panic's queue
+ * @vp:	device that is dying
+ *
+ * Sends full slots only.
+ */
+void vpstore_console_drain_dying(struct vpstore *vp)
+{
+	struct vpstore_dump *d = &vp->panic;
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_text text = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
+	struct vpstore_slot *slot;
+
+	if (!c->on || !d->queue || atomic_xchg(&c->dying_busy, 1))
+		return;
+
+	atomic_set(&c->fresh, 0);
+	atomic_set(&c->lines, 0);
+	for (;;) {
+		if (!c->chunk) {
+			c->chunk = vpstore_chunk_get(vp, d->queue, &d->budget);
+			c->chunk_len = 0;
+		}
+		slot = c->chunk;
+		if (!slot)
+			break;
+		c->chunk_len += vpstore_log_fill(&c->log,
+						 slot->data + c->chunk_len,
+						 slot->size - c->chunk_len);
+		if (slot->size - c->chunk_len >= VPSTORE_LINE_ROOM)
+			break;
+		slot->head = 0;
+		text.len = c->chunk_len;
+		c->chunk = NULL;
+		if (vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget))
+			break;
+	}
+	atomic_set_release(&c->dying_busy, 0);
+}
+
+/**
+ * vpstore_console_dying - a panic has come
+ * @vp:	device whose panic has a queue
+ *
+ * Nobody else will take lines any more, not even who was about to.
+ */
+void vpstore_console_dying(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+
+	c->log.iter.cur_seq = READ_ONCE(c->next);
+	c->log.dying = true;
+	vpstore_console_drain_dying(vp);
+}
+
+/**
+ * vpstore_console_skip - leave out what was sent in another way
+ * @vp:		device; the caller has the log's end to itself
+ * @seq:	the next message to send
+ */
+void vpstore_console_skip(struct vpstore *vp, u64 seq)
+{
+	struct vpstore_console *c = &vp->console;
+
+	if (!READ_ONCE(vp->dying) && atomic_xchg(&c->busy, 1))
+		return;
+	c->log.iter.cur_seq = seq;
+	WRITE_ONCE(c->next, seq);
+	if (!READ_ONCE(vp->dying))
+		atomic_set_release(&c->busy, 0);
+}
+
+/**
+ * vpstore_console_flush_dying - send the rest, and wait until it is stored
+ * @vp:	device that is dying
+ */
+void vpstore_console_flush_dying(struct vpstore *vp)
+{
+	struct vpstore_dump *d = &vp->panic;
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_text text = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
+	struct vpstore_slot *slot;
+
+	if (!c->on || !d->queue)
+		return;
+
+	vpstore_console_drain_dying(vp);
+	if (atomic_xchg(&c->dying_busy, 1))
+		return;
+	slot = c->chunk;
+	c->chunk = NULL;
+	if (slot && c->chunk_len) {
+		slot->head = 0;
+		text.len = c->chunk_len;
+		vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
+	} else if (slot) {
+		vpstore_chunk_put(slot);
+	}
+	vpstore_chunks_wait(vp, d->queue, &d->budget);
+	atomic_set_release(&c->dying_busy, 0);
+}
+
+/*
+ * Start and stop
+ */
+
+#ifdef CONFIG_TRACEPOINTS
+/* Its own symbol is exported only from 6.12 on; its name is older. */
+static void vpstore_console_match(struct tracepoint *tp, void *found)
+{
+	if (!strcmp(tp->name, "console"))
+		*(struct tracepoint **)found = tp;
+}
+
+static void vpstore_console_probe(void *data, const char *text, size_t len)
+{
+	if (!vpstore_trace_take(text, len))
+		vpstore_console_note(data, len);
+}
+
+static bool vpstore_console_attach(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+
+	for_each_kernel_tracepoint(vpstore_console_match, &c->tracepoint);
+	if (!c->tracepoint)
+		return false;
+	if (!tracepoint_probe_register(c->tracepoint, vpstore_console_probe,
+				       vp))
+		return true;
+	c->tracepoint = NULL;
+	return false;
+}
+
+static void vpstore_console_detach(struct vpstore *vp)
+{
+	tracepoint_probe_unregister(vp->console.tracepoint,
+				    vpstore_console_probe, vp);
+	tracepoint_synchronize_unregister();
+	vp->console.tracepoint = NULL;
+}
+#else
+static bool vpstore_console_attach(struct vpstore *vp)
+{
+	return false;
+}
+
+static void vpstore_console_detach(struct vpstore *vp)
+{
+}
+#endif
+
+/**
+ * vpstore_console_start - begin to send the console's text
+ * @vp:	device whose queues are running
+ *
+ * From what the log holds by now. Without it the rest of the driver works.
+ */
+void vpstore_console_start(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+	bool wanted = vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE);
+
+	/* The trace's text is taken from the tracepoint, too. */
+	if (!wanted && !vpstore_takes(vp, VIRTIO_PSTORE_TYPE_FTRACE))
+		return;
+
+	init_irq_work(&c->poke, vpstore_console_poke);
+	INIT_DELAYED_WORK(&c->work, vpstore_console_work);
+	c->log.begun = true;
+
+	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!c->wq)
+		return;
+
+	WRITE_ONCE(c->on, wanted);
+	if (!vpstore_console_attach(vp) && wanted) {
+		strscpy(c->con.name, "vpstore", sizeof(c->con.name));
+		c->con.write = vpstore_console_write;
+		c->con.flags = CON_ENABLED | CON_ANYTIME;
+		c->con.index = -1;
+		c->con.data = vp;
+		register_console(&c->con);
+	}
+	vpstore_console_resume(vp);
+}
+
+/**
+ * vpstore_console_resume - go on after the queues were stopped
+ * @vp:	device whose queues are running
+ */
+void vpstore_console_resume(struct vpstore *vp)
+{
+	if (vp->console.on)
+		mod_delayed_work(vp->console.wq, &vp->console.work, 0);
+}
+
+/**
+ * vpstore_console_stop - undo vpstore_console_start()
+ * @vp:	device
+ */
+void vpstore_console_stop(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+
+	if (!c->wq)
+		return;
+
+	if (c->tracepoint)
+		vpstore_console_detach(vp);
+	else if (c->on)
+		unregister_console(&c->con);
+	vpstore_console_drain(vp);
+	WRITE_ONCE(c->on, false);
+	irq_work_sync(&c->poke);
+	cancel_delayed_work_sync(&c->work);
+	destroy_workqueue(c->wq);
+	c->wq = NULL;
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-pstore driver: what user space has to say (pmsg).
+ *
+ * Where the kernel has CONFIG_PSTORE_PMSG, its /dev/pmsg0 ends here. Where it
+ * has not, or another source has won pstore, the driver makes that node.
+ *
+ * A write is in the ring when it returns, so a panic has nothing to push out.
+ */
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "vpstore.h"
+
+/* One write copies no more than this; the rest is for the next one. */
+#define VPSTORE_PMSG_MAX	(256 * 1024)
+
+/*
+ * The device that the node belongs to; a file may outlive it. One writer at a
+ * time, and none while the device goes away.
+ */
+static DEFINE_MUTEX(vpstore_pmsg_lock);
+static struct vpstore *vpstore_pmsg;
+
+/**
+ * vpstore_pmsg_write - send text of user space
+ * @vp:		device
+ * @buf:	in user space
+ * @len:	bytes there
+ *
+ * Sleeps while all slots are under way. One caller at a time.
+ *
+ * Return: bytes sent, or a negative errno if there are none.
+ */
+int vpstore_pmsg_write(struct vpstore *vp, const char __user *buf, size_t len)
+{
+	struct vpstore_slot *slot;
+	size_t done = 0, n;
+	int ret = 0;
+
+	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
+		return -EOPNOTSUPP;
+
+	len = min_t(size_t, len, VPSTORE_PMSG_MAX);
+	while (done < len) {
+		slot = vpstore_stream_get(vp, vp->pmsg_slots,
+					  VPSTORE_PMSG_SLOTS);
+		if (!slot) {
+			ret = -EIO;
+			if (READ_ONCE(vp->write_q->dead))
+				break;
+			ret = -ERESTARTSYS;
+			if (schedule_timeout_interruptible(1))
+				break;
+			if (signal_pending(current))
+				break;
+			continue;
+		}
+		n = min_t(size_t, len - done, slot->size);
+		if (copy_from_user(slot->data, buf + done, n)) {
+			vpstore_chunk_put(slot);
+			ret = -EFAULT;
+			break;
+		}
+		ret = vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_PMSG, n);
+		if (ret == -EBUSY || ret == -ENOSPC) {
+			schedule_timeout_interruptible(1);
+			ret = -ERESTARTSYS;
+			if (signal_pending(current))
+				break;
+			continue;
+		}
+		if (ret)
+			break;
+		done += n;
+	}
+	return done ?: ret;
+}
+
+static ssize_t vpstore_pmsg_file_write(struct file *file,
+				       const char __user *buf, size_t len,
+				       loff_t *pos)
+{
+	ssize_t ret = -ENODEV;
+
+	if (mutex_lock_interruptible(&vpstore_pmsg_lock))
+		return -ERESTARTSYS;
+	if (vpstore_pmsg)
+		ret = vpstore_pmsg_write(vpstore_pmsg, buf, len);
+	mutex_unlock(&vpstore_pmsg_lock);
+	return ret;
+}
+
+static const struct file_operations vpstore_pmsg_fops = {
+	.owner	= THIS_MODULE,
+	.open	= nonseekable_open,
+	.write	= vpstore_pmsg_file_write,
+};
+
+static struct miscdevice vpstore_pmsg_dev = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "pmsg0",
+	.fops	= &vpstore_pmsg_fops,
+	.mode	= 0220,
+};
+
+/**
+ * vpstore_pmsg_register - make /dev/pmsg0 where pstore made none for us
+ * @vp:	device, whether pstore took it or not
+ *
+ * Without it the rest of the driver works.
+ */
+void vpstore_pmsg_register(struct vpstore *vp)
+{
+	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
+		return;
+	if (IS_ENABLED(CONFIG_PSTORE_PMSG) && vp->registered)
+		return;
+
+	mutex_lock(&vpstore_pmsg_lock);
+	if (!vpstore_pmsg && !misc_register(&vpstore_pmsg_dev))
+		vpstore_pmsg = vp;
+	else
+		dev_info(&vp->vdev->dev, "no /dev/pmsg0: the name is taken\n");
+	mutex_unlock(&vpstore_pmsg_lock);
+}
+
+/**
+ * vpstore_pmsg_unregister - undo vpstore_pmsg_register()
+ * @vp:	device
+ */
+void vpstore_pmsg_unregister(struct vpstore *vp)
+{
+	mutex_lock(&vpstore_pmsg_lock);
+	if (vpstore_pmsg == vp) {
+		misc_deregister(&vpstore_pmsg_dev);
+		vpstore_pmsg = NULL;
+	}
+	mutex_unlock(&vpstore_pmsg_lock);
+}

@@ -1,0 +1,144 @@
+import { existsSync, type FSWatcher, readdirSync, statSync, watch } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { ConsoleFollower, PrintablePieces } from "../report/index.js";
+import { parseRecordName } from "../store/index.js";
+import { USAGE, UserError, warn } from "./errors.js";
+import { endBySignal, onSignals } from "./signals.js";
+import { expectNoTerminal, writeOut } from "./stdout.js";
+
+interface FollowOptions {
+  guest?: string;
+  lines: number;
+  raw: boolean;
+}
+
+/** Where nobody tells of changes (a network file system), they are looked for so often. */
+const POLL_MS = 500;
+
+const MOST_LINES = 1000;
+
+function parseLines(text: string): number {
+  const lines = Number(text);
+  if (!/^[0-9]{1,4}$/.test(text) || lines > MOST_LINES) {
+    throw new UserError(`--lines wants a number from 0 to ${MOST_LINES}, not ${text}`, USAGE);
+  }
+  return lines;
+}
+
+export function addFollow(program: Command): void {
+  program
+    .command("follow")
+    .summary("show a guest's console as it is written")
+    .description(
+      "Shows the newest console of a directory (see --console of serve and run), and what is added to " +
+        "it, until SIGINT; goes on to the next boot's when one begins. It reads files only: the daemon " +
+        "may come and go. Control characters of the guest's text are shown as \\xNN.",
+    )
+    .argument("<path>", "a directory of records or of guests")
+    .option("--guest <name>", "which guest, where the directory holds several")
+    .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
+    .option("--raw", "the guest's bytes as they are; not to a terminal", false)
+    .action(async (path: string, options: FollowOptions) => {
+      await follow(path, options);
+    });
+}
+
+/** The directory to follow; UserError where it isn't clear which. */
+function directoryOf(path: string, guest: string | undefined): string {
+  if (!statSync(path).isDirectory()) throw new UserError(`${path} is no directory`);
+  if (guest !== undefined) {
+    const directory = join(path, guest);
+    if (!existsSync(directory)) throw new UserError(`${path} holds no guest ${guest}`);
+    return directory;
+  }
+  const entries = readdirSync(path, { withFileTypes: true });
+  const guests = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const [only] = guests;
+  if (only === undefined || entries.some(({ name }) => parseRecordName(name) !== undefined)) {
+    return path;
+  }
+  if (guests.length > 1) {
+    throw new UserError(`${path} holds several guests: say --guest, ${guests.join(" or ")}`, USAGE);
+  }
+  return join(path, only);
+}
+
+async function follow(path: string, options: FollowOptions): Promise<void> {
+  if (options.raw) expectNoTerminal();
+  const directory = directoryOf(path, options.guest);
+  const follower = new ConsoleFollower(directory, options.lines);
+  const stop = new AbortController();
+  onSignals(["SIGINT", "SIGTERM"], (name) => {
+    if (stop.signal.aborted) endBySignal(name);
+    stop.abort();
+  });
+  const write = async (text: string | Uint8Array) => {
+    if (text.length > 0 && !(await writeOut(text))) stop.abort();
+  };
+  const changes = new Changes(directory, stop.signal);
+  const pieces = new PrintablePieces();
+  let shown = false;
+  try {
+    while (!stop.signal.aborted) {
+      const piece = follower.next();
+      if (piece === undefined) {
+        if (!shown) warn(`waiting for a console in ${directory}`);
+        shown = true;
+        await changes.next();
+        continue;
+      }
+      if (piece.begun !== undefined) {
+        await write(pieces.end());
+        warn(join(directory, piece.begun));
+        shown = true;
+      }
+      await write(options.raw ? piece.bytes : pieces.push(piece.bytes));
+    }
+    await write(pieces.end());
+  } finally {
+    changes.close();
+    follower.close();
+  }
+}
+
+/** Changes of a directory and its files: told by the kernel, or looked for from time to time. */
+class Changes {
+  readonly #signal: AbortSignal;
+  readonly #watcher: FSWatcher | undefined;
+  #changed = false;
+  #wake: () => void = () => undefined;
+
+  constructor(directory: string, signal: AbortSignal) {
+    this.#signal = signal;
+    try {
+      this.#watcher = watch(directory, () => {
+        this.#changed = true;
+        this.#wake();
+      });
+      this.#watcher.on("error", () => undefined);
+    } catch {
+      // No inotify here, or no more of it: polling is enough.
+    }
+  }
+
+  /** Resolves when something may have changed since the last time, or the signal is aborted. */
+  async next(): Promise<void> {
+    if (!this.#changed && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, POLL_MS);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#signal.addEventListener("abort", this.#wake, { once: true });
+      });
+      this.#signal.removeEventListener("abort", this.#wake);
+    }
+    this.#changed = false;
+  }
+
+  close(): void {
+    this.#watcher?.close();
+  }
+}

@@ -1,0 +1,94 @@
+import {
+  appendFileSync,
+  mkdtempSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ConsoleFollower } from "./follow.js";
+
+let folder = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pstore-follow-"));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const at = (name: string) => join(folder, name);
+
+/** All that there is to show now, with the names of the consoles that it comes from. */
+function shown(follower: ConsoleFollower): string {
+  let text = "";
+  for (let piece = follower.next(); piece !== undefined; piece = follower.next()) {
+    text += piece.begun === undefined ? piece.bytes.toString() : `<${piece.begun}>`;
+  }
+  return text;
+}
+
+test("the newest console's last lines, and then what is added to it", () => {
+  writeFileSync(at("console-9"), "old\n");
+  writeFileSync(at("console-10"), "one\ntwo\nthree\n");
+  writeFileSync(at("dmesg-11"), "a dump\n");
+  const follower = new ConsoleFollower(folder, 2);
+  expect(shown(follower)).toBe("<console-10>two\nthree\n");
+  expect(shown(follower)).toBe("");
+  appendFileSync(at("console-10"), "fo");
+  expect(shown(follower)).toBe("fo");
+  appendFileSync(at("console-10"), "ur\n");
+  expect(shown(follower)).toBe("ur\n");
+  follower.close();
+});
+
+test.each([
+  [0, "one\ntwo", ""],
+  [1, "one\ntwo", "two"],
+  [1, "one\ntwo\n", "two\n"],
+  [2, "one\ntwo\n", "one\ntwo\n"],
+  [9, "one\ntwo", "one\ntwo"],
+  [9, "", ""],
+])("the last %i lines of %j are %j", (lines, contents, expected) => {
+  writeFileSync(at("console-1"), contents);
+  const follower = new ConsoleFollower(folder, lines);
+  expect(shown(follower)).toBe(`<console-1>${expected}`);
+  follower.close();
+});
+
+test("a console that begins later is shown whole, the former one to its end before", () => {
+  const follower = new ConsoleFollower(folder, 1);
+  expect(shown(follower)).toBe("");
+  writeFileSync(at("console-1"), "one\ntwo\n");
+  expect(shown(follower)).toBe("<console-1>one\ntwo\n");
+  appendFileSync(at("console-1"), "last words\n");
+  writeFileSync(at("console-3"), "next boot\nready\n");
+  expect(shown(follower)).toBe("last words\n<console-3>next boot\nready\n");
+  follower.close();
+});
+
+test("much text comes in pieces, whole", () => {
+  const text = "0123456789abcdef\n".repeat(20_000);
+  const follower = new ConsoleFollower(folder, 1);
+  shown(follower);
+  writeFileSync(at("console-1"), text);
+  expect(shown(follower)).toBe(`<console-1>${text}`);
+  follower.close();
+});
+
+test("a file that is cut, moved away or gone is no reason to end", () => {
+  writeFileSync(at("console-1"), "one\ntwo\n");
+  const follower = new ConsoleFollower(folder, 10);
+  shown(follower);
+  truncateSync(at("console-1"), 4);
+  expect(shown(follower)).toBe("");
+  appendFileSync(at("console-1"), "more\n");
+  expect(shown(follower)).toBe("more\n");
+  unlinkSync(at("console-1"));
+  expect(shown(follower)).toBe("");
+  follower.close();
+});

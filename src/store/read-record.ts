@@ -1,0 +1,55 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { errno, errnoOf } from "../native/index.js";
+import type { RecordName } from "./record-name.js";
+
+/** What READ gets of a record. */
+export interface RecordContents {
+  /** As much of the record as there was room for. */
+  readonly data: Buffer;
+  /** Nanoseconds since 1970-01-01 UTC. */
+  readonly timeNs: bigint;
+}
+
+/** The most that one READ returns, in bytes: bounds what a guest's buffer can make us allocate. */
+const MAX_READ_BYTES = 16 << 20;
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+/**
+ * A record's contents, at most `room` bytes: of text the newest, of what the guest compressed the
+ * first. Undefined where it isn't there (any more). Throws the system call's error, or zlib's.
+ */
+export function readRecord(
+  path: string,
+  record: RecordName,
+  room: number,
+): RecordContents | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === errno.ENOENT) return undefined;
+    throw error;
+  }
+  try {
+    const found = fstatSync(fd, { bigint: true });
+    if (!found.isFile()) return undefined;
+    const { size, mtimeNs } = found;
+    const timeNs = mtimeNs > 0n ? mtimeNs : 0n;
+    const most = Math.min(room, MAX_READ_BYTES);
+    if (record.gzip === true) {
+      if (size > MAX_READ_BYTES) throw new RangeError(`${path} has ${size} bytes`);
+      // Bounded: its owner may have put any file there.
+      const text = gunzipSync(readFileSync(fd), { maxOutputLength: MAX_READ_BYTES });
+      return { data: text.subarray(Math.max(0, text.length - most)), timeNs };
+    }
+    const bytes = Math.min(Number(size), most);
+    const data = Buffer.alloc(bytes);
+    const from = record.compressed ? 0 : Number(size) - bytes;
+    const count = readSync(fd, data, 0, bytes, from);
+    return { data: data.subarray(0, count), timeNs };
+  } finally {
+    closeSync(fd);
+  }
+}

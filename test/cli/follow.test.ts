@@ -1,0 +1,88 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+
+const program = join(import.meta.dirname, "..", "..", "bin", "virtio-pstore");
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "pstore-cli-follow-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  return folder;
+}
+
+/** `virtio-pstore follow`, and what it has shown so far. */
+class Following {
+  readonly child: ChildProcessWithoutNullStreams;
+  stdout = "";
+  stderr = "";
+
+  constructor(...args: readonly string[]) {
+    this.child = spawn(program, ["follow", ...args]);
+    this.child.stdout.on("data", (bytes: Buffer) => {
+      this.stdout += bytes.toString();
+    });
+    this.child.stderr.on("data", (bytes: Buffer) => {
+      this.stderr += bytes.toString();
+    });
+    onTestFinished(() => {
+      this.child.kill("SIGKILL");
+    });
+  }
+
+  async until(there: () => boolean): Promise<void> {
+    await expect.poll(there, { timeout: 10_000, interval: 10 }).toBe(true);
+  }
+
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    const closed = once(this.child, "close");
+    this.child.kill(signal);
+    await closed;
+    return this.child.exitCode;
+  }
+}
+
+test("follow shows a console as it grows, made printable, and the next boot's; SIGINT ends it", async () => {
+  const folder = temporaryFolder();
+  const following = new Following(folder);
+  await following.until(() => following.stderr.includes("waiting for a console"));
+  writeFileSync(join(folder, "console-1"), "one\n\u001b[31m");
+  await following.until(() => following.stdout === "one\n\\x1b[31m");
+  appendFileSync(join(folder, "console-1"), Buffer.from("caf\u00e9").subarray(0, 4));
+  appendFileSync(join(folder, "console-1"), Buffer.from("caf\u00e9\n").subarray(4));
+  await following.until(() => following.stdout.endsWith("caf\u00e9\n"));
+  writeFileSync(join(folder, "console-2"), "next boot\n");
+  await following.until(() => following.stdout.endsWith("next boot\n"));
+  expect(following.stderr).toContain("console-2");
+  expect(await following.end("SIGINT")).toBe(0);
+});
+
+test("follow --raw gives a pipe the guest's own bytes; it ends when nobody reads", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "console-1"), "\u001b[31mred\n");
+  const following = new Following(folder, "--raw");
+  await following.until(() => following.stdout === "\u001b[31mred\n");
+  following.child.stdout.destroy();
+  const closed = once(following.child, "exit");
+  appendFileSync(join(folder, "console-1"), "more\n");
+  await closed;
+});
+
+test("follow --guest names one of several guests", async () => {
+  const folder = temporaryFolder();
+  for (const guest of ["db", "web"]) {
+    mkdirSync(join(folder, guest));
+    writeFileSync(join(folder, guest, "console-1"), `${guest}\n`);
+  }
+  const web = new Following(folder, "--guest", "web", "--lines", "1");
+  await web.until(() => web.stdout === "web\n");
+  expect(await web.end("SIGTERM")).toBe(0);
+  const unclear = new Following(folder);
+  await once(unclear.child, "close");
+  expect(unclear.child.exitCode).toBe(2);
+  expect(unclear.stderr).toContain("say --guest, db or web");
+});
