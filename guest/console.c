@@ -410,6 +410,7 @@ void vpstore_console_resume(struct vpstore *vp)
 void vpstore_console_stop(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
+	struct vpstore_budget budget;
 
 	if (!c->wq)
 		return;
@@ -418,7 +419,10 @@ void vpstore_console_stop(struct vpstore *vp)
 		vpstore_console_detach(vp);
 	else if (c->on)
 		unregister_console(&c->con);
+	/* A driver that goes away has the time: as long as a slow oops. */
+	vpstore_budget_init(&budget, vpstore_timeout_ms(KMSG_DUMP_OOPS));
 	vpstore_console_drain(vp);
+	vpstore_settle(vp, &budget);
 	WRITE_ONCE(c->on, false);
 	irq_work_sync(&c->poke);
 	cancel_delayed_work_sync(&c->work);
