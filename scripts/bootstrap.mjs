@@ -19,7 +19,11 @@ const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 const newest = (directory) =>
   readdirSync(directory, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .reduce((latest, entry) => Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name))), 0);
+    .reduce(
+      (latest, entry) =>
+        Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name))),
+      0,
+    );
 
 function step(label, command, args) {
   console.error(`${label} …`);
@@ -36,7 +40,11 @@ if (modified("node_modules/.package-lock.json") < modified("package-lock.json"))
 
 const stamp = "dist/.built";
 const sources = ["src", "vm", "bench", "test"].filter((directory) => existsSync(directory));
-const inputs = Math.max(modified("tsconfig.json"), modified("package-lock.json"), ...sources.map(newest));
+const inputs = Math.max(
+  modified("tsconfig.json"),
+  modified("package-lock.json"),
+  ...sources.map(newest),
+);
 if (modified(stamp) < inputs) {
   step("Compiling", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."]);
   mkdirSync("dist", { recursive: true });

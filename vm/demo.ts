@@ -82,15 +82,28 @@ async function demo(target: Target): Promise<void> {
   if (first < 0) throw new Error(`${token} is not in what the host recorded`);
   say(`… ${first} lines …`);
   say(lines.slice(first).join("\n"));
-  say(`\nThe token is in what the host recorded: ${directory} holds the guest's whole log.`);
+  say(`\nThe token is in what the host recorded: ${directory} holds the dump that pstore stored.`);
 }
 
-const [wanted = "6.1"] = process.argv.slice(2);
-const target = targets.find((name) => name === wanted);
-try {
-  if (target === undefined) throw new Error(`no guest ${wanted}: there is ${targets.join(", ")}`);
-  await demo(target);
-} catch (error) {
-  console.error(`The demo failed: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
+const usage = `usage: npm run demo [-- ${targets.join("|")}]`;
+
+async function main(wanted: string): Promise<number> {
+  if (wanted === "--help" || wanted === "-h") {
+    say(usage);
+    return 0;
+  }
+  const target = targets.find((name) => name === wanted);
+  if (target === undefined) {
+    console.error(`no guest is called ${wanted}\n${usage}`);
+    return 2;
+  }
+  try {
+    await demo(target);
+    return 0;
+  } catch (error) {
+    console.error(`The demo failed: ${error instanceof Error ? error.message : String(error)}`);
+    return 1;
+  }
 }
+
+process.exitCode = await main(process.argv[2] ?? "6.1");

@@ -17,8 +17,8 @@ export type Preparable = "qemu" | Target;
 const all: readonly Preparable[] = ["qemu", "6.1", "6.12", "7.3", "uml"];
 
 /**
- * Makes what guests need, unless it is there; without an argument everything. Throws VmUnavailable when this machine can't have
- * it: `reason` says why in a word, the message in a line.
+ * Makes what guests need, unless it is there; without an argument everything. Throws VmUnavailable when
+ * this machine can't have it: `reason` says why in a word, the message in a line.
  */
 export async function prepare(wanted: readonly Preparable[] = all): Promise<void> {
   try {

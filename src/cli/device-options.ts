@@ -29,7 +29,10 @@ function parseTypes(text: string): RecordTypeName[] {
 export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--bufsize <size>", "size of the guest's buffer: the largest record, K/M allowed")
+      new Option(
+        "--bufsize <size>",
+        "size of the guest's buffer, the largest record: bytes, or a number with K, M or G; 4K to 4M",
+      )
         .argParser(sizeOption(4096, LARGEST_BUFFER))
         .default(16384, "16K"),
     )

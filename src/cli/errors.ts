@@ -14,12 +14,31 @@ export class UserError extends Error {
 /** The exit status for a command line that can't be understood. */
 export const USAGE = 2;
 
+/** Errno's text, as in `no such file or directory`; undefined where an error is no system call's. */
+export function systemReason(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("errno" in error) || typeof error.errno !== "number") {
+    return undefined;
+  }
+  // Node's own errors count below zero, ours as Linux does.
+  return getSystemErrorMap().get(-Math.abs(error.errno))?.[1];
+}
+
 /** The line for an error of any kind: what the user can mend, or what the system said of which file. */
 export function errorLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if ("path" in error && "errno" in error && typeof error.errno === "number") {
-    const [, reason] = getSystemErrorMap().get(error.errno) ?? [];
-    return `${String(error.path)}: ${reason ?? error.message}`;
-  }
-  return error.message;
+  const reason = systemReason(error);
+  if (reason === undefined) return error.message;
+  if ("path" in error) return `${String(error.path)}: ${reason}`;
+  // As `bind /run/vm1: EACCES`: the call, what it was asked, the number's name.
+  return `${error.message.replace(/: E[A-Z0-9]+$/, "")}: ${reason}`;
+}
+
+/** Errno's name, as in `ENOENT`, or that of another error which has one. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
+/** A line on stderr: what the program says beside its output. */
+export function warn(line: string): void {
+  process.stderr.write(`virtio-pstore: ${line}\n`);
 }

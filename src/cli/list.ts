@@ -1,65 +1,91 @@
+import { basename } from "node:path";
 import type { Command } from "commander";
-import { type DecodedRecord, decodeRecord, findRecords } from "../report/index.js";
+import { type DecodedRecord, decodeRecord, type RecordFile } from "../report/index.js";
 import { isStream } from "../store/index.js";
+import { errorLine, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
 import { formatSize } from "./size.js";
+import { writeOut } from "./stdout.js";
 
 interface ListOptions {
   json: boolean;
 }
 
-/** So many of a boot id's digits tell boots apart well enough for people. */
-const SHORT_BOOT = 8;
-
 export function addList(program: Command): void {
   program
     .command("list")
     .summary("list the records in a directory")
-    .description("Lists records, oldest first; of every guest where the directory holds guests'.")
+    .description(
+      "Lists records, oldest first; of every guest where the directory holds guests'. " +
+        "ERASED says which ones the guest erased, and is no longer shown.",
+    )
     .argument("<path>", "a directory of records or of guests, or a record's file")
     .option("--json", "print a JSON array", false)
-    .action((path: string, options: ListOptions) => {
-      list(path, options);
-    });
+    .action((path: string, options: ListOptions) => list(path, options));
 }
+
+/** So many of a boot id's digits tell boots apart well enough for people. */
+const SHORT_BOOT = 8;
 
 const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
 
-function list(path: string, options: ListOptions): void {
-  const rows = findRecords(path).map(decodeRecord);
+async function list(path: string, options: ListOptions): Promise<void> {
+  // One at a time, and no text is kept: a guest decides how many there are, and how large.
+  const rows = recordsAt(path).files.map(decode);
   if (options.json) {
-    const records = rows.map(({ text, id, time, ...row }) => ({
-      ...row,
-      id: Number(id),
-      time: time.toISOString(),
-      textBytes: text?.length ?? null,
-    }));
-    process.stdout.write(`${JSON.stringify(records, null, 2)}\n`);
+    await writeOut(`${JSON.stringify(rows.map(jsonRow), null, 2)}\n`);
     return;
   }
   const withBoots = rows.some((row) => bootOf(row) !== undefined);
-  const table = [["RECORD", "TIME", "SIZE", "TEXT", ...(withBoots ? ["BOOT"] : []), "DUMP"]];
-  for (const row of rows) {
-    const { guest, path: file, time, size, text } = row;
-    const name = file.slice(file.lastIndexOf("/") + 1);
-    table.push([
-      guest === "" ? name : `${guest}/${name}`,
-      time.toISOString().replace("T", " ").slice(0, 19),
-      formatSize(size),
-      text === undefined ? "?" : formatSize(text.length),
+  const head = ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED"];
+  const table = [
+    [...head, ...(withBoots ? ["BOOT"] : []), "DUMP"],
+    ...rows.map((row) => [
+      ...textRow(row),
       ...(withBoots ? [bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"] : []),
-      describe(row),
-    ]);
-  }
-  const widths = (table[0] ?? []).map((_, i) =>
-    Math.max(...table.map((row) => row[i]?.length ?? 0)),
-  );
+      dumpOf(row),
+    ]),
+  ];
+  const widths: number[] = [];
   for (const row of table) {
-    const line = row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ");
-    process.stdout.write(`${line.trimEnd()}\n`);
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  }
+  const lines = table.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  await writeOut(`${lines.join("\n")}\n`);
+}
+
+/** A record that can't be read, or is erased at this moment, doesn't keep the others from being told. */
+function decode(file: RecordFile): DecodedRecord {
+  try {
+    return decodeRecord(file);
+  } catch (error) {
+    warn(errorLine(error));
+    return { ...file, header: undefined, headerBytes: 0, textBytes: undefined };
   }
 }
 
-function describe({ header, type }: DecodedRecord): string {
+function jsonRow({ headerBytes, id, time, textBytes, ...row }: DecodedRecord): unknown {
+  return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
+}
+
+function textRow(record: DecodedRecord): string[] {
+  const { guest, path, time, size, textBytes, erased } = record;
+  const name = basename(path);
+  return [
+    guest === "" ? name : `${guest}/${name}`,
+    time.toISOString().replace("T", " ").slice(0, 19),
+    formatSize(size),
+    textBytes === undefined ? "?" : formatSize(textBytes),
+    erased ? "yes" : "-",
+  ];
+}
+
+function dumpOf({ header, type }: DecodedRecord): string {
   if (header === undefined) return isStream(type) ? "-" : "unreadable";
   const last = header.last === true ? ", the last" : "";
   return `${header.reason}#${header.count} part ${header.part}${last}`;

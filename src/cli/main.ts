@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { errorLine, USAGE, UserError } from "./errors.js";
+import { errorLine, USAGE, UserError, warn } from "./errors.js";
 import { addFollow } from "./follow.js";
 import { addList } from "./list.js";
 import { addRun } from "./run.js";
@@ -35,7 +35,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE;
   } else {
-    process.stderr.write(`virtio-pstore: ${errorLine(error)}\n`);
+    warn(errorLine(error));
     process.exitCode = error instanceof UserError ? error.exitStatus : 1;
   }
 }

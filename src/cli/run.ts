@@ -7,7 +7,8 @@ import { Daemon, type DaemonEvent } from "../daemon/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
-import { errorLine, USAGE, UserError } from "./errors.js";
+import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
+import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
 import { qemu } from "./vmm/qemu.js";
 import { uml } from "./vmm/uml.js";
@@ -20,8 +21,12 @@ interface RunOptions extends DeviceOptions {
 
 const VMMS = { qemu, uml };
 
-/** A VMM that doesn't end on a signal is killed at the second one. */
-const FORWARDED = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
+const SIGNALS = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
+
+/** What a signal does: it depends on how far the run is. */
+interface SignalHandler {
+  handle: (name: NodeJS.Signals) => void;
+}
 
 export function addRun(program: Command): void {
   const command = program
@@ -29,9 +34,9 @@ export function addRun(program: Command): void {
     .summary("run a QEMU or user-mode-linux guest with a virtio-pstore device")
     .usage("[options] -- COMMAND [ARGS...]")
     .description(
-      "Starts the back-end, then COMMAND with a virtio-pstore device added, and stops with it.\n" +
-        "COMMAND is a qemu-system-… or a linux.uml command line; its terminal and exit status are passed\n" +
-        "through. A line on stderr tells each record that was stored.",
+      "Starts the back-end, then COMMAND with a virtio-pstore device added, and stops with it. " +
+        "COMMAND is a qemu-system-… or a linux.uml command line; its terminal and exit status are " +
+        "passed through. A line on stderr tells each record that was stored.",
     )
     .argument("<command...>", "the VMM's command line")
     .requiredOption("--directory <dir>", "where records are stored; made if it isn't there")
@@ -61,13 +66,28 @@ function vmmOf(command: string, named: RunOptions["vmm"]): Vmm {
 
 async function run([command = "", ...args]: string[], options: RunOptions): Promise<number> {
   const vmm = vmmOf(command, options.vmm);
-  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-"));
+  // Before there is anything that a signal would leave behind.
+  vmm.check(command, args);
+  let folder: string | undefined;
+  const cleanUp = () => {
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  };
+  const signals: SignalHandler = {
+    handle: (name) => {
+      cleanUp();
+      endBySignal(name);
+    },
+  };
+  onSignals(SIGNALS, (name) => {
+    signals.handle(name);
+  });
   try {
+    folder = mkdtempSync(join(tmpdir(), "virtio-pstore-"));
     const socketPath = join(folder, "socket");
     const start = vmm.addDevice(command, args, socketPath);
-    return await serveWhile(start, socketPath, options);
+    return await serveWhile(start, socketPath, options, signals);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    cleanUp();
   }
 }
 
@@ -76,6 +96,7 @@ async function serveWhile(
   start: VmmCommand,
   socketPath: string,
   options: RunOptions,
+  signals: SignalHandler,
 ): Promise<number> {
   const output = options.json ? jsonOutput : textOutput;
   const { directory } = options;
@@ -93,33 +114,42 @@ async function serveWhile(
   const failure = await Promise.race([started, daemon.ended.then(() => "the back-end ended")]);
   if (failure !== undefined) throw new UserError(failure);
   try {
-    return await exitStatus(start);
+    return await exitStatus(start, signals);
   } finally {
     daemon.stop();
+    const waiting = setTimeout(() => {
+      warn("still waiting for the disk; a signal ends this without it");
+    }, STOP_MS);
     await daemon.ended;
+    clearTimeout(waiting);
   }
 }
 
-function exitStatus({ command, args }: VmmCommand): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let child: ChildProcess | undefined;
-    let signals = 0;
-    // Before the VMM runs: it may be what sends the signal.
-    for (const name of FORWARDED) {
-      process.on(name, () => {
-        signals++;
-        child?.kill(signals > 1 ? "SIGKILL" : name);
-      });
-    }
+async function exitStatus({ command, args }: VmmCommand, signals: SignalHandler): Promise<number> {
+  const { handle } = signals;
+  let child: ChildProcess | undefined;
+  let count = 0;
+  // Before the VMM runs: it may be what sends the signal.
+  signals.handle = (name) => {
+    count++;
+    // A VMM that doesn't end on a signal is killed at the second one.
+    child?.kill(count > 1 ? "SIGKILL" : name);
+  };
+  try {
     child = spawn(command, args, { stdio: "inherit" });
-    child.on("error", (error) => {
-      const missing = "code" in error && error.code === "ENOENT";
-      reject(
-        missing
-          ? new UserError(`${command}: no such command`, 127)
-          : new UserError(errorLine(error)),
-      );
-    });
+    return await endOf(child);
+  } catch (error) {
+    throw codeOf(error) === "ENOENT"
+      ? new UserError(`${command}: no such command`, 127)
+      : new UserError(errorLine(error));
+  } finally {
+    signals.handle = handle;
+  }
+}
+
+function endOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
     child.on("exit", (status, signal) => {
       resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });

@@ -6,7 +6,8 @@ import { isListening } from "../native/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
-import { USAGE, UserError } from "./errors.js";
+import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
+import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 
 interface ServeOptions extends DeviceOptions {
   socketPath?: string;
@@ -34,9 +35,6 @@ const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
-
-/** How long a daemon that was told to end waits for its disks. */
-const STOP_MS = 5000;
 
 /** What `--print-capabilities` prints (vhost-user.rst, "Backend program conventions"). */
 const CAPABILITIES = { type: "pstore", features: [] };
@@ -70,7 +68,7 @@ export function addServe(program: Command): void {
     .command("serve")
     .summary("serve guests' records as a vhost-user back-end")
     .description(
-      "Serves virtio-pstore devices to VMMs over vhost-user sockets until SIGTERM or SIGINT.\n" +
+      "Serves virtio-pstore devices to VMMs over vhost-user sockets until SIGTERM or SIGINT. " +
         "Records of --socket-path's guest lie in DIR, those of --guest NAME=SOCKET in DIR/NAME.",
     )
     .option("--socket-path <path>", "listen for one guest's front-end at this Unix socket")
@@ -116,7 +114,7 @@ async function serve(options: ServeOptions): Promise<void> {
 
   const sockets: OwnSocket[] = [];
   const listen = (path: string): number => {
-    const fd = listenAt(path);
+    const fd = listenAtPath(path);
     sockets.push({ path, inode: lstatSync(path).ino });
     return fd;
   };
@@ -138,17 +136,23 @@ async function serve(options: ServeOptions): Promise<void> {
       },
       onEvent,
     );
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
-      process.on(name, () => {
-        daemon.stop();
-        setTimeout(() => {
-          process.stderr.write("virtio-pstore: the disk didn't answer in time; ended without it\n");
-          for (const socket of sockets) removeOwn(socket);
-          // Not exit(): that would wait for the thread that waits for the disk.
-          process.kill(process.pid, "SIGKILL");
-        }, STOP_MS).unref();
-      });
-    }
+    let stopping = false;
+    const endNow = (name: NodeJS.Signals) => {
+      for (const socket of sockets) removeOwn(socket);
+      endBySignal(name);
+    };
+    onSignals(["SIGTERM", "SIGINT"], (name) => {
+      if (stopping) {
+        endNow(name);
+        return;
+      }
+      stopping = true;
+      daemon.stop();
+      setTimeout(() => {
+        warn("the disk didn't answer in time; ended without it");
+        endNow("SIGKILL");
+      }, STOP_MS).unref();
+    });
     await daemon.ended;
     if (failure !== undefined) throw new UserError(failure);
   } finally {
@@ -163,7 +167,7 @@ function guestSettings(
 ): GuestSettings[] {
   if (options.fd !== undefined) {
     const { fd } = options;
-    return [{ name: "", directory, fd, connected: !isListening(fd) }];
+    return [{ name: "", directory, fd, connected: !isListeningSocket(fd) }];
   }
   if (options.socketPath !== undefined) {
     return [{ name: "", directory, fd: listen(options.socketPath), connected: false }];
@@ -174,6 +178,29 @@ function guestSettings(
     fd: listen(path),
     connected: false,
   }));
+}
+
+function listenAtPath(path: string): number {
+  try {
+    return listenAt(path);
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    const mend = codeOf(error) === "ENOENT" ? "make its directory" : "see to that";
+    throw new UserError(`no socket can be made at ${path}: ${reason}; ${mend}, or name another`);
+  }
+}
+
+function isListeningSocket(fd: number): boolean {
+  try {
+    return isListening(fd);
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    throw new UserError(
+      `--fd ${fd}: ${reason}; whoever starts this has to open descriptor ${fd} as a Unix socket`,
+    );
+  }
 }
 
 /** Removes a socket's file, unless somebody else removed or replaced it. */

@@ -1,18 +1,21 @@
-import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import {
-  type DecodedRecord,
   type Dump,
-  decodeRecord,
-  findRecords,
+  dumpText,
   groupDumps,
+  type HeadedRecord,
   isCutShort,
-  joinDump,
+  linePieces,
   printable,
   type RecordFile,
+  readHeader,
+  recordBytes,
+  recordText,
 } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/index.js";
-import { UserError } from "./errors.js";
+import { errorLine, UserError, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
+import { writeOut } from "./stdout.js";
 
 interface ShowOptions {
   all: boolean;
@@ -25,7 +28,7 @@ interface ShowOptions {
 /** Something to show, with a line that says what it is. */
 interface Shown {
   readonly title: string;
-  text(): Uint8Array;
+  text(): Iterable<Uint8Array>;
 }
 
 export function addShow(program: Command): void {
@@ -33,7 +36,7 @@ export function addShow(program: Command): void {
     .command("show")
     .summary("show a dump: its parts joined oldest first, decompressed")
     .description(
-      "Shows the newest dump of a directory, or all; or what one record's file holds.\n" +
+      "Shows the newest dump of a directory, or all; or what one record's file holds. " +
         "Control characters of the guest's text are shown as \\xNN.",
     )
     .argument("<path>", "a directory of records or of guests, or a record's file")
@@ -50,28 +53,16 @@ export function addShow(program: Command): void {
     )
     .option("--pmsg", "what a boot's user space wrote to /dev/pmsg0, likewise", false)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
-    .action((path: string, options: ShowOptions) => {
-      show(path, options);
-    });
+    .action((path: string, options: ShowOptions) => show(path, options));
 }
 
-function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
-  if (ftrace) return "ftrace";
-  if (console) return "console";
-  return pmsg ? "pmsg" : "dmesg";
-}
-
-function show(path: string, options: ShowOptions): void {
+async function show(path: string, options: ShowOptions): Promise<void> {
   if (options.raw && process.stdout.isTTY) {
     throw new UserError("--raw could send control sequences to the terminal: use a pipe or a file");
   }
-  const write = (text: Uint8Array) => {
-    process.stdout.write(options.raw ? text : printable(text));
-  };
-  const files = findRecords(path);
-  const [only] = files;
-  if (files.length === 1 && only?.path === path) {
-    write(textOf(decodeRecord(only)));
+  const { files, only } = recordsAt(path);
+  if (only !== undefined) {
+    await write(fileText(only), options);
     return;
   }
   const type = typeOf(options);
@@ -80,40 +71,46 @@ function show(path: string, options: ShowOptions): void {
     type,
   );
   const newest = all.at(-1);
-  if (newest === undefined) throw new UserError(`${path} holds no ${type} record`);
+  if (newest === undefined) throw new UserError(`${path} ${nothing(files, type)}`);
   const shown = options.all ? all : [newest];
   for (const one of shown) {
-    process.stderr.write(`virtio-pstore: ${one.title}\n`);
-    write(one.text());
+    warn(one.title);
+    if (!(await write(one.text(), options))) return;
   }
   if (shown.length < all.length) {
     const what = isStream(type) ? "boots" : "dumps";
-    process.stderr.write(
-      `virtio-pstore: this is the newest of ${all.length} ${what}; --all shows every one\n`,
-    );
+    warn(`this is the newest of ${all.length} ${what}; --all shows every one`);
   }
+}
+
+function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
+  if (ftrace) return "ftrace";
+  if (console) return "console";
+  return pmsg ? "pmsg" : "dmesg";
 }
 
 /** What there is of one type, oldest first. */
 function contents(files: readonly RecordFile[], type: RecordTypeName): Shown[] {
   if (!isStream(type)) {
-    return groupDumps(files.map(decodeRecord)).map((dump) => ({
+    // By their headers alone: only what is shown is decompressed.
+    return groupDumps(files.flatMap(headed)).map((dump) => ({
       title: dumpTitle(dump),
-      text: () => joinDump(dump),
+      text: () => dumpText(dump),
     }));
   }
   return [...files]
     .sort((a, b) => a.time.getTime() - b.time.getTime())
-    .map((file) => ({
-      title: `${from(file.guest)}${type}-${file.id}, ${bootTitle(file.boot)}last written ${file.time.toISOString()}`,
-      text: () => textOf(decodeRecord(file)),
-    }));
+    .map((file) => ({ title: streamTitle(file), text: () => recordBytes(file) }));
 }
 
 const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
 
 const bootTitle = (boot: string | undefined): string =>
   boot === undefined ? "" : `boot ${boot}, `;
+
+function streamTitle({ guest, type, id, boot, time }: RecordFile): string {
+  return `${from(guest)}${type}-${id}, ${bootTitle(boot)}last written ${time.toISOString()}`;
+}
 
 function dumpTitle(dump: Dump): string {
   const { guest, reason, count, time, boot } = dump;
@@ -122,8 +119,35 @@ function dumpTitle(dump: Dump): string {
   return `${from(guest)}${reason}#${count} at ${time.toISOString()}, ${bootTitle(boot)}${parts}${end}`;
 }
 
-function textOf(record: DecodedRecord): Uint8Array {
-  if (record.text !== undefined) return record.text;
-  process.stderr.write(`virtio-pstore: ${record.path} can't be decompressed; this is how it is\n`);
-  return readFileSync(record.path);
+/** A record that can't be read, or is erased at this moment, doesn't keep the others from being shown. */
+function headed(file: RecordFile): HeadedRecord[] {
+  try {
+    return [readHeader(file)];
+  } catch (error) {
+    warn(errorLine(error));
+    return [];
+  }
+}
+
+/** False where nobody reads any more. */
+async function write(text: Iterable<Uint8Array>, { raw }: ShowOptions): Promise<boolean> {
+  for (const piece of raw ? text : linePieces(text)) {
+    if (!(await writeOut(raw ? piece : printable(piece)))) return false;
+  }
+  return true;
+}
+
+function fileText(file: RecordFile): Iterable<Uint8Array> {
+  const text = recordText(readHeader(file));
+  if (text !== undefined) return text;
+  warn(`${file.path} can't be decompressed; this is how it is`);
+  return recordBytes(file);
+}
+
+/** Streams aren't shown with dumps: one can be very long. */
+function nothing(files: readonly RecordFile[], type: RecordTypeName): string {
+  const stream = files.findLast((file) => isStream(file.type));
+  if (isStream(type) || stream === undefined) return `holds no ${type} record`;
+  const what = stream.type === "console" ? "console output" : "what user space wrote";
+  return `holds no ${type} record, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`;
 }

@@ -1,9 +1,18 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join as joinPath } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import type { HeadedRecord } from "./decode.js";
 import { groupDumps, isCutShort, joinDump } from "./dumps.js";
 import type { RecordHeader } from "./header.js";
-import type { DecodedRecord } from "./records.js";
 
+const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
 
 interface Given {
   readonly guest?: string;
@@ -17,39 +26,37 @@ interface Given {
   readonly more?: Partial<RecordHeader>;
 }
 
-function record(given: Given): DecodedRecord {
-  const {
-    guest = "",
-    reason = "Panic",
-    count = 1,
-    part,
-    at = 0,
-    type = "dmesg",
-    more = {},
-  } = given;
+function record(given: Given): HeadedRecord {
+  const { guest = "", reason = "Panic", count = 1, part, at = 0, type = "dmesg" } = given;
   const id = nextId++;
+  const path = joinPath(folder, `dmesg-${id}.enc.z`);
+  const stored = deflateRawSync(
+    `${reason}#${count} Part${part}\n${guest}${reason}${count}.${part}\n`,
+  );
+  writeFileSync(path, stored);
   return {
     type,
     id,
     compressed: true,
-    path: `/records/dmesg-${id}.enc.z`,
+    path,
     guest,
-    size: 7,
+    size: stored.length,
     time: new Date(at * 1000),
-    header: { reason, count, part, ...more },
-    text: Buffer.from(`${guest}${reason}${count}.${part}\n`),
+    erased: false,
+    header: { reason, count, part, ...given.more },
+    headerBytes: 0,
   };
 }
 
-const unreadable = (given: Given): DecodedRecord => ({
-  ...record(given),
-  header: undefined,
-  text: undefined,
-});
+function unreadable(given: Given): HeadedRecord {
+  const broken = { ...record(given), header: undefined, size: 7 };
+  writeFileSync(broken.path, "garbage");
+  return broken;
+}
 
 const parts = (...numbers: readonly number[]) => numbers.map((part) => record({ part }));
 
-const summary = (records: readonly DecodedRecord[]) =>
+const summary = (records: readonly HeadedRecord[]) =>
   groupDumps(records).map(
     (dump) =>
       `${dump.guest}${dump.reason}#${dump.count}:${dump.parts.map(({ header }) => header?.part)}`,
@@ -133,7 +140,7 @@ describe("the order of dumps", () => {
 });
 
 describe("joining", () => {
-  const join = (records: readonly DecodedRecord[]) => {
+  const join = (records: readonly HeadedRecord[]) => {
     const [dump] = groupDumps(records);
     return dump === undefined ? undefined : joinDump(dump).toString();
   };
@@ -172,7 +179,7 @@ describe("raw dumps", () => {
   const raw = (part: number, more: Partial<RecordHeader> = {}, given: Partial<Given> = {}) =>
     record({ part, ...given, more: { boot: a, oldestFirst: true, ...more } });
   const last = { last: true } as const;
-  const join = (records: readonly DecodedRecord[]) =>
+  const join = (records: readonly HeadedRecord[]) =>
     groupDumps(records).map((dump) => joinDump(dump).toString());
   const cut = "[virtio-pstore: the dump is cut short here: its last part is missing]\n";
 

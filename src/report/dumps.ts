@@ -1,5 +1,5 @@
 import type { DumpTypeName } from "../store/index.js";
-import type { DecodedRecord } from "./records.js";
+import { type HeadedRecord, recordText } from "./decode.js";
 
 /** The parts of one dump, in the order of their ids. */
 export interface Dump {
@@ -13,13 +13,13 @@ export interface Dump {
   readonly time: Date;
   /** Part 1 holds the oldest text. */
   readonly oldestFirst: boolean;
-  readonly parts: readonly DecodedRecord[];
+  readonly parts: readonly HeadedRecord[];
 }
 
-type Growing = Dump & { readonly parts: DecodedRecord[]; readonly order: number };
+type Growing = Dump & { readonly parts: HeadedRecord[]; readonly order: number };
 
 /** Whether `record` is the next part of `dump`, whose reason, count and boot it has. */
-function continues(dump: Growing, record: DecodedRecord): boolean {
+function continues(dump: Growing, record: HeadedRecord): boolean {
   const parts = dump.parts.map(({ header }) => header?.part);
   const part = record.header?.part;
   if (part === undefined) return false;
@@ -34,7 +34,7 @@ function continues(dump: Growing, record: DecodedRecord): boolean {
  * boot id a dump also ends where any other record follows, or a part that isn't higher: a guest writes
  * a dump's parts one after another, and count begins anew with each boot.
  */
-export function groupDumps(records: readonly DecodedRecord[]): Dump[] {
+export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   const dumps: Growing[] = [];
   const newest = new Map<string, Growing>();
   /** By guest: nothing is put in order before what it stored earlier. */
@@ -71,33 +71,39 @@ export function isCutShort({ oldestFirst, parts }: Dump): boolean {
   return oldestFirst && !parts.some(({ header }) => header?.last === true);
 }
 
-/** A dump's text: its parts joined oldest first. What can't be read is said where it is missing. */
-export function joinDump(dump: Dump): Buffer {
+/**
+ * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
+ * is said where it is missing.
+ */
+export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
   const step = dump.oldestFirst ? 1 : -1;
   const parts = [...dump.parts].sort(
     (a, b) => step * ((a.header?.part ?? 0) - (b.header?.part ?? 0)),
   );
-  const pieces: Buffer[] = [];
   // Of text that is newest first nobody knows how many older parts there should be.
   let expected = dump.oldestFirst ? 1 : undefined;
   for (const record of parts) {
     const part = record.header?.part;
     if (part !== undefined && expected !== undefined && part !== expected) {
-      pieces.push(missing(expected, part - step));
+      yield missing(expected, part - step);
     }
-    pieces.push(record.text ?? unreadable(record));
+    const text = recordText(record);
+    if (text !== undefined) yield* text;
+    else yield unreadable(record);
     if (part !== undefined) expected = part + step;
   }
-  if (!dump.oldestFirst && expected !== undefined && expected > 0) {
-    pieces.push(missing(expected, 1));
-  }
-  if (isCutShort(dump)) pieces.push(note("the dump is cut short here: its last part is missing"));
-  return Buffer.concat(pieces);
+  if (!dump.oldestFirst && expected !== undefined && expected > 0) yield missing(expected, 1);
+  if (isCutShort(dump)) yield note("the dump is cut short here: its last part is missing");
+}
+
+/** A dump's text as a whole, for a dump that is known to be small. */
+export function joinDump(dump: Dump): Buffer {
+  return Buffer.concat([...dumpText(dump)]);
 }
 
 const note = (text: string): Buffer => Buffer.from(`[virtio-pstore: ${text}]\n`);
 
-const unreadable = ({ path, size }: DecodedRecord): Buffer =>
+const unreadable = ({ path, size }: HeadedRecord): Buffer =>
   note(`${path} can't be decompressed: ${size} bytes`);
 
 function missing(first: number, last: number): Buffer {

@@ -1,17 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { splitHeader } from "./header.js";
+import { parseHeader } from "./header.js";
 
-const split = (text: string) => splitHeader(Buffer.from(text));
+const parse = (text: string) => parseHeader(Buffer.from(text));
 
 describe("pstore's first line", () => {
   test.each([
     ["Panic#1 Part1\n", { reason: "Panic", count: 1, part: 1 }],
+    ["Panic#1 Part4294967295\n", { reason: "Panic", count: 1, part: 4294967295 }],
     ["Oops#12 Part34\nrest", { reason: "Oops", count: 12, part: 34 }],
     ["Emergency restart#1 Part1\n", { reason: "Emergency restart", count: 1, part: 1 }],
   ])("%j is one", (text, header) => {
-    expect(split(text)?.header).toEqual(header);
-    expect(split(text)?.text.toString()).toBe(text.slice(text.indexOf("\n") + 1));
+    expect(parse(text)?.header).toEqual(header);
+    expect(parse(text)?.bytes).toBe(text.indexOf("\n") + 1);
   });
 
   test.each([
@@ -23,6 +24,7 @@ describe("pstore's first line", () => {
     "Panic#1 part1\n",
     " Panic#1 Part1\n",
     "Panic#-1 Part1\n",
+    "Panic#1 Part99999999999\n",
     "\nPanic#1 Part1\n",
     "<4>Panic#1 Part1\n",
     `${"P".repeat(600)}#1 Part1\n`,
@@ -31,7 +33,7 @@ describe("pstore's first line", () => {
     "Panic#1 Part1 a\tb\n",
     "Panic#1 Part1 1 2 3 4 5 6 7 8 9\n",
   ])("%j is none", (line) => {
-    expect(split(line)).toBeUndefined();
+    expect(parse(line)).toBeUndefined();
   });
 });
 
@@ -40,7 +42,7 @@ describe("the words behind it", () => {
 
   test("boot, time, order and end of a raw dump", () => {
     const line = `Panic#1 Part2 boot=${boot} time=1790000000.123456789 oldest-first last\n<0>text\n`;
-    expect(split(line)?.header).toEqual({
+    expect(parse(line)?.header).toEqual({
       reason: "Panic",
       count: 1,
       part: 2,
@@ -49,12 +51,12 @@ describe("the words behind it", () => {
       oldestFirst: true,
       last: true,
     });
-    expect(split(line)?.text.toString()).toBe("<0>text\n");
+    expect(parse(line)?.bytes).toBe(line.indexOf("\n") + 1);
   });
 
   test("words that aren't known, or aren't well-formed, are passed over", () => {
     const line = `Oops#3 Part1 boot=${boot}0 new=1 time=12 oldest-first\n`;
-    expect(split(line)?.header).toEqual({ reason: "Oops", count: 3, part: 1, oldestFirst: true });
+    expect(parse(line)?.header).toEqual({ reason: "Oops", count: 3, part: 1, oldestFirst: true });
   });
 
   test("whatever the guest sends, nothing throws and no byte of the text is lost", () => {
@@ -62,9 +64,9 @@ describe("the words behind it", () => {
       fc.property(
         fc.stringMatching(/^[A-Z]?[a-z]*#?[0-9]* ?Part[0-9]+( [a-z=0-9]+)*\n/),
         (line) => {
-          const found = split(`${line}rest`);
+          const found = parse(`${line}rest`);
           if (found !== undefined) {
-            expect(line.length + 4 - found.text.length).toBe(line.indexOf("\n") + 1);
+            expect(found.bytes).toBe(line.indexOf("\n") + 1);
           }
         },
       ),

@@ -16,15 +16,17 @@ export interface RecordHeader {
   readonly last?: true;
 }
 
-/** Words that aren't known are passed over: a later driver may have more to say. */
-const HEADER = /^([A-Z][A-Za-z ]*)#([0-9]{1,9}) Part([0-9]{1,9})((?: [!-~]{1,80}){0,8})\n/;
+/** pstore's numbers are 32 bits wide. Words that aren't known are passed over: a later driver may have more to say. */
+const HEADER = /^([A-Z][A-Za-z ]*)#([0-9]{1,10}) Part([0-9]{1,10})((?: [!-~]{1,80}){0,8})\n/;
 
 /** Longer than any header: no more of a record is looked at. */
 const LOOKED_AT_BYTES = 512;
 
-/** A record's header and the text behind it; undefined where it has none. */
-export function splitHeader(record: Buffer): { header: RecordHeader; text: Buffer } | undefined {
-  const match = HEADER.exec(record.subarray(0, LOOKED_AT_BYTES).toString("latin1"));
+/** A record's first line, and its length; undefined where it is no header. */
+export function parseHeader(
+  text: Uint8Array,
+): { readonly header: RecordHeader; readonly bytes: number } | undefined {
+  const match = HEADER.exec(Buffer.from(text.subarray(0, LOOKED_AT_BYTES)).toString("latin1"));
   if (match === null) return undefined;
   const words = (match[4] ?? "").split(" ");
   const value = (pattern: RegExp) =>
@@ -40,5 +42,5 @@ export function splitHeader(record: Buffer): { header: RecordHeader; text: Buffe
     ...(words.includes("oldest-first") ? { oldestFirst: true } : {}),
     ...(words.includes("last") ? { last: true } : {}),
   };
-  return { header, text: record.subarray(match[0].length) };
+  return { header, bytes: match[0].length };
 }

@@ -1,5 +1,14 @@
-export { type Dump, groupDumps, isCutShort, joinDump } from "./dumps.js";
+export {
+  type DecodedRecord,
+  decodeRecord,
+  type HeadedRecord,
+  readHeader,
+  recordBytes,
+  recordText,
+} from "./decode.js";
+export { type Dump, dumpText, groupDumps, isCutShort, joinDump } from "./dumps.js";
 export { ConsoleFollower } from "./follow.js";
 export type { RecordHeader } from "./header.js";
+export { linePieces } from "./pieces.js";
 export { PrintablePieces, printable } from "./printable.js";
-export { type DecodedRecord, decodeRecord, findRecords, type RecordFile } from "./records.js";
+export { findRecords, type RecordFile } from "./records.js";

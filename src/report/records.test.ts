@@ -1,9 +1,16 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { deflateRawSync, gzipSync } from "node:zlib";
+import { join, relative } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { decodeRecord, findRecords } from "./records.js";
+import { findRecords } from "./records.js";
 
 let folder = "";
 
@@ -68,48 +75,40 @@ describe("where records are found", () => {
   });
 });
 
-describe("what a record holds", () => {
-  const decode = (name: string, contents: string | Uint8Array) => {
-    const [file] = findRecords(put(name, contents));
-    if (file === undefined) throw new Error("no record");
-    const { header, text } = decodeRecord(file);
-    return { header, text: text?.toString() };
-  };
-
-  test.each([
-    ["dmesg-1", (text: string) => Buffer.from(text)],
-    ["dmesg-1.enc.z", (text: string) => deflateRawSync(text)],
-  ])("%s: the first line is the header, the rest the text", (name, encode) => {
-    expect(decode(name, encode("Oops#12 Part3\n<4>a line\nPanic#1 Part1\n"))).toEqual({
-      header: { reason: "Oops", count: 12, part: 3 },
-      text: "<4>a line\nPanic#1 Part1\n",
-    });
-  });
-
-  test("text without a header is text", () => {
-    expect(decode("console-1", "a line\n")).toEqual({ header: undefined, text: "a line\n" });
-    expect(decode("dmesg-1", "")).toEqual({ header: undefined, text: "" });
-  });
-
-  test("a number that no part has is no header", () => {
-    const text = "Panic#1 Part99999999999\nline\n";
-    expect(decode("dmesg-1", text)).toEqual({ header: undefined, text });
-  });
-
-  test("what the host compressed is read likewise", () => {
-    expect(decode("dmesg-1.gz", gzipSync("Oops#1 Part1\nline\n"))).toEqual({
-      header: { reason: "Oops", count: 1, part: 1 },
-      text: "line\n",
-    });
-    expect(decode("ftrace-2.gz", "garbage")).toEqual({ header: undefined, text: undefined });
-  });
-
-  test("a stream has no header, whatever it begins with", () => {
-    const text = "Panic#1 Part1\nline\n";
-    expect(decode("console-1", text)).toEqual({ header: undefined, text });
-  });
-
-  test("a compressed record that can't be decompressed has no text", () => {
-    expect(decode("dmesg-1.enc.z", "garbage")).toEqual({ header: undefined, text: undefined });
+describe("what the guest erased", () => {
+  test("is what its directory's .erased names, whole lines only", () => {
+    for (const name of ["dmesg-1.enc.z", "dmesg-2", "console-3", "dmesg-4"]) put(name);
+    put(".erased", "dmesg-1\nconsole-2\nconsole-3\ndmesg-4");
+    put("web/dmesg-1");
+    const erased = (path: string) =>
+      findRecords(path)
+        .filter((record) => record.erased)
+        .map(({ path: file }) => relative(folder, file));
+    expect(erased(folder)).toEqual(["dmesg-1.enc.z", "console-3"]);
+    expect(erased(join(folder, "dmesg-1.enc.z"))).toEqual(["dmesg-1.enc.z"]);
+    expect(erased(join(folder, "dmesg-2"))).toEqual([]);
   });
 });
+
+test("a subdirectory that can't be read is told of, and the others are read", () => {
+  for (const name of ["a/dmesg-1", "lost+found/dmesg-2", "z/dmesg-3"]) put(name);
+  chmodSync(join(folder, "lost+found"), 0);
+  const skipped: unknown[] = [];
+  const names = asNobody(() =>
+    findRecords(folder, (error) => skipped.push(error)).map(({ guest }) => guest),
+  );
+  expect(names).toEqual(["a", "z"]);
+  expect(skipped).toEqual([expect.objectContaining({ code: "EACCES" })]);
+});
+
+/** Root may read everything. */
+function asNobody<T>(work: () => T): T {
+  if (process.geteuid?.() !== 0) return work();
+  chmodSync(folder, 0o755);
+  process.seteuid?.(65534);
+  try {
+    return work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
   compareRecords,
@@ -8,8 +8,7 @@ import {
   type RecordName,
   readStreamIndex,
 } from "../store/index.js";
-import { decompress, gunzip } from "./decompress.js";
-import { type RecordHeader, splitHeader } from "./header.js";
+import { filePieces } from "./pieces.js";
 
 /** A record's file in a directory. */
 export interface RecordFile extends RecordName {
@@ -19,65 +18,94 @@ export interface RecordFile extends RecordName {
   /** In bytes, as stored. */
   readonly size: number;
   readonly time: Date;
+  /** The guest erased it, and is no longer shown it. */
+  readonly erased: boolean;
   /** The guest's boot that a stream belongs to, as 32 hexadecimal digits, where it is known. */
   readonly boot?: string;
 }
 
-/** A record that was read. */
-export interface DecodedRecord extends RecordFile {
-  /** Undefined where the record has none: a stream. */
-  readonly header: RecordHeader | undefined;
-  /** Decompressed and without the header line; undefined where no decompressor reads it. */
-  readonly text: Buffer | undefined;
+/** Told of a directory that can't be read, and is left out. */
+export type OnSkipped = (error: unknown) => void;
+
+/** Where the store keeps the names of erased records. */
+const ERASED_NAME = ".erased";
+
+/** More names than a directory has records; the rest of a file that is longer isn't read. */
+const MAX_ERASED_BYTES = 64 << 20;
+
+function erasedIn(directory: string): Set<string> {
+  const path = join(directory, ERASED_NAME);
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile()) return new Set();
+  const bytes = Buffer.concat([...filePieces(path, 0, Math.min(found.size, MAX_ERASED_BYTES))]);
+  // What follows the last line end is a name that is being written.
+  return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
 }
 
-const boots = (directory: string): Map<string, string> =>
-  new Map(readStreamIndex(directory).map(({ boot, name }) => [formatRecordName(name), boot]));
+/** What the store remembers of a directory's records. */
+interface Remembered {
+  readonly erased: ReadonlySet<string>;
+  /** By the streams' names. */
+  readonly boots: ReadonlyMap<string, string>;
+}
 
-function recordFile(path: string, name: RecordName, guest: string, boot?: string): RecordFile {
-  const { size, mtime } = statSync(path);
-  const file = { ...name, path, guest, size, time: mtime };
+function rememberedIn(directory: string): Remembered {
+  const streams = readStreamIndex(directory);
+  const boots = new Map(streams.map(({ boot, name }) => [formatRecordName(name), boot]));
+  return { erased: erasedIn(directory), boots };
+}
+
+function recordFile(
+  path: string,
+  guest: string,
+  name: RecordName,
+  { size, mtime }: Stats,
+  { erased, boots }: Remembered,
+): RecordFile {
+  const { type, id } = name;
+  const key = formatRecordName({ type, id, compressed: false });
+  const file = { ...name, path, guest, size, time: mtime, erased: erased.has(key) };
+  const boot = isStream(type) ? boots.get(formatRecordName(name)) : undefined;
   return boot === undefined ? file : { ...file, boot };
 }
 
 function recordsOf(directory: string, guest: string): RecordFile[] {
   const files: RecordFile[] = [];
-  const bootOf = boots(directory);
+  const remembered = rememberedIn(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const name = parseRecordName(entry.name);
     if (name === undefined || !entry.isFile()) continue;
     const path = join(directory, entry.name);
-    files.push(recordFile(path, name, guest, bootOf.get(entry.name)));
+    // The guest may erase it at this moment.
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found !== undefined) files.push(recordFile(path, guest, name, found, remembered));
   }
   return files.sort(compareRecords);
 }
 
 /**
  * The records at `path`: a directory of records, a directory of guests' directories, or one record's
- * file. By guest, oldest first.
+ * file. By guest, oldest first. `onSkipped` is told of subdirectories that can't be read, such as
+ * lost+found.
  */
-export function findRecords(path: string): RecordFile[] {
+export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordFile[] {
   const found = statSync(path);
   if (!found.isDirectory()) {
     const name = parseRecordName(basename(path));
-    if (name === undefined) return [];
-    const boot = isStream(name.type) ? boots(dirname(path)).get(basename(path)) : undefined;
-    return [recordFile(path, name, "", boot)];
+    if (name === undefined || !found.isFile()) return [];
+    return [recordFile(path, "", name, found, rememberedIn(dirname(path)))];
   }
   const guests = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
-  return [
-    ...recordsOf(path, ""),
-    ...guests.flatMap((guest) => recordsOf(join(path, guest), guest)),
-  ];
-}
-
-/** Reads one record. */
-export function decodeRecord(file: RecordFile): DecodedRecord {
-  const stored = readFileSync(file.path);
-  const whole = file.compressed ? decompress(stored) : file.gzip === true ? gunzip(stored) : stored;
-  const split = whole === undefined || isStream(file.type) ? undefined : splitHeader(whole);
-  return { ...file, header: split?.header, text: split?.text ?? whole };
+  const files = recordsOf(path, "");
+  for (const guest of guests) {
+    try {
+      for (const file of recordsOf(join(path, guest), guest)) files.push(file);
+    } catch (error) {
+      onSkipped(error);
+    }
+  }
+  return files;
 }

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -29,17 +29,19 @@ describe("list", () => {
   test("tells each record, oldest first", async () => {
     const folder = oneGuest();
     put(join(folder, "dmesg-10.enc.z"), "garbage", 1010);
+    put(join(folder, ".erased"), "dmesg-4\n", 1010);
     const { status, stdout, stderr } = await run(["list", folder]);
     expect(stderr).toBe("");
     expect(status).toBe(0);
     const size = (text: string) => `${raw(text).length}`;
     expect(stdout.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
-      ["RECORD", "TIME", "SIZE", "TEXT", "DUMP"],
+      ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", "DUMP"],
       [
         "dmesg-1.enc.z",
         "1970-01-01 00:16:40",
         size("Oops#1 Part1\n<4>newest\n"),
         "10",
+        "-",
         "Oops#1 part 1",
       ],
       [
@@ -47,17 +49,19 @@ describe("list", () => {
         "1970-01-01 00:16:41",
         `${deflateSync("Oops#1 Part2\n<4>oldest\n").length}`,
         "10",
+        "-",
         "Oops#1 part 2",
       ],
-      ["console-3", "1970-01-01 00:16:42", "12", "12", "-"],
-      ["dmesg-4", "1970-01-01 00:16:43", "30", "16", "Panic#2 part 1"],
-      ["dmesg-10.enc.z", "1970-01-01 00:16:50", "7", "?", "unreadable"],
+      ["console-3", "1970-01-01 00:16:42", "12", "12", "-", "-"],
+      ["dmesg-4", "1970-01-01 00:16:43", "30", "16", "yes", "Panic#2 part 1"],
+      ["dmesg-10.enc.z", "1970-01-01 00:16:50", "7", "?", "-", "unreadable"],
       [""],
     ]);
   });
 
   test("--json tells the same to programs", async () => {
     const folder = oneGuest();
+    put(join(folder, ".erased"), "console-3\n", 1);
     const { status, stdout } = await run(["list", "--json", folder]);
     expect(status).toBe(0);
     const records = JSON.parse(stdout) as Record<string, unknown>[];
@@ -72,8 +76,14 @@ describe("list", () => {
       time: "1970-01-01T00:16:40.000Z",
       header: { reason: "Oops", count: 1, part: 1 },
       textBytes: 10,
+      erased: false,
     });
-    expect(records[2]).toMatchObject({ type: "console", compressed: false, textBytes: 12 });
+    expect(records[2]).toMatchObject({
+      type: "console",
+      compressed: false,
+      textBytes: 12,
+      erased: true,
+    });
     expect(records[2]).not.toHaveProperty("header");
   });
 
@@ -92,9 +102,58 @@ describe("list", () => {
     const folder = temporaryFolder();
     expect(await run(["list", folder])).toMatchObject({
       status: 0,
-      stdout: "RECORD  TIME  SIZE  TEXT  DUMP\n",
+      stdout: "RECORD  TIME (UTC)  SIZE  TEXT  ERASED  DUMP\n",
     });
     expect(await run(["list", "--json", folder])).toMatchObject({ status: 0, stdout: "[]\n" });
+  });
+});
+
+describe("what a guest made large", () => {
+  const MIB = 1 << 20;
+  /** The program with little memory for everything that isn't the program. */
+  const small = { command: "/bin/sh" };
+  const limited = (...args: readonly string[]) =>
+    run(["-c", 'ulimit -d 400000; exec "$@"', "sh", program, ...args], small);
+
+  test("records that inflate to far more than a record holds", async () => {
+    const folder = temporaryFolder();
+    const bomb = Buffer.alloc(64 * MIB);
+    bomb.write("Panic#1 Part1\n");
+    const stored = deflateRawSync(bomb);
+    for (let id = 1; id <= 30; id++) put(join(folder, `dmesg-${id}.enc.z`), stored, id);
+    put(join(folder, "dmesg-31"), "Panic#1 Part1\nlast words\n", 31);
+    const listed = await limited("list", folder);
+    expect(listed).toMatchObject({ status: 0, stderr: "" });
+    expect(listed.stdout.trimEnd().split("\n")).toHaveLength(32);
+    expect(await limited("show", folder)).toMatchObject({ status: 0, stdout: "last words\n" });
+  });
+
+  test("a console of gigabytes, and a text that is longer than a string can be", async () => {
+    const folder = temporaryFolder();
+    const path = put(join(folder, "console-1"), "first\n", 1);
+    truncateSync(path, 3 * 1024 * MIB);
+    const { status, stdout } = await limited("list", folder);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/console-1 .* 3G {4}3G {4}-/);
+    const shown = (filter: string) =>
+      run(["-c", `ulimit -d 400000; "${program}" show "${path}" | ${filter}`], small);
+    expect(await shown("head -c 10")).toMatchObject({
+      status: 0,
+      stdout: "first\n\\x00",
+      stderr: "",
+    });
+    truncateSync(path, 4 * MIB);
+    const bytes = 6 + 4 * (4 * MIB - 6);
+    expect(await shown("wc -c")).toMatchObject({ status: 0, stdout: `${bytes}\n`, stderr: "" });
+  });
+
+  test("an output that can't be written is an error", async () => {
+    const path = put(join(temporaryFolder(), "console-1"), "text\n", 1);
+    const ended = await run(["-c", `"${program}" show "${path}" > /dev/full`], small);
+    expect(ended.status).toBe(1);
+    expect(complaint(ended)).toEqual([
+      "virtio-pstore: the output can't be written: no space left on device",
+    ]);
   });
 });
 
@@ -184,6 +243,25 @@ describe("errors of both: one line, status 1", () => {
     ]);
   });
 
+  test.each(["list", "show"])("%s: a file that is no record", async (command) => {
+    const path = put(join(temporaryFolder(), "README.md"), "text", 1);
+    const ended = await run([command, path]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${path} is no record: a record's file is called dmesg-ID, dmesg-ID.enc.z, console-ID or the like`,
+    ]);
+  });
+
+  test("show: a directory with only consoles", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "console-1"), "text", 1);
+    const ended = await run(["show", folder]);
+    expect(ended.status).toBe(1);
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${folder} holds no dmesg record, but console output: \`virtio-pstore show ${folder}/console-1\` shows it`,
+    ]);
+  });
+
   test("show: a directory without records", async () => {
     const folder = temporaryFolder();
     const ended = await run(["show", folder]);
@@ -205,6 +283,15 @@ describe("the program", () => {
     expect(stderr).toBe("");
     expect(stdout).toMatch(new RegExp(`^Usage: virtio-pstore ${command} `));
     expect(stdout).not.toContain("--sync-threads");
+    // Paragraphs are broken at 80 columns and nowhere else.
+    const lines = stdout.split("\n");
+    for (const [i, line] of lines.entries()) {
+      expect(line.length).toBeLessThanOrEqual(80);
+      const [next = ""] = lines[i + 1]?.split(" ") ?? [];
+      if (/^[A-Z].*[^:]$/.test(line) && next !== "") {
+        expect(line.length + 1 + next.length).toBeGreaterThan(80);
+      }
+    }
   });
 
   test("--help names every command", async () => {
@@ -267,9 +354,9 @@ describe("raw dumps, traces and streams", () => {
 
   test("list --json tells the boot and all that the header says", async () => {
     const { stdout } = await run(["list", "--json", folderOfAll()]);
-    const records = JSON.parse(stdout) as Record<string, unknown>[];
+    const records = JSON.parse(stdout) as { readonly header?: unknown }[];
     expect(records[0]).toMatchObject({ type: "console", boot });
-    expect(records[3]?.["header"]).toEqual({
+    expect(records[3]?.header).toEqual({
       ...{ reason: "Panic", count: 1, part: 1, boot, guestTime: "1790000000.000000001" },
       ...{ oldestFirst: true, last: true },
     });

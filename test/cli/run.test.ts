@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { complaint, connect, run, script, start, temporaryFolder } from "./support.js";
+import { complaint, connect, run, script, start, stuckDisk, temporaryFolder } from "./support.js";
 
 const HAS_DEVICE = 'name "vhost-user-test-device-pci", bus PCI';
 const HAS_OLD = 'name "vhost-user-device-pci", bus PCI';
@@ -138,6 +138,66 @@ describe("QEMU", () => {
     await new Promise((resolve) => vmm.child.on("exit", resolve));
     expect([vmm.child.exitCode, vmm.child.signalCode]).toEqual([9, null]);
     expect(readdirSync(ownTmp)).toEqual([]);
+  });
+});
+
+describe("a signal ends the program", () => {
+  test("while QEMU is asked for its device: nothing is left", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const asked = join(folder, "asked");
+    const qemu = script(join(folder, "qemu-system-slow"), `touch ${asked}`, "exec sleep 3");
+    const vmm = start(["run", "--directory", records, "--", qemu], { env });
+    while (!existsSync(asked)) await sleep(5);
+    vmm.child.kill("SIGTERM");
+    await new Promise((resolve) => vmm.child.on("exit", resolve));
+    expect(vmm.child.signalCode).toBe("SIGTERM");
+    expect(readdirSync(ownTmp)).toEqual([]);
+    expect(existsSync(records)).toBe(false);
+  });
+
+  test("while the back-end starts: nothing is left, and the VMM isn't started", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const disk = stuckDisk(folder);
+    disk.stick();
+    const qemu = fakeQemu(folder, HAS_DEVICE);
+    const args = ["run", "--directory", records, "--", qemu];
+    const vmm = start(args, { env: { ...env, ...disk.env } });
+    while (readdirSync(ownTmp).length === 0) await sleep(5);
+    await sleep(200);
+    vmm.child.kill("SIGINT");
+    expect(await vmm.ended).toMatchObject({ status: "SIGINT", stderr: "" });
+    expect(readdirSync(ownTmp)).toEqual([]);
+    expect(existsSync(join(folder, "arguments"))).toBe(false);
+  });
+
+  test("when the VMM is gone and the disk doesn't answer", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const disk = stuckDisk(folder);
+    const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/stuck; do sleep 0.02; done`);
+    const args = ["run", "--directory", records, "--", qemu];
+    const vmm = start(args, { env: { ...env, ...disk.env } });
+    while (!existsSync(join(folder, "arguments"))) await sleep(5);
+    disk.stick();
+    await sleep(500);
+    expect(vmm.child.exitCode).toBe(null);
+    vmm.child.kill("SIGTERM");
+    expect(await vmm.ended).toMatchObject({ status: "SIGTERM", stderr: "" });
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
+
+  test("a VMM that ignores it is killed by the second one", async () => {
+    const { folder, records, env } = paths();
+    const lines = ["trap '' TERM", "echo up", "while :; do sleep 0.02; done"];
+    const qemu = fakeQemu(folder, HAS_DEVICE, ...lines);
+    const vmm = start(["run", "--directory", records, "--", qemu], { env });
+    await vmm.says(/up/);
+    vmm.child.kill("SIGTERM");
+    // One so soon is timeout(1)'s, which sends each twice.
+    vmm.child.kill("SIGTERM");
+    await sleep(500);
+    expect(vmm.child.exitCode).toBe(null);
+    vmm.child.kill("SIGTERM");
+    expect(await vmm.ended).toMatchObject({ status: 137 });
   });
 });
 

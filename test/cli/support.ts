@@ -139,3 +139,34 @@ export function script(path: string, ...lines: readonly string[]): string {
 export function complaint({ stderr }: Ended): string[] {
   return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Try `"));
 }
+
+/** A disk that from stick() on never answers the back-end's thread. */
+export function stuckDisk(folder: string): {
+  readonly env: Readonly<Record<string, string>>;
+  stick(): void;
+} {
+  const flag = join(folder, "stuck");
+  const preload = join(folder, "stuck-disk.cjs");
+  writeFileSync(
+    preload,
+    `const fs = require("node:fs");
+    const { syncBuiltinESMExports } = require("node:module");
+    const { isMainThread } = require("node:worker_threads");
+    for (const name of isMainThread ? [] : ["fsyncSync", "fdatasyncSync", "closeSync"]) {
+      const real = fs[name];
+      fs[name] = (...args) => {
+        if (fs.existsSync(${JSON.stringify(flag)})) {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+        }
+        return real(...args);
+      };
+    }
+    syncBuiltinESMExports();`,
+  );
+  return {
+    env: { NODE_OPTIONS: `--require ${preload}` },
+    stick: () => {
+      writeFileSync(flag, "");
+    },
+  };
+}

@@ -15,7 +15,7 @@ export default async function setup(project: TestProject): Promise<void> {
   try {
     await prepare();
   } catch (error) {
-    if (!(error instanceof VmUnavailable) || process.env["CI"] === "true") throw error;
+    if (!(error instanceof VmUnavailable) || process.env.CI === "true") throw error;
     reason = error.message;
     console.error(`The tests in test/vm, with real guests, are skipped: ${reason}`);
   }

@@ -9,8 +9,10 @@ export interface Vmm {
   /** For messages. */
   readonly name: string;
   /**
-   * The command with the device behind `socketPath` added, and nothing else. Throws UserError where
-   * this VMM or its command line doesn't allow that.
+   * Throws UserError where this VMM or its command line doesn't allow a device to be added. May take
+   * seconds, during which signals aren't heard.
    */
+  check(command: string, args: readonly string[]): void;
+  /** The command with the device behind `socketPath` added, and nothing else. */
   addDevice(command: string, args: readonly string[], socketPath: string): VmmCommand;
 }

@@ -4,6 +4,7 @@ import type { Vmm } from "./command.js";
 /** user-mode-linux: a kernel that is a process, and a vhost-user front-end itself. */
 export const uml: Vmm = {
   name: "user-mode-linux",
+  check: () => undefined,
   addDevice: (command, args, socketPath) => {
     // What follows `--` is for the guest's init.
     const end = args.indexOf("--");

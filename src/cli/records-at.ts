@@ -1,0 +1,25 @@
+import { statSync } from "node:fs";
+import { findRecords, type RecordFile } from "../report/index.js";
+import { errorLine, UserError, warn } from "./errors.js";
+
+/** The records that a command was asked for. */
+export interface RecordsAt {
+  readonly files: readonly RecordFile[];
+  /** The one record whose file was named. */
+  readonly only: RecordFile | undefined;
+}
+
+/** The records at a path; a file that is no record is an error, a directory without any isn't. */
+export function recordsAt(path: string): RecordsAt {
+  const files = findRecords(path, (error) => {
+    warn(`skipped ${errorLine(error)}`);
+  });
+  if (statSync(path).isDirectory()) return { files, only: undefined };
+  const [only] = files;
+  if (only === undefined) {
+    throw new UserError(
+      `${path} is no record: a record's file is called dmesg-ID, dmesg-ID.enc.z, console-ID or the like`,
+    );
+  }
+  return { files, only };
+}

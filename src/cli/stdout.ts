@@ -1,0 +1,21 @@
+import { codeOf, systemReason, UserError } from "./errors.js";
+
+/** Why a write fails whose reader has gone away; the second is that of a write after that. */
+const CLOSED = ["EPIPE", "ERR_STREAM_DESTROYED"];
+
+/**
+ * Writes, and waits until the reader took it, so that what is large is never held as a whole. False
+ * where the reader has gone away (`| head`): nothing more is worth writing.
+ */
+export function writeOut(text: string | Uint8Array): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => {
+      if (error === null || error === undefined) resolve(true);
+      else if (CLOSED.includes(codeOf(error) ?? "")) resolve(false);
+      else
+        reject(
+          new UserError(`the output can't be written: ${systemReason(error) ?? error.message}`),
+        );
+    });
+  });
+}

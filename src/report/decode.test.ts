@@ -1,0 +1,107 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { decodeRecord, readHeader, recordText } from "./decode.js";
+import { findRecords, type RecordFile } from "./records.js";
+
+let folder = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pstore-decode-"));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function put(name: string, contents: string | Uint8Array): RecordFile {
+  const path = join(folder, name);
+  writeFileSync(path, contents);
+  return found(path);
+}
+
+function found(path: string): RecordFile {
+  const [file] = findRecords(path);
+  if (file === undefined) throw new Error("no record");
+  return file;
+}
+
+function decode(name: string, contents: string | Uint8Array) {
+  const { header, textBytes } = decodeRecord(put(name, contents));
+  const pieces = recordText(readHeader(found(join(folder, name))));
+  const text = pieces === undefined ? undefined : Buffer.concat([...pieces]).toString();
+  expect(textBytes).toBe(text?.length);
+  return { header, text };
+}
+
+describe("what a record holds", () => {
+  test.each([
+    ["dmesg-1", (text: string) => Buffer.from(text)],
+    ["dmesg-1.enc.z", (text: string) => deflateRawSync(text)],
+    ["dmesg-1.enc.z", (text: string) => deflateSync(text)],
+    ["dmesg-1.gz", (text: string) => gzipSync(text)],
+    ["ftrace-1.gz", (text: string) => gzipSync(text)],
+  ])("%s: the first line is the header, the rest the text", (name, encode) => {
+    const long = "<4>a line\nPanic#1 Part1\n".repeat(10_000);
+    expect(decode(name, encode(`Oops#12 Part3\n${long}`))).toEqual({
+      header: { reason: "Oops", count: 12, part: 3 },
+      text: long,
+    });
+  });
+
+  test("text without a header is text", () => {
+    expect(decode("dmesg-1", "a line\n")).toEqual({ header: undefined, text: "a line\n" });
+    expect(decode("dmesg-1", "")).toEqual({ header: undefined, text: "" });
+  });
+
+  test.each(["console-1", "pmsg-1"])("%s has no header, whatever its first line", (name) => {
+    const text = "Panic#1 Part1\nline\n";
+    expect(decode(name, text)).toEqual({ header: undefined, text });
+  });
+
+  test("a compressed record that can't be decompressed has no text", () => {
+    for (const name of ["dmesg-1.enc.z", "dmesg-1.gz"]) {
+      expect(decode(name, "garbage")).toEqual({ header: undefined, text: undefined });
+    }
+  });
+
+  test("one that is broken further on has a header, though no text", () => {
+    const text = `Panic#1 Part1\n${randomBytes(4000).toString("hex")}`;
+    const whole = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH });
+    // No block is of type 3.
+    const stored = Buffer.concat([whole, Uint8Array.of(0x07)]);
+    expect(decode("dmesg-1.enc.z", stored)).toEqual({
+      header: { reason: "Panic", count: 1, part: 1 },
+      text: undefined,
+    });
+  });
+});
+
+describe("what a guest made large", () => {
+  test("a record that claims to hold more than a record can: its header alone is known", () => {
+    const bomb = Buffer.alloc(64 << 20);
+    bomb.write("Panic#1 Part1\n");
+    const decoded = decodeRecord(put("dmesg-1.enc.z", deflateRawSync(bomb)));
+    expect(decoded).toMatchObject({ header: { reason: "Panic" }, textBytes: undefined });
+  });
+
+  test.each([
+    ["console-1", undefined, 5 * 2 ** 30],
+    ["dmesg-1", "Panic", 5 * 2 ** 30 - 14],
+    ["dmesg-1.enc.z", undefined, undefined],
+  ])("%s of 5 GiB isn't read as a whole", (name, reason, textBytes) => {
+    const { path } = put(name, "Panic#1 Part1\n");
+    // Without blocks on the disk.
+    truncateSync(path, 5 * 2 ** 30);
+    const file = found(path);
+    const decoded = decodeRecord(file);
+    expect(decoded.textBytes).toBe(textBytes);
+    if (!file.compressed) expect(decoded.header?.reason).toBe(reason);
+    const first = recordText(decoded)?.[Symbol.iterator]();
+    expect(first?.next().value?.length).toBe(file.compressed ? undefined : 64 << 10);
+    first?.return?.();
+  });
+});
