@@ -16,7 +16,10 @@
  */
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/math64.h>
+#include <linux/sched/clock.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 #include <linux/tracepoint.h>
 
 #include "vpstore.h"
@@ -189,6 +192,7 @@ void vpstore_console_drain_dying(struct vpstore *vp)
 		c->chunk = NULL;
 		if (vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget))
 			break;
+		WRITE_ONCE(c->next, c->log.iter.cur_seq);
 	}
 	atomic_set_release(&c->dying_busy, 0);
 }
@@ -206,6 +210,18 @@ void vpstore_console_dying(struct vpstore *vp)
 	c->log.iter.cur_seq = READ_ONCE(c->next);
 	c->log.dying = true;
 	vpstore_console_drain_dying(vp);
+}
+
+/**
+ * vpstore_console_abandon - forget what a panic inside this driver interrupted
+ * @vp:	device that is dying
+ *
+ * Text in a slot that wasn't full is sent again: c->next stands before it.
+ */
+void vpstore_console_abandon(struct vpstore *vp)
+{
+	vp->console.chunk = NULL;
+	atomic_set(&vp->console.dying_busy, 0);
 }
 
 /**
@@ -248,10 +264,12 @@ void vpstore_console_flush_dying(struct vpstore *vp)
 		slot->head = 0;
 		text.len = c->chunk_len;
 		vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
+		WRITE_ONCE(c->next, c->log.iter.cur_seq);
 	} else if (slot) {
 		vpstore_chunk_put(slot);
 	}
 	vpstore_chunks_wait(vp, d->queue, &d->budget);
+	WRITE_ONCE(c->flushed, true);
 	atomic_set_release(&c->dying_busy, 0);
 }
 
@@ -260,6 +278,35 @@ void vpstore_console_flush_dying(struct vpstore *vp)
  */
 
 #ifdef CONFIG_TRACEPOINTS
+/*
+ * What printk takes after kmsg_dump() is a line or two, and nobody comes after
+ * it to take it from the log: send it from here, as printk would format it.
+ */
+static void vpstore_console_epilogue(struct vpstore *vp, const char *text,
+				     size_t len)
+{
+	struct vpstore_text what = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
+	struct vpstore_dump *d = &vp->panic;
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_slot *slot;
+	u64 now = local_clock();
+	u32 rest;
+
+	if (!d->queue || atomic_xchg(&c->dying_busy, 1))
+		return;
+	slot = vpstore_chunk_get(vp, d->queue, &d->budget);
+	if (slot) {
+		now = div_u64_rem(now, NSEC_PER_SEC, &rest);
+		what.len = scnprintf(slot->data, slot->size,
+				     "[%5llu.%06u] %.*s\n", now,
+				     rest / (u32)NSEC_PER_USEC, (int)len, text);
+		slot->head = 0;
+		vpstore_chunk_send(vp, d->queue, slot, &what, &d->budget);
+		vpstore_chunks_wait(vp, d->queue, &d->budget);
+	}
+	atomic_set_release(&c->dying_busy, 0);
+}
+
 /* Its own symbol is exported only from 6.12 on; its name is older. */
 static void vpstore_console_match(struct tracepoint *tp, void *found)
 {
@@ -269,8 +316,14 @@ static void vpstore_console_match(struct tracepoint *tp, void *found)
 
 static void vpstore_console_probe(void *data, const char *text, size_t len)
 {
-	if (!vpstore_trace_take(text, len))
-		vpstore_console_note(data, len);
+	struct vpstore *vp = data;
+
+	if (vpstore_trace_take(text, len))
+		return;
+	if (READ_ONCE(vp->console.flushed))
+		vpstore_console_epilogue(vp, text, len);
+	else
+		vpstore_console_note(vp, len);
 }
 
 static bool vpstore_console_attach(struct vpstore *vp)
@@ -357,6 +410,7 @@ void vpstore_console_resume(struct vpstore *vp)
 void vpstore_console_stop(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
+	struct vpstore_budget budget;
 
 	if (!c->wq)
 		return;
@@ -365,7 +419,10 @@ void vpstore_console_stop(struct vpstore *vp)
 		vpstore_console_detach(vp);
 	else if (c->on)
 		unregister_console(&c->con);
+	/* A driver that goes away has the time: as long as a slow oops. */
+	vpstore_budget_init(&budget, vpstore_timeout_ms(KMSG_DUMP_OOPS));
 	vpstore_console_drain(vp);
+	vpstore_settle(vp, &budget);
 	WRITE_ONCE(c->on, false);
 	irq_work_sync(&c->poke);
 	cancel_delayed_work_sync(&c->work);

@@ -135,9 +135,17 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 	struct vpstore *vp = container_of(nb, struct vpstore, panic_nb);
 	struct vpstore_dump *d = &vp->panic;
 
-	/* Already busy: this panic happened in here. Nothing more to do. */
-	if (atomic_xchg(&d->busy, 1))
-		return NOTIFY_DONE;
+	/*
+	 * Already busy: this panic happened in here. One more try, on a queue
+	 * whose lock isn't held by what will never go on, and then no more.
+	 */
+	if (atomic_xchg(&d->busy, 1)) {
+		if (vp->retried)
+			return NOTIFY_DONE;
+		vp->retried = true;
+		d->queue = vpstore_dump_queue(vp, true, &d->budget);
+		vpstore_console_abandon(vp);
+	}
 
 	vpstore_dying(vp);
 	if (vp->raw) {

@@ -34,10 +34,10 @@ module_param(dump, charp, 0444);
 MODULE_PARM_DESC(dump,
 		 "raw: the driver dumps the whole log itself, uncompressed; classic: pstore dumps and compresses (default raw where the device is made for it)");
 
-static unsigned int chunk_kib = 64;
+static unsigned int chunk_kib = 128;
 module_param(chunk_kib, uint, 0444);
 MODULE_PARM_DESC(chunk_kib,
-		 "Size of each buffer for raw dumps (KiB, 4 to 1024, default 64)");
+		 "Size of each buffer for raw dumps (KiB, 4 to 1024, default 128)");
 
 static unsigned int chunks = 8;
 module_param(chunks, uint, 0444);

@@ -206,6 +206,7 @@ struct vpstore_dump {
  * @chunk:	a dying guest's text that isn't full yet,
  * @chunk_len:	and its length
  * @dying_busy:	as @busy, after the panic
+ * @flushed:	kmsg_dump() was called; what comes now comes alone
  * @tracepoint:	"console", NULL where the kernel has no tracepoints
  * @con:	used where it has none
  */
@@ -224,6 +225,7 @@ struct vpstore_console {
 	struct vpstore_slot	*chunk;
 	size_t			chunk_len;
 	atomic_t		dying_busy;
+	bool			flushed;
 	struct tracepoint	*tracepoint;
 	struct console		con;
 };
@@ -256,6 +258,7 @@ struct vpstore_console {
  * @chunk_count:	how many there are
  * @oopses:		oopses and panics since boot, as pstore counts them
  * @dying:		a panic has come, and this is all that runs
+ * @retried:		a panic inside this driver's panic code had its turn
  * @oops:		the oops under way
  * @panic:		the panic
  * @dumper:		called for both, last
@@ -294,6 +297,7 @@ struct vpstore {
 	unsigned int		chunk_count;
 	atomic_t		oopses;
 	bool			dying;
+	bool			retried;
 	struct vpstore_dump	oops;
 	struct vpstore_dump	panic;
 	struct kmsg_dumper	dumper;
@@ -366,6 +370,7 @@ void vpstore_console_resume(struct vpstore *vp);
 void vpstore_console_answered(struct vpstore *vp);
 void vpstore_console_drain(struct vpstore *vp);
 void vpstore_console_dying(struct vpstore *vp);
+void vpstore_console_abandon(struct vpstore *vp);
 void vpstore_console_skip(struct vpstore *vp, u64 seq);
 void vpstore_console_drain_dying(struct vpstore *vp);
 void vpstore_console_flush_dying(struct vpstore *vp);

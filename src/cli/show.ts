@@ -140,9 +140,10 @@ function fileText(file: RecordFile): Iterable<Uint8Array> {
   return recordBytes(file);
 }
 
-/** Consoles aren't shown with dumps: one can be very long. */
+/** Streams aren't shown with dumps: one can be very long. */
 function nothing(type: RecordTypeName, files: readonly RecordFile[]): string {
-  const console = files.filter((file) => file.type === "console").at(-1);
-  if (type !== "dmesg" || console === undefined) return `holds no ${type} record`;
-  return `holds no dmesg record, but console output: \`virtio-pstore show ${console.path}\` shows it`;
+  const stream = files.findLast((file) => isStream(file.type));
+  if (isStream(type) || stream === undefined) return `holds no ${type} record`;
+  const what = stream.type === "console" ? "console output" : "what user space wrote";
+  return `holds no ${type} record, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`;
 }

@@ -44,6 +44,7 @@ describe("what a record holds", () => {
     ["dmesg-1.enc.z", (text: string) => deflateSync(text)],
     ["dmesg-1.gz", (text: string) => gzipSync(text)],
     ["ftrace-1", (text: string) => Buffer.from(text)],
+    ["ftrace-1.gz", (text: string) => gzipSync(text)],
   ])("%s: the first line is the header, the rest the text", (name, encode) => {
     const long = "<4>a line\nPanic#1 Part1\n".repeat(10_000);
     expect(decode(name, encode(`Oops#12 Part3\n${long}`))).toEqual({
@@ -97,7 +98,9 @@ describe("what a record holds", () => {
   });
 
   test("a compressed record that can't be decompressed has no text", () => {
-    expect(decode("dmesg-1.enc.z", "garbage")).toEqual({ header: undefined, text: undefined });
+    for (const name of ["dmesg-1.enc.z", "dmesg-1.gz"]) {
+      expect(decode(name, "garbage")).toEqual({ header: undefined, text: undefined });
+    }
   });
 
   test("one that is broken further on has a header, though no text", () => {

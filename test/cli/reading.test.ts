@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { deflateRawSync, deflateSync } from "node:zlib";
+import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { complaint, program, run, temporaryFolder } from "./support.js";
 
@@ -85,29 +85,6 @@ describe("list", () => {
       erased: true,
     });
     expect(records[2]).not.toHaveProperty("header");
-  });
-
-  test("a raw dump's boot and last part, and the boot of a console, where any are known", async () => {
-    const folder = temporaryFolder();
-    const boot = "0123456789abcdef".repeat(2);
-    put(join(folder, "console-1"), "text\n", 1);
-    put(join(folder, ".streams"), `${boot} console-1\n`, 1);
-    put(join(folder, "dmesg-2"), `Panic#1 Part1 boot=${boot} oldest-first\nold\n`, 2);
-    put(join(folder, "ftrace-3"), `Panic#1 Part1 boot=${boot} oldest-first last\ntrace\n`, 3);
-    put(join(folder, "dmesg-4"), "Oops#1 Part1\ntext\n", 4);
-    const { stdout } = await run(["list", folder]);
-    const rows = stdout.trimEnd().split("\n");
-    expect(rows.map((line) => line.split(/ {2,}/).toSpliced(1, 3))).toEqual([
-      ["RECORD", "ERASED", "BOOT", "DUMP"],
-      ["console-1", "-", "01234567", "-"],
-      ["dmesg-2", "-", "01234567", "Panic#1 part 1"],
-      ["ftrace-3", "-", "01234567", "Panic#1 part 1, the last"],
-      ["dmesg-4", "-", "-", "Oops#1 part 1"],
-    ]);
-    const { stdout: json } = await run(["list", "--json", folder]);
-    const records = JSON.parse(json) as Record<string, unknown>[];
-    expect(records[0]).toMatchObject({ type: "console", boot });
-    expect(records[2]).toMatchObject({ header: { boot, oldestFirst: true, last: true } });
   });
 
   test("names guests where the directory holds guests'", async () => {
@@ -369,5 +346,87 @@ describe("the program", () => {
     const { status, stderr } = await run([]);
     expect(status).toBe(2);
     expect(stderr).toMatch(/^Usage: virtio-pstore/);
+  });
+});
+
+describe("raw dumps, traces and streams", () => {
+  const boot = "0123456789abcdef".repeat(2);
+  const head = (part: number, more = "") =>
+    `Panic#1 Part${part} boot=${boot} time=1790000000.000000001 oldest-first${more}\n`;
+
+  function folderOfAll(): string {
+    const folder = temporaryFolder();
+    put(join(folder, "console-1"), "one\n", 1000);
+    put(join(folder, "pmsg-2"), "message\n", 1001);
+    put(join(folder, "dmesg-3"), `${head(1)}<4>oldest\n`, 1002);
+    put(join(folder, "ftrace-4"), `${head(1, " last")}trace\n`, 1003);
+    put(join(folder, "dmesg-5.gz"), gzipSync(`${head(2)}<4>newest\n`), 1004);
+    put(join(folder, "console-6"), "two\n", 1005);
+    put(join(folder, ".streams"), `${boot} console-1\n${boot} pmsg-2\n`, 1006);
+    return folder;
+  }
+
+  test("list tells their boots, where there are any", async () => {
+    const { stdout } = await run(["list", folderOfAll()]);
+    const rows = stdout.trimEnd().split("\n");
+    const cells = rows.map((row) => row.split(/ {2,}/)).map((row) => [row[0], ...row.slice(-2)]);
+    expect(cells).toEqual([
+      ["RECORD", "BOOT", "DUMP"],
+      ["console-1", "01234567", "-"],
+      ["pmsg-2", "01234567", "-"],
+      ["dmesg-3", "01234567", "Panic#1 part 1"],
+      ["ftrace-4", "01234567", "Panic#1 part 1, the last"],
+      ["dmesg-5.gz", "01234567", "Panic#1 part 2"],
+      ["console-6", "-", "-"],
+    ]);
+  });
+
+  test("list --json tells the boot and all that the header says", async () => {
+    const { stdout } = await run(["list", "--json", folderOfAll()]);
+    const records = JSON.parse(stdout) as { readonly header?: unknown }[];
+    expect(records[0]).toMatchObject({ type: "console", boot });
+    expect(records[3]?.header).toEqual({
+      ...{ reason: "Panic", count: 1, part: 1, boot, guestTime: "1790000000.000000001" },
+      ...{ oldestFirst: true, last: true },
+    });
+  });
+
+  test("show joins a raw dump oldest first, and says that its end is missing", async () => {
+    const { stdout, stderr } = await run(["show", folderOfAll()]);
+    expect(stdout).toBe(
+      "<4>oldest\n<4>newest\n[virtio-pstore: the dump is cut short here: its last part is missing]\n",
+    );
+    expect(stderr).toContain(`boot ${boot}, 2 parts, cut short`);
+  });
+
+  test.each([
+    ["--ftrace", "trace\n"],
+    ["--console", "two\n"],
+    ["--pmsg", "message\n"],
+  ])("show %s shows the newest of its kind", async (option, text) => {
+    expect((await run(["show", option, folderOfAll()])).stdout).toBe(text);
+  });
+
+  test("show --console --all shows every boot's, oldest first", async () => {
+    const { stdout, stderr } = await run(["show", "--console", "--all", folderOfAll()]);
+    expect(stdout).toBe("one\ntwo\n");
+    expect(stderr).toContain(`console-1, boot ${boot}, last written`);
+  });
+
+  test("show takes one kind at a time", async () => {
+    expect((await run(["show", "--console", "--ftrace", folderOfAll()])).status).toBe(2);
+  });
+});
+
+describe("what a device takes", () => {
+  test.each([
+    ["nonsense", "--types wants some of dmesg,console,ftrace,pmsg, not nonsense"],
+    ["console", "--types can't go without dmesg"],
+    ["", "--types wants some of"],
+  ])("--types %j is refused", async (types, message) => {
+    const args = ["serve", "--socket-path", "/nowhere/socket", "--directory", "/nowhere"];
+    const { status, stderr } = await run([...args, "--types", types]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(message);
   });
 });

@@ -137,14 +137,14 @@ describeGuests("the trace", () => {
     expect(text).toContain("Kernel panic - not syncing: crash: asked for");
   });
 
-  // Linux 7.3 never ends its own ftrace_dump() at a panic once the text has gone round the log: it loops in
-  // prb_next_reserve_seq(), without our driver, too.
-  it.each(kernelNames.filter((kernel) => kernel !== "7.3"))(
+  it.each(kernelNames)(
     "QEMU, Linux %s: with trace=1 all of it is in records of its own, and the log is whole",
     async (kernel) => {
       const directory = temporaryFolder();
       const guest = await crashGuest(kernel, {
         driverParameters: { trace: 1 },
+        // Linux 7.3 hangs where its log's descriptors wrap during a panic (docs/guest.md, Traps).
+        append: kernel === "7.3" ? "log_buf_len=1M" : "",
         script: `${fillTrace}\ninsmod /crash.ko how=panic lines=500\n`,
       });
       const result = await runWithDevice(directory, guest);
