@@ -1,7 +1,9 @@
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -77,6 +79,15 @@ test("much text comes in pieces, whole", () => {
   shown(follower);
   writeFileSync(at("console-1"), text);
   expect(shown(follower)).toBe(`<console-1>${text}`);
+  follower.close();
+});
+
+test("what isn't a file is no console", () => {
+  writeFileSync(at("console-1"), "one\n");
+  mkdirSync(at("console-2"));
+  symlinkSync("console-1", at("console-3"));
+  const follower = new ConsoleFollower(folder, 10);
+  expect(shown(follower)).toBe("<console-1>one\n");
   follower.close();
 });
 

@@ -66,6 +66,16 @@ describe("where records are found", () => {
     expect(findRecords(path)[0]?.boot).toBe(boot);
   });
 
+  test("whatever .streams is: no file, or far longer than it ever gets", () => {
+    const boot = "ab".repeat(16);
+    const console = put("console-7", "");
+    mkdirSync(join(folder, ".streams"));
+    expect(found()).toEqual(["/console-7"]);
+    rmSync(join(folder, ".streams"), { recursive: true });
+    put(".streams", `${`${"cd".repeat(16)} console-6\n`.repeat(200_000)}${boot} console-7\n`);
+    expect(findRecords(console)[0]?.boot).toBe(boot);
+  });
+
   test("nowhere in a file whose name isn't a record's", () => {
     expect(findRecords(put("notes"))).toEqual([]);
   });

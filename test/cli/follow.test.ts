@@ -86,3 +86,27 @@ test("follow --guest names one of several guests", async () => {
   expect(unclear.child.exitCode).toBe(2);
   expect(unclear.stderr).toContain("say --guest, db or web");
 });
+
+test.each([
+  [["--lines", "many"], 2, "--lines wants a number from 0 to 1000, not many"],
+  [["--guest", "web"], 1, "holds no guest web"],
+])("follow %j: one line, and its status", async (options, status, message) => {
+  const ended = new Following(...options, temporaryFolder());
+  await once(ended.child, "close");
+  expect(ended.child.exitCode).toBe(status);
+  expect(ended.stderr.split("\n")[0]).toMatch(/^virtio-pstore: /);
+  expect(ended.stderr).toContain(message);
+});
+
+test("follow: an output that can't be written is an error", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "console-1"), "text\n");
+  const child = spawn("/bin/sh", ["-c", `"${program}" follow "${folder}" > /dev/full`]);
+  let stderr = "";
+  child.stderr.on("data", (bytes: Buffer) => {
+    stderr += bytes.toString();
+  });
+  await once(child, "close");
+  expect(child.exitCode).toBe(1);
+  expect(stderr).toContain("the output can't be written: no space left on device\n");
+});
