@@ -42,6 +42,9 @@ const LOADS: readonly Load[] = [
 
 const ROUNDS = 6;
 
+/** Records of many rounds, whose removal the daemon needn't have noticed. */
+const ROOM = ["--max-records", "1000000", "--max-bytes", "500G"];
+
 /** Guest B's console writes, in one measurement of a stall. */
 const STALL_SAMPLES = 400;
 const STALL_LIMIT_MS = 6000;
@@ -216,7 +219,7 @@ async function twoGuests(folder: string, name: string, options: readonly string[
   mkdirSync(directory);
   const socket = (guest: string) => join(directory, `${guest}.sock`);
   const guests = ["a", "b"].flatMap((guest) => ["--guest", `${guest}=${socket(guest)}`]);
-  const more = ["--directory", directory, "--bufsize", "1M", "--console", ...options];
+  const more = ["--directory", directory, "--bufsize", "1M", "--console", ...ROOM, ...options];
   const server = new Server(join(directory, "log"), [...guests, ...more]);
   await server.ready();
   const [a, b] = [
@@ -232,7 +235,7 @@ async function measure(folder: string): Promise<{ results: Result[]; stalls: Sta
   const single = join(folder, "single");
   mkdirSync(single);
   const socket = join(folder, "single.sock");
-  const at = ["--socket-path", socket, "--directory", single, "--bufsize", "1M"];
+  const at = ["--socket-path", socket, "--directory", single, "--bufsize", "1M", ...ROOM];
   const one = new Server(join(folder, "single.log"), at);
   await one.ready();
   const guest = await BenchGuest.connect(socket, loop);

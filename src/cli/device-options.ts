@@ -1,16 +1,25 @@
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceSettings } from "../daemon/index.js";
-import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
+import {
+  DEFAULT_ROOMS,
+  RECORD_TYPES,
+  type RecordTypeName,
+  type Room,
+  type Rooms,
+} from "../store/index.js";
 import { USAGE, UserError } from "./errors.js";
 import { sizeOption } from "./size.js";
 
 /** Linux's kmalloc gives no more than 4M in one piece, and the guest's buffers are such pieces. */
 const LARGEST_BUFFER = 4 << 20;
 
+const LARGEST_ROOM = 1024 ** 4 - 1;
+
 /** The options as commander parses them. */
-export interface DeviceOptions extends Omit<DeviceSettings, "types"> {
-  readonly types: readonly RecordTypeName[];
+export interface DeviceOptions extends Omit<DeviceSettings, "rooms"> {
   readonly console: boolean;
+  readonly maxRecords?: number;
+  readonly maxBytes?: number;
 }
 
 const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
@@ -23,6 +32,12 @@ function parseTypes(text: string): RecordTypeName[] {
   // Drivers of version 2 can't be told otherwise.
   if (!types.includes("dmesg")) throw new UserError("--types can't go without dmesg", USAGE);
   return [...new Set(types)];
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^[0-9]{1,9}$/.test(text) && count > 0) return count;
+  throw new InvalidArgumentError("It must be a whole number from 1 to 999999999.");
 }
 
 /** Adds the options that say what device a guest gets. */
@@ -50,6 +65,18 @@ export function addDeviceOptions(command: Command): Command {
         .default(["dmesg", "ftrace"], "dmesg,ftrace"),
     )
     .option("--console", "also take the guest's console output", false)
+    .addOption(
+      new Option(
+        "--max-records <n>",
+        "the most records of each type that are kept (default: 1000, ftrace 100)",
+      ).argParser(parseCount),
+    )
+    .addOption(
+      new Option(
+        "--max-bytes <size>",
+        "the most bytes that each type's records take together (default: 256M, console 1G)",
+      ).argParser(sizeOption(1 << 20, LARGEST_ROOM)),
+    )
     .option("--compress", "store dumps that the guest didn't compress with gzip", false)
     .addOption(
       new Option(
@@ -61,9 +88,28 @@ export function addDeviceOptions(command: Command): Command {
     );
 }
 
+/** The defaults, but for what was asked for; one stream takes no more than all of them together. */
+function rooms({ maxRecords, maxBytes }: DeviceOptions): Rooms {
+  const room = (type: RecordTypeName): Room => {
+    const { records, bytes, recordBytes } = DEFAULT_ROOMS[type];
+    const most = maxBytes ?? bytes;
+    return {
+      records: maxRecords ?? records,
+      bytes: most,
+      recordBytes: Math.min(recordBytes, most),
+    };
+  };
+  return {
+    dmesg: room("dmesg"),
+    ftrace: room("ftrace"),
+    console: room("console"),
+    pmsg: room("pmsg"),
+  };
+}
+
 /** What the device is made with, of the parsed options. */
 export function deviceSettings(options: DeviceOptions): DeviceSettings {
   const { bufsize, maxData, types, console, compress, onErase } = options;
   const all: readonly RecordTypeName[] = console ? [...types, "console"] : types;
-  return { bufsize, maxData, types: [...new Set(all)], compress, onErase };
+  return { bufsize, maxData, types: [...new Set(all)], compress, onErase, rooms: rooms(options) };
 }

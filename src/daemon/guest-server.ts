@@ -38,6 +38,7 @@ export class GuestServer {
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
+      rooms: device.rooms,
       committer: options.committer,
       after: (delayMs, task) => {
         loop.after(delayMs, task);

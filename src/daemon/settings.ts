@@ -1,4 +1,4 @@
-import type { OnErase, RecordTypeName } from "../store/index.js";
+import type { OnErase, RecordTypeName, Rooms } from "../store/index.js";
 
 /** One guest that a daemon serves. */
 export interface GuestSettings {
@@ -22,6 +22,8 @@ export interface DeviceSettings {
   /** Dumps that the guest didn't compress are stored with gzip. */
   readonly compress: boolean;
   readonly onErase: OnErase;
+  /** What the records of each type may take in a guest's directory. */
+  readonly rooms: Rooms;
 }
 
 /** What a daemon is started with. */
