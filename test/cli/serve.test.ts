@@ -93,6 +93,26 @@ describe("serving one guest", () => {
     ]);
   });
 
+  test("--max-records and --max-bytes: each type has that much room, and the guest is told", async () => {
+    const { socket, records } = paths();
+    const room = ["--console", "--max-records", "2", "--max-bytes", "1M"];
+    const server = await serve(["--socket-path", socket, "--directory", records, ...room]);
+    const guest = await connect(socket);
+    const write = async (type: number, data: Buffer) =>
+      (await guest.driver.write({ type }, data)).ret;
+    const line = Buffer.alloc(60_000, "x");
+    expect([await write(DMESG, text), await write(DMESG, text), await write(DMESG, text)]).toEqual([
+      0, 0, -28,
+    ]);
+    const consoles: number[] = [];
+    for (let i = 0; i < 18; i++) consoles.push(await write(CONSOLE, line));
+    // Seventeen times 60,000 bytes are less than 1M.
+    expect(consoles).toEqual([...Array<number>(17).fill(0), -28]);
+    expect(recordNames(records)).toEqual(["console-3", "dmesg-1", "dmesg-2"]);
+    guest.close();
+    expect((await stop(server)).status).toBe(0);
+  });
+
   test("--fd with a listening socket: it is served and its file left alone", async () => {
     const { socket, records } = paths();
     const fd = listenUnix(socket);
