@@ -254,6 +254,8 @@ export class PstoreDevice implements VirtioDevice {
     if (this.#walk === undefined) return [encodeResponse(cmd, type, -errno.EBADF)];
     for (let record = this.#walk.shift(); record !== undefined; record = this.#walk.shift()) {
       try {
+        // What decompressing it may take, however little was asked for.
+        if (record.gzip === true) this.#spent += this.#options.maxData;
         const contents = this.#store.read(record, room);
         if (contents === undefined) continue;
         const info = encodeFileInfo({

@@ -91,6 +91,12 @@ const STREAM_SYNC_MS = 500;
 /** A full room is looked at anew so often: its owner may have removed files. A guest may ask at any rate. */
 const ROOM_SCAN_MS = 1000;
 
+/**
+ * A guest whose boots end faster than the disk can sync their streams is refused: each of them holds
+ * descriptors, and a place in the queue for the disk.
+ */
+const MAX_ENDING = 4;
+
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
 const key = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
@@ -123,6 +129,8 @@ export class DirectoryStore {
   #staged: Staged[] = [];
   /** Written and not settled yet, whether a commit is under way or not. */
   readonly #pending = new Set<Staged>();
+  /** Boots whose streams are still being synced. */
+  #ending = 0;
   #erasedDirty = false;
   #namesChanged = false;
   #mustCommit = false;
@@ -191,6 +199,9 @@ export class DirectoryStore {
 
   /** Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. */
   append(type: StreamTypeName, data: readonly Uint8Array[]): void {
+    if (this.#ending >= MAX_ENDING) {
+      throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
+    }
     this.#streams.append(type, data, lengthOf(data));
     this.#scheduleSync();
   }
@@ -210,7 +221,9 @@ export class DirectoryStore {
     if (streams.length === 0) return;
     for (const { name } of streams) this.#records.set(key(name), name);
     const commit = { records: [], appended: dirty, directory: this.#directoryFd };
+    this.#ending++;
     this.#committer.run(commit, ({ rest }) => {
+      this.#ending--;
       for (const { fd } of streams) closeSync(fd);
       if (rest !== 0) this.#options.onSyncError?.(rest);
     });
@@ -390,6 +403,11 @@ export class DirectoryStore {
     return new Streams({
       directory: this.directory,
       begin: (type) => this.#beginStream(type),
+      retire: ({ fd }) => {
+        this.#committer.run({ records: [], appended: [], directory: undefined }, () => {
+          closeSync(fd);
+        });
+      },
       isErased: (record) => this.#erased.has(key(record)),
       expectRoom: (type, records, bytes) => {
         this.#expectRoom(type, records, bytes);

@@ -42,7 +42,8 @@ export function readRecord(
       if (size > MAX_READ_BYTES) throw new RangeError(`${path} has ${size} bytes`);
       // Bounded: its owner may have put any file there.
       const text = gunzipSync(readFileSync(fd), { maxOutputLength: MAX_READ_BYTES });
-      return { data: text.subarray(Math.max(0, text.length - most)), timeNs };
+      // A copy: the whole text must not live for as long as the few bytes that were asked for.
+      return { data: Buffer.from(text.subarray(Math.max(0, text.length - most))), timeNs };
     }
     const bytes = Math.min(Number(size), most);
     const data = Buffer.alloc(bytes);

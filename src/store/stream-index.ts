@@ -85,7 +85,9 @@ export class StreamIndex {
         lstatSync(join(directory, formatRecordName(name)), { throwIfNoEntry: false }) !== undefined,
     );
     for (const { boot, name } of there) this.#streams.set(indexKey(boot, name.type), name);
-    if (all.length > 0) this.#rewrite(there);
+    // Also where it holds nothing but a line that a crash cut off: the next one must not follow on it.
+    const size = lstatSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
+    if (size > 0) this.#rewrite(there);
   }
 
   get(boot: string, type: StreamTypeName): RecordName | undefined {

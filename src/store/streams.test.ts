@@ -6,11 +6,13 @@ import {
   rmSync,
   statSync,
   unlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno } from "../native/index.js";
+import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore, type StoreOptions } from "./directory-store.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import { readStreamIndex } from "./stream-index.js";
@@ -44,6 +46,53 @@ const recordNames = () =>
     .sort();
 
 describe("boots", () => {
+  test("a file that its owner removed: what comes then goes into another", () => {
+    const store = open();
+    store.beginBoot(bootA);
+    store.append("console", line("one"));
+    unlinkSync(at("console-1"));
+    store.append("console", line("two"));
+    expect(recordNames()).toEqual(["console-2"]);
+    store.beginBoot(bootA);
+    store.append("console", line("three"));
+    expect(contents("console-2")).toBe("two\nthree\n");
+  });
+
+  test("that end faster than the disk syncs are refused, until it has", () => {
+    const held: (() => void)[] = [];
+    const committer = {
+      run: (batch: Commit, done: (result: CommitResult) => void) => {
+        held.push(() => {
+          done(commit(batch));
+        });
+      },
+    };
+    const store = open({ committer });
+    const boot = () => {
+      store.beginBoot(bootA);
+      store.append("console", line("x"));
+    };
+    for (let i = 0; i < 4; i++) boot();
+    store.endBoot();
+    expect(boot).toThrow(expect.objectContaining({ errno: errno.EAGAIN }));
+    for (const run of held.splice(0)) run();
+    boot();
+    expect(contents("console-1")).toBe("x\n".repeat(5));
+    store.close();
+    for (const run of held.splice(0)) run();
+  });
+
+  test("a line of .streams that a crash cut off doesn't hide the next", () => {
+    writeFileSync(at(".streams"), "0123");
+    for (const text of ["one", "two"]) {
+      const store = open();
+      store.beginBoot(bootA);
+      store.append("console", line(text));
+      store.close();
+    }
+    expect(recordNames()).toEqual(["console-1"]);
+  });
+
   test("the same id goes on with its streams after another boot, and after a restart", () => {
     const store = open();
     for (const [boot, text] of [

@@ -18,6 +18,8 @@ export interface StreamHost {
   readonly directory: string;
   /** Makes an empty file for a new stream. Throws the system call's error. */
   begin(type: StreamTypeName): OpenStream;
+  /** Closes a stream's file once nothing that is under way needs it. */
+  retire(stream: OpenStream): void;
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
   /** Throws where the type has no room for so many bytes more. */
@@ -66,7 +68,7 @@ export class Streams {
   /** All of `data`, or nothing. Throws the system call's error. */
   append(type: StreamTypeName, data: readonly Uint8Array[], bytes: number): void {
     const most = this.#host.mostBytes(type);
-    const stream = this.#open.get(type) ?? this.#resume(type) ?? this.#begin(type, bytes);
+    const stream = this.#current(type) ?? this.#resume(type) ?? this.#begin(type, bytes);
     if (stream.size + bytes > most) {
       const path = join(this.#host.directory, formatRecordName(stream.name));
       throw new SystemError("write", errno.ENOSPC, path);
@@ -91,6 +93,16 @@ export class Streams {
 
   close(): void {
     this.#index.close();
+  }
+
+  /** The open stream, unless the host's owner removed its file: what comes now belongs into another. */
+  #current(type: StreamTypeName): (OpenStream & { size: number }) | undefined {
+    const stream = this.#open.get(type);
+    if (stream === undefined || fstatSync(stream.fd).nlink > 0) return stream;
+    this.#open.delete(type);
+    this.#dirty.delete(stream.fd);
+    this.#host.retire(stream);
+    return undefined;
   }
 
   /** The stream that this boot began before a reset, or before this process was started. */
