@@ -11,7 +11,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { inRoot } from "./chroot.js";
 import { type KernelName, kernel, kernelParts } from "./kernel.js";
-import { ensure, identity, isReady, type Part } from "./part.js";
+import { ensure, identity, type Part } from "./part.js";
 import { checkout, inVm } from "./paths.js";
 import { lastLines } from "./process.js";
 import { withProgress } from "./progress.js";
@@ -148,11 +148,6 @@ function publish(file: string, path: string): void {
   cpSync(file, join(temporary, basename(path)));
   if (existsSync(dirname(path))) rmSync(temporary, { recursive: true });
   else renameSync(temporary, dirname(path));
-}
-
-/** Whether `buildDriver(target)` would only have to run make. */
-export function canBuild(target: Target): boolean {
-  return isReady(placeOf(target).part);
 }
 
 /**

@@ -54,7 +54,7 @@ function wantedRecipe(part: Part): string {
     .digest("hex");
 }
 
-export function isReady(part: Part): boolean {
+function isReady(part: Part): boolean {
   return part.needs.every(isReady) && readStamp(part)?.recipe === wantedRecipe(part);
 }
 

@@ -12,7 +12,7 @@ function limiter() {
   const log = (code: string, message = "") => {
     limited.log({ level: "warn", code, message });
   };
-  return { told, clock, log };
+  return { told, clock, log, flush: () => limited.flush() };
 }
 
 describe("the log's rate", () => {
@@ -55,6 +55,15 @@ describe("the log's rate", () => {
     clock.now += 10 * 3600_000;
     for (let i = 0; i < 100; i++) log("BAD");
     expect(told).toHaveLength(20);
+  });
+
+  test("at the end what was left out is told with its count, once", () => {
+    const { told, log, flush } = limiter();
+    for (let i = 0; i < 25; i++) log("BAD", `${i}`);
+    log("WORSE");
+    flush();
+    flush();
+    expect(told.slice(11)).toEqual([{ code: "BAD", message: "24", suppressed: 14 }]);
   });
 
   test("each code has its own", () => {

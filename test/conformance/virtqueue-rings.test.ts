@@ -162,26 +162,32 @@ describe("a broken ring stops its queue until it is reset", () => {
   });
 });
 
+/** Has what was used until now forgotten, so that the calls that come are a test's own. */
+function settled(running: Running): void {
+  collectAll(running);
+  running.queue.calls();
+}
+
+/** How often the driver is called for one chain, which the device uses. */
+function callsForOne(running: Running): number {
+  running.queue.offer(place(running));
+  expect(collectAll(running)).toBe(1);
+  return running.queue.calls();
+}
+
 describe("the device calls the driver", () => {
   test("virtio 2.7.7: for what it used, where the driver didn't turn it off", async () => {
     const running = await startPair({ features: F_VERSION_1 });
-    const { queue } = running;
-    collectAll(running);
-    queue.calls();
-    queue.offer(place(running));
-    expect(collectAll(running)).toBe(1);
-    expect(queue.calls()).toBe(1);
+    settled(running);
+    expect(callsForOne(running)).toBe(1);
   });
 
   test("virtio 2.7.7: not where the driver set NO_INTERRUPT", async () => {
     const running = await startPair({ features: F_VERSION_1 });
     const { queue } = running;
-    collectAll(running);
-    queue.calls();
+    settled(running);
     queue.setAvailableFlags(AVAIL_NO_INTERRUPT);
-    queue.offer(place(running));
-    expect(collectAll(running)).toBe(1);
-    expect(queue.calls()).toBe(0);
+    expect(callsForOne(running)).toBe(0);
   });
 
   test("virtio 2.7.7.2: with event index, only when used_event is passed", async () => {
@@ -189,8 +195,7 @@ describe("the device calls the driver", () => {
     const { queue } = running;
     const head = place(running);
     queue.wantsCalls = false;
-    collectAll(running);
-    queue.calls();
+    settled(running);
     queue.setUsedEvent(2); // call me when the third is used
     const calls: number[] = [];
     for (let i = 0; i < 5; i++) {
@@ -206,8 +211,7 @@ describe("the device calls the driver", () => {
     const { queue } = running;
     const heads = [place(running), place(running), place(running), place(running)];
     queue.wantsCalls = false;
-    collectAll(running);
-    queue.calls();
+    settled(running);
     queue.setUsedEvent(1);
     for (const head of heads) queue.stage(head);
     queue.announce();
@@ -219,23 +223,17 @@ describe("the device calls the driver", () => {
   test("virtio 2.7.7.2: with event index, the NO_INTERRUPT flag is not looked at", async () => {
     const running = await startPair({ features: EVENTS });
     const { queue } = running;
-    collectAll(running);
-    queue.calls();
+    settled(running);
     queue.setAvailableFlags(AVAIL_NO_INTERRUPT);
-    queue.offer(place(running));
-    expect(collectAll(running)).toBe(1);
-    expect(queue.calls()).toBe(1);
+    expect(callsForOne(running)).toBe(1);
   });
 
   test("vhost-user SET_VRING_CALL: a ring without a descriptor is polled, and a later one is called at once", async () => {
     const running = await startPair({ features: F_VERSION_1 });
     const { queue, frontEnd } = running;
     await frontEnd.setRingDescriptor(VU.SET_VRING_CALL, 0);
-    collectAll(running);
-    queue.calls();
-    queue.offer(place(running));
-    expect(collectAll(running)).toBe(1);
-    expect(queue.calls()).toBe(0);
+    settled(running);
+    expect(callsForOne(running)).toBe(0);
     await frontEnd.setRingDescriptor(VU.SET_VRING_CALL, 0, queue.callNotifier.passed);
     expect(queue.calls()).toBe(1);
   });

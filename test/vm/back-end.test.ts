@@ -5,13 +5,12 @@ import { qemuGuest, umlGuest } from "../../vm/guest.js";
 import {
   describeGuests,
   dumpTexts,
+  panic,
   qemuDevice,
   runWithDevice,
   serve,
   temporaryFolder,
 } from "./support.js";
-
-const panic = "echo c > /proc/sysrq-trigger\n";
 
 /** A guest's process, for tests that act while it runs. */
 interface RunningGuest {

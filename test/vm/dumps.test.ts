@@ -5,12 +5,11 @@ import {
   crashModule,
   describeGuests,
   dumpTexts,
+  panic,
   recordNames,
   runWithDevice,
   temporaryFolder,
 } from "./support.js";
-
-const panic = "echo c > /proc/sysrq-trigger\n";
 
 describeGuests("dumps", () => {
   it("an oops without a panic is stored, and the guest lives on", async () => {

@@ -5,12 +5,13 @@ import { kernelNames } from "../../vm/kernel.js";
 import {
   describeGuests,
   dumpTexts,
+  panic,
   recordNames,
   runWithDevice,
   temporaryFolder,
 } from "./support.js";
 
-const panic = (token: string) => `echo ${token} > /dev/kmsg\necho c > /proc/sysrq-trigger\n`;
+const panicAfter = (token: string) => `echo ${token} > /dev/kmsg\n${panic}`;
 const newToken = () => `token-${randomBytes(8).toString("hex")}`;
 
 describeGuests("a guest panics and its log lies on the host", () => {
@@ -19,7 +20,7 @@ describeGuests("a guest panics and its log lies on the host", () => {
     const token = newToken();
     const result = await runWithDevice(
       directory,
-      await qemuGuest({ kernel, script: panic(token) }),
+      await qemuGuest({ kernel, script: panicAfter(token) }),
     );
     // QEMU's own status is passed through: -no-reboot ends it well.
     expect(result.status, result.output).toBe(0);
@@ -35,7 +36,7 @@ describeGuests("a guest panics and its log lies on the host", () => {
   it.each(kernelNames)("QEMU, Linux %s, pstore's own way", async (kernel) => {
     const directory = temporaryFolder();
     const token = newToken();
-    const guest = { kernel, script: panic(token), driverParameters: { dump: "classic" } };
+    const guest = { kernel, script: panicAfter(token), driverParameters: { dump: "classic" } };
     const result = await runWithDevice(directory, await qemuGuest(guest));
     expect(recordNames(directory), result.output).toContain("dmesg-1.enc.z");
     expect(dumpTexts(directory)[0]).toContain(token);
@@ -44,7 +45,7 @@ describeGuests("a guest panics and its log lies on the host", () => {
   it("user-mode-linux", async () => {
     const directory = temporaryFolder();
     const token = newToken();
-    const result = await runWithDevice(directory, await umlGuest({ script: panic(token) }));
+    const result = await runWithDevice(directory, await umlGuest({ script: panicAfter(token) }));
     expect(result.status, result.output).toBe(134);
     expect(recordNames(directory)).toContain("dmesg-1");
     const [text] = dumpTexts(directory);
@@ -56,7 +57,7 @@ describeGuests("a guest panics and its log lies on the host", () => {
     const directory = temporaryFolder();
     const token = newToken();
     const guest = await umlGuest({
-      script: panic(token),
+      script: panicAfter(token),
       compressor: "none",
       driverParameters: { dump: "classic" },
     });

@@ -14,12 +14,11 @@ import {
   crashModule,
   describeGuests,
   dumpTexts,
+  panic,
   recordNames,
   runWithDevice,
   temporaryFolder,
 } from "./support.js";
-
-const panic = "echo c > /proc/sysrq-trigger\n";
 
 /** A guest with the module that prints and dies as it is told to. */
 async function crashGuest(kernel: KernelName, options: Omit<QemuGuestOptions, "kernel">) {

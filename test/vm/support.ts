@@ -16,6 +16,9 @@ export const describeGuests: typeof describe.skip = describe.skipIf(
   inject("guestsUnavailable") !== "",
 );
 
+/** A guest's script: it panics. */
+export const panic = "echo c > /proc/sysrq-trigger\n";
+
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-vm-"));
