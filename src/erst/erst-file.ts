@@ -1,0 +1,148 @@
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { type CperRecord, parseCper } from "./cper.js";
+import { ErstError } from "./errors.js";
+import {
+  type ErstHeader,
+  encodeHeader,
+  FIELD,
+  FIXED_BYTES,
+  MAP_ENTRY_BYTES,
+  parseHeader,
+} from "./header.js";
+
+/** A slot that the map says is used. */
+export interface ErstSlot {
+  /** Of the slot; the header's own slots count. */
+  readonly index: number;
+  /** The record's id, as the map has it. */
+  readonly id: bigint;
+  /** Of the slot: bytes from the file's begin. */
+  readonly offset: number;
+  /** Undefined where the slot is damaged. */
+  readonly record: CperRecord | undefined;
+  /** What is wrong with it, and at which offset of the file. */
+  readonly damage: string | undefined;
+}
+
+/** The ids of a free slot (ACPI 6.5, 18.5.1.1: "unspecified" and "end"). */
+const FREE = 0n;
+const END = 0xffff_ffff_ffff_ffffn;
+
+const isFree = (id: bigint): boolean => id === FREE || id === END;
+
+/**
+ * The file behind QEMU's acpi-erst device (QEMU, docs/specs/acpi_erst.rst): a header with a map of
+ * record ids, and slots of one size with a record each. Everything is read when it is asked for: a
+ * running QEMU changes the file through a mapping.
+ */
+export class ErstFile {
+  readonly path: string;
+  readonly #fd: number;
+
+  /** Opens the file; to change it, `writable` has to be set. Throws the system call's error. */
+  constructor(path: string, { writable = false } = {}) {
+    this.path = path;
+    const { O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+    this.#fd = openSync(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+  }
+
+  /** Makes a store without records, and fails where the file is there. Throws ErstError for the sizes. */
+  static create(path: string, fileBytes: number, recordSize: number): void {
+    const header = encodeHeader(fileBytes, recordSize);
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+    try {
+      // The last byte makes the rest zeros: free slots.
+      writeSync(fd, new Uint8Array(1), 0, 1, fileBytes - 1);
+      writeSync(fd, header, 0, header.length, 0);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  /** Undefined where QEMU has not made it yet. Throws ErstError for what is no store. */
+  header(): ErstHeader | undefined {
+    const found = fstatSync(this.#fd);
+    if (!found.isFile()) throw new ErstError("NOT_ERST", "it is no file");
+    const bytes = this.#read(0, Math.min(found.size, FIXED_BYTES));
+    return parseHeader(bytes, found.size);
+  }
+
+  /** The ids of the map, by slot: of the records, not of the slots that the header takes. */
+  ids(header: ErstHeader): Map<number, bigint> {
+    const { firstSlot, slots } = header;
+    const from = FIELD.map + firstSlot * MAP_ENTRY_BYTES;
+    const map = this.#read(from, from + (slots - firstSlot) * MAP_ENTRY_BYTES);
+    const ids = new Map<number, bigint>();
+    for (let slot = firstSlot; slot < slots; slot++) {
+      const id = map.readBigUInt64LE((slot - firstSlot) * MAP_ENTRY_BYTES);
+      if (!isFree(id)) ids.set(slot, id);
+    }
+    return ids;
+  }
+
+  /** The slots that are used, in the order of their ids: the order in which a guest wrote them. */
+  slots(header = this.header()): ErstSlot[] {
+    if (header === undefined) return [];
+    return [...this.ids(header)]
+      .map(([index, id]) => this.slot(header, index, id))
+      .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : a.index - b.index));
+  }
+
+  /** One slot, whose id the map has as `id`. */
+  slot({ recordSize }: ErstHeader, index: number, id: bigint): ErstSlot {
+    const offset = index * recordSize;
+    const slot = { index, id, offset };
+    try {
+      const record = parseCper(this.#read(offset, offset + recordSize));
+      const damage =
+        record.id === id
+          ? undefined
+          : `offset ${offset}: record 0x${record.id.toString(16)} in the slot of 0x${id.toString(16)}`;
+      return { ...slot, record: damage === undefined ? record : undefined, damage };
+    } catch (error) {
+      if (!(error instanceof ErstError)) throw error;
+      const at = error.offset === undefined ? offset : offset + error.offset;
+      const damage = `offset ${at}: ${error.message.replace(/^offset \d+: /, "")}`;
+      return { ...slot, record: undefined, damage };
+    }
+  }
+
+  /** The bytes [from, to) of a slot's record. */
+  read({ offset }: ErstSlot, from: number, to: number): Buffer {
+    return this.#read(offset + from, offset + to);
+  }
+
+  /**
+   * Frees a record's slot as the device does: its id in the map, then the count. The bytes stay. The
+   * caller has seen that nobody else uses the file. Throws ErstError where there is no such record.
+   */
+  clear(id: bigint): void {
+    const header = this.header();
+    const index = header && [...this.ids(header)].find(([, found]) => found === id)?.[0];
+    if (header === undefined || index === undefined || isFree(id)) {
+      throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)}`);
+    }
+    writeSync(this.#fd, new Uint8Array(MAP_ENTRY_BYTES), 0, MAP_ENTRY_BYTES, FIELD.map + index * 8);
+    const count = Buffer.alloc(4);
+    count.writeUInt32LE(Math.max(0, header.recordCount - 1));
+    writeSync(this.#fd, count, 0, count.length, FIELD.recordCount);
+    fsyncSync(this.#fd);
+  }
+
+  #read(from: number, to: number): Buffer {
+    const bytes = Buffer.alloc(to - from);
+    let got = 0;
+    while (got < bytes.length) {
+      const count = readSync(this.#fd, bytes, got, bytes.length - got, from + got);
+      if (count === 0) throw new ErstError("CUT", `the file ends at offset ${from + got}`);
+      got += count;
+    }
+    return bytes;
+  }
+}
