@@ -1,7 +1,6 @@
-import { basename } from "node:path";
 import type { Command } from "commander";
-import { type DecodedRecord, decodeRecord, type RecordFile } from "../report/index.js";
-import { isStream } from "../store/index.js";
+import { type DecodedRecord, decodeRecord, type RecordEntry } from "../report/index.js";
+import { isDump } from "../store/index.js";
 import { errorLine, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";
 import { formatSize } from "./size.js";
@@ -58,7 +57,7 @@ async function list(path: string, options: ListOptions): Promise<void> {
 }
 
 /** A record that can't be read, or is erased at this moment, doesn't keep the others from being told. */
-function decode(file: RecordFile): DecodedRecord {
+function decode(file: RecordEntry): DecodedRecord {
   try {
     return decodeRecord(file);
   } catch (error) {
@@ -67,14 +66,13 @@ function decode(file: RecordFile): DecodedRecord {
   }
 }
 
-function jsonRow({ headerBytes, id, time, textBytes, ...row }: DecodedRecord): unknown {
+function jsonRow({ headerBytes, id, time, textBytes, source, ...row }: DecodedRecord): unknown {
   return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
 }
 
 const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
 
-function fileCells({ guest, path, time, size, textBytes, erased }: DecodedRecord): string[] {
-  const name = basename(path);
+function fileCells({ guest, name, time, size, textBytes, erased }: DecodedRecord): string[] {
   return [
     guest === "" ? name : `${guest}/${name}`,
     time.toISOString().replace("T", " ").slice(0, 19),
@@ -85,7 +83,7 @@ function fileCells({ guest, path, time, size, textBytes, erased }: DecodedRecord
 }
 
 function dumpOf({ header, type }: DecodedRecord): string {
-  if (header === undefined) return isStream(type) ? "-" : "unreadable";
+  if (header === undefined) return isDump(type) ? "unreadable" : "-";
   const last = header.last === true ? ", the last" : "";
   return `${header.reason}#${header.count} part ${header.part}${last}`;
 }

@@ -1,12 +1,12 @@
 import { statSync } from "node:fs";
-import { findRecords, type RecordFile } from "../report/index.js";
+import { findRecords, type RecordEntry } from "../report/index.js";
 import { errorLine, UserError, warn } from "./errors.js";
 
 /** The records that a command was asked for. */
 export interface RecordsAt {
-  readonly files: readonly RecordFile[];
+  readonly files: readonly RecordEntry[];
   /** The one record whose file was named. */
-  readonly only: RecordFile | undefined;
+  readonly only: RecordEntry | undefined;
 }
 
 /** The records at a path; a file that is no record is an error, a directory without any isn't. */

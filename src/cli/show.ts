@@ -7,7 +7,7 @@ import {
   isCutShort,
   linePieces,
   printable,
-  type RecordFile,
+  type RecordEntry,
   readHeader,
   recordBytes,
   recordText,
@@ -86,7 +86,7 @@ async function show(path: string, options: ShowOptions): Promise<void> {
 }
 
 /** Dumps, oldest first. By their headers alone: only what is shown is decompressed. */
-function dumps(files: readonly RecordFile[]): Shown[] {
+function dumps(files: readonly RecordEntry[]): Shown[] {
   return groupDumps(files.flatMap(headed)).map((dump) => ({
     title: dumpTitle(dump),
     text: () => dumpText(dump),
@@ -94,7 +94,7 @@ function dumps(files: readonly RecordFile[]): Shown[] {
 }
 
 /** Streams, the one that was last written last. */
-function streams(files: readonly RecordFile[]): Shown[] {
+function streams(files: readonly RecordEntry[]): Shown[] {
   return [...files]
     .sort((a, b) => a.time.getTime() - b.time.getTime())
     .map((file) => ({
@@ -116,7 +116,7 @@ function dumpTitle(dump: Dump): string {
 }
 
 /** A record that can't be read, or is erased at this moment, doesn't keep the others from being shown. */
-function headed(file: RecordFile): HeadedRecord[] {
+function headed(file: RecordEntry): HeadedRecord[] {
   try {
     return [readHeader(file)];
   } catch (error) {
@@ -133,7 +133,7 @@ async function write(text: Iterable<Uint8Array>, { raw }: ShowOptions): Promise<
   return true;
 }
 
-function fileText(file: RecordFile): Iterable<Uint8Array> {
+function fileText(file: RecordEntry): Iterable<Uint8Array> {
   const text = recordText(readHeader(file));
   if (text !== undefined) return text;
   warn(`${file.path} can't be decompressed; this is how it is`);
@@ -141,7 +141,7 @@ function fileText(file: RecordFile): Iterable<Uint8Array> {
 }
 
 /** Streams aren't shown with dumps: one can be very long. */
-function nothing(type: RecordTypeName, files: readonly RecordFile[]): string {
+function nothing(type: RecordTypeName, files: readonly RecordEntry[]): string {
   const stream = files.findLast((file) => isStream(file.type));
   if (isStream(type) || stream === undefined) return `holds no ${type} record`;
   const what = stream.type === "console" ? "console output" : "what user space wrote";

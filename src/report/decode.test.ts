@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { decodeRecord, readHeader, recordText } from "./decode.js";
-import { findRecords, type RecordFile } from "./records.js";
+import { findRecords, type RecordEntry } from "./records.js";
 
 let folder = "";
 
@@ -17,13 +17,13 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-function put(name: string, contents: string | Uint8Array): RecordFile {
+function put(name: string, contents: string | Uint8Array): RecordEntry {
   const path = join(folder, name);
   writeFileSync(path, contents);
   return found(path);
 }
 
-function found(path: string): RecordFile {
+function found(path: string): RecordEntry {
   const [file] = findRecords(path);
   if (file === undefined) throw new Error("no record");
   return file;

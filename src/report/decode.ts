@@ -1,12 +1,12 @@
-import { isStream } from "../store/index.js";
+import { isDump } from "../store/index.js";
 import { decompress, gunzip, gunzipBeginning } from "./decompress.js";
 import { parseHeader, type RecordHeader } from "./header.js";
-import { filePieces, piecesOf } from "./pieces.js";
-import type { RecordFile } from "./records.js";
+import { piecesOf } from "./pieces.js";
+import type { RecordEntry } from "./records.js";
 
 /** A record whose beginning was read. */
-export interface HeadedRecord extends RecordFile {
-  /** Undefined where the record is no dump's: a stream, or what can't be decompressed. */
+export interface HeadedRecord extends RecordEntry {
+  /** Undefined where the record is no dump's, or can't be decompressed. */
   readonly header: RecordHeader | undefined;
   /** The header line's length; where the text of a record that isn't compressed begins. */
   readonly headerBytes: number;
@@ -21,53 +21,53 @@ export interface DecodedRecord extends HeadedRecord {
 /** Inflates to 1 MiB at most, and to a whole first line. */
 const BEGINNING_BYTES = 1024;
 
-/** A record's largest file: the guest's buffer has 4 MiB at most. */
+/** A record is stored in at most so many bytes: the guest's buffer has 4 MiB at most. */
 const MAX_COMPRESSED_BYTES = 16 << 20;
 
-/** Streams are as the guest wrote them, unless their owner compressed them. */
-const isPlain = ({ type, compressed, gzip }: RecordFile): boolean =>
-  gzip !== true && (isStream(type) || !compressed);
+/** What isn't a dump's is as the guest wrote it, unless its owner compressed it. */
+const isPlain = ({ type, compressed, gzip }: RecordEntry): boolean =>
+  gzip !== true && !(isDump(type) && compressed);
 
-const contents = (file: RecordFile, bytes: number): Buffer =>
-  Buffer.concat([...filePieces(file.path, 0, bytes)]);
+const contents = (record: RecordEntry, bytes: number): Buffer =>
+  Buffer.concat([...record.source.read(record, 0, bytes)]);
 
 /** Reads a record's beginning, whatever its size. */
-export function readHeader(file: RecordFile): HeadedRecord {
-  const none = { ...file, header: undefined, headerBytes: 0 };
-  if (isStream(file.type)) return none;
-  const beginning = contents(file, Math.min(file.size, BEGINNING_BYTES));
-  const text = isPlain(file)
+export function readHeader(record: RecordEntry): HeadedRecord {
+  const none = { ...record, header: undefined, headerBytes: 0 };
+  if (!isDump(record.type)) return none;
+  const beginning = contents(record, Math.min(record.size, BEGINNING_BYTES));
+  const text = isPlain(record)
     ? beginning
-    : file.gzip === true
+    : record.gzip === true
       ? gunzipBeginning(beginning)
       : decompress(beginning);
   const found = text === undefined ? undefined : parseHeader(text);
-  return found === undefined ? none : { ...file, header: found.header, headerBytes: found.bytes };
+  return found === undefined ? none : { ...record, header: found.header, headerBytes: found.bytes };
 }
 
 /** The text of a record that is compressed, whole: it is small. */
-function inflated(file: RecordFile): Buffer | undefined {
-  if (file.size > MAX_COMPRESSED_BYTES) return undefined;
-  const stored = contents(file, file.size);
-  const text = file.gzip === true ? gunzip(stored) : decompress(stored);
-  return isStream(file.type) ? text : text?.subarray(parseHeader(text)?.bytes);
+function inflated(record: RecordEntry): Buffer | undefined {
+  if (record.size > MAX_COMPRESSED_BYTES) return undefined;
+  const stored = contents(record, record.size);
+  const text = record.gzip === true ? gunzip(stored) : decompress(stored);
+  return isDump(record.type) ? text?.subarray(parseHeader(text)?.bytes) : text;
 }
 
 /** Reads one record to its end. */
-export function decodeRecord(file: RecordFile): DecodedRecord {
-  const record = readHeader(file);
-  const textBytes = isPlain(file) ? file.size - record.headerBytes : inflated(file)?.length;
-  return { ...record, textBytes };
+export function decodeRecord(record: RecordEntry): DecodedRecord {
+  const headed = readHeader(record);
+  const textBytes = isPlain(record) ? record.size - headed.headerBytes : inflated(record)?.length;
+  return { ...headed, textBytes };
 }
 
 /** A record's text in pieces, decompressed and without the header line; undefined where nothing reads it. */
 export function recordText(record: HeadedRecord): Iterable<Buffer> | undefined {
-  if (isPlain(record)) return filePieces(record.path, record.headerBytes, record.size);
+  if (isPlain(record)) return record.source.read(record, record.headerBytes, record.size);
   const text = inflated(record);
   return text === undefined ? undefined : piecesOf(text);
 }
 
-/** A record's file as it is stored, in pieces. */
-export function recordBytes(record: RecordFile): Iterable<Buffer> {
-  return filePieces(record.path, 0, record.size);
+/** A record as it is stored, in pieces. */
+export function recordBytes(record: RecordEntry): Iterable<Buffer> {
+  return record.source.read(record, 0, record.size);
 }

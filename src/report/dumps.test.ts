@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { HeadedRecord } from "./decode.js";
 import { groupDumps, isCutShort, joinDump } from "./dumps.js";
 import type { RecordHeader } from "./header.js";
+import { filePieces } from "./pieces.js";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;
@@ -46,6 +47,7 @@ function record(given: Given): HeadedRecord {
     type,
     id,
     compressed: true,
+    name: `${type}-${id}`,
     path,
     guest,
     size: stored.length,
@@ -53,6 +55,7 @@ function record(given: Given): HeadedRecord {
     erased: false,
     header: { reason, count, part, ...more },
     headerBytes: 0,
+    source: { read: (_, from, to) => filePieces(path, from, to), remove: () => undefined },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { DumpTypeName } from "../store/index.js";
+import { type DumpTypeName, isDump } from "../store/index.js";
 import { type HeadedRecord, recordText } from "./decode.js";
 
 /** The parts of one dump, in the order of their ids. */
@@ -45,7 +45,7 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   const orders = new Map<string, number>();
   for (const record of records) {
     const { header, guest, time, type } = record;
-    if (type !== "dmesg" && type !== "ftrace") continue;
+    if (!isDump(type)) continue;
     const { reason = "unreadable", count = 0, boot } = header ?? {};
     // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
     const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;

@@ -11,4 +11,9 @@ export { ConsoleFollower } from "./follow.js";
 export type { RecordHeader } from "./header.js";
 export { linePieces } from "./pieces.js";
 export { PrintablePieces, printable } from "./printable.js";
-export { findRecords, type RecordFile } from "./records.js";
+export {
+  findRecords,
+  type RecordEntry,
+  type RecordSource,
+  type SourceTypeName,
+} from "./records.js";

@@ -76,6 +76,19 @@ describe("where records are found", () => {
     expect(findRecords(console)[0]?.boot).toBe(boot);
   });
 
+  test("and are read and removed by their source", () => {
+    put("web/dmesg-1.enc.z", "12345");
+    const [record] = findRecords(folder);
+    if (record === undefined) throw new Error("no record");
+    expect(record.name).toBe("dmesg-1.enc.z");
+    expect(Buffer.concat([...record.source.read(record, 1, 4)]).toString()).toBe("234");
+    record.source.remove(record);
+    expect(found()).toEqual([]);
+    expect(() => {
+      record.source.remove(record);
+    }).toThrow("ENOENT");
+  });
+
   test("nowhere in a file whose name isn't a record's", () => {
     expect(findRecords(put("notes"))).toEqual([]);
   });

@@ -1,19 +1,18 @@
-import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import {
-  compareRecords,
-  formatRecordName,
-  isStream,
-  parseRecordName,
-  type RecordName,
-  readStreamIndex,
-} from "../store/index.js";
-import { filePieces } from "./pieces.js";
+import { statSync } from "node:fs";
+import type { RecordName, RecordTypeName } from "../store/index.js";
+import { recordInDirectory, recordsInDirectory } from "./directory.js";
 
-/** A record's file in a directory. */
-export interface RecordFile extends RecordName {
+/** What pstore knows of, and a source may hold. Only the store's own types come from its directories. */
+export type SourceTypeName = RecordTypeName | "mce" | "unknown";
+
+/** A record, wherever it lies. */
+export interface RecordEntry extends Omit<RecordName, "type"> {
+  readonly type: SourceTypeName;
+  /** What its source calls it; one name for each record of a guest. */
+  readonly name: string;
+  /** For messages: where it lies. */
   readonly path: string;
-  /** The guest whose directory it lies in; empty where the directory was named itself. */
+  /** The guest whose directory it lies in; empty where the source itself was named. */
   readonly guest: string;
   /** In bytes, as stored. */
   readonly size: number;
@@ -22,92 +21,27 @@ export interface RecordFile extends RecordName {
   readonly erased: boolean;
   /** The guest's boot that a stream belongs to, as 32 hexadecimal digits, where it is known. */
   readonly boot?: string;
+  readonly source: RecordSource;
+}
+
+/** What keeps records: a directory's files, or slots of another kind of store. */
+export interface RecordSource {
+  /** The stored bytes from `from` up to `to`, or to their end where that comes first. */
+  read(record: RecordEntry, from: number, to: number): Iterable<Buffer>;
+  /** Removes a record for good. Throws the system call's error. */
+  remove(record: RecordEntry): void;
 }
 
 /** Told of a directory that can't be read, and is left out. */
 export type OnSkipped = (error: unknown) => void;
-
-/** Where the store keeps the names of erased records. */
-const ERASED_NAME = ".erased";
-
-/** More names than a directory has records; the rest of a file that is longer isn't read. */
-const MAX_ERASED_BYTES = 64 << 20;
-
-function erasedIn(directory: string): Set<string> {
-  const path = join(directory, ERASED_NAME);
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined || !found.isFile()) return new Set();
-  const bytes = Buffer.concat([...filePieces(path, 0, Math.min(found.size, MAX_ERASED_BYTES))]);
-  // What follows the last line end is a name that is being written.
-  return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
-}
-
-/** What a directory's own files say of its records. */
-interface Notes {
-  /** Names without what says how they are compressed. */
-  readonly erased: ReadonlySet<string>;
-  /** By the streams' names. */
-  readonly boots: ReadonlyMap<string, string>;
-}
-
-const notesOf = (directory: string): Notes => ({
-  erased: erasedIn(directory),
-  boots: new Map(readStreamIndex(directory).map(({ boot, name }) => [keyOf(name), boot])),
-});
-
-const keyOf = ({ type, id }: RecordName): string =>
-  formatRecordName({ type, id, compressed: false });
-
-function recordFile(
-  path: string,
-  guest: string,
-  name: RecordName,
-  { size, mtime }: Stats,
-  { erased, boots }: Notes,
-): RecordFile {
-  const key = keyOf(name);
-  const file = { ...name, path, guest, size, time: mtime, erased: erased.has(key) };
-  const boot = isStream(name.type) ? boots.get(key) : undefined;
-  return boot === undefined ? file : { ...file, boot };
-}
-
-function recordsOf(directory: string, guest: string): RecordFile[] {
-  const files: RecordFile[] = [];
-  const notes = notesOf(directory);
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const name = parseRecordName(entry.name);
-    if (name === undefined || !entry.isFile()) continue;
-    const path = join(directory, entry.name);
-    // The guest may erase it at this moment.
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found !== undefined) files.push(recordFile(path, guest, name, found, notes));
-  }
-  return files.sort(compareRecords);
-}
 
 /**
  * The records at `path`: a directory of records, a directory of guests' directories, or one record's
  * file. By guest, oldest first. `onSkipped` is told of subdirectories that can't be read, such as
  * lost+found.
  */
-export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordFile[] {
-  const found = statSync(path);
-  if (!found.isDirectory()) {
-    const name = parseRecordName(basename(path));
-    if (name === undefined || !found.isFile()) return [];
-    return [recordFile(path, "", name, found, notesOf(dirname(path)))];
-  }
-  const guests = readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort();
-  const files = recordsOf(path, "");
-  for (const guest of guests) {
-    try {
-      for (const file of recordsOf(join(path, guest), guest)) files.push(file);
-    } catch (error) {
-      onSkipped(error);
-    }
-  }
-  return files;
+export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {
+  return statSync(path).isDirectory()
+    ? recordsInDirectory(path, onSkipped)
+    : recordInDirectory(path);
 }

@@ -18,6 +18,7 @@ export {
   compareRecords,
   type DumpTypeName,
   formatRecordName,
+  isDump,
   isStream,
   parseRecordName,
   RECORD_TYPES,

@@ -9,8 +9,10 @@ export type RecordTypeName = DumpTypeName | StreamTypeName;
 
 export const RECORD_TYPES = ["dmesg", "console", "ftrace", "pmsg"] as const;
 
-export const isStream = (type: RecordTypeName): type is StreamTypeName =>
+export const isStream = (type: string): type is StreamTypeName =>
   type === "console" || type === "pmsg";
+
+export const isDump = (type: string): type is DumpTypeName => type === "dmesg" || type === "ftrace";
 
 /** What a record's file name says: `dmesg-1.enc.z` is type dmesg, id 1, compressed. */
 export interface RecordName {
@@ -47,6 +49,6 @@ export function parseRecordName(name: string): RecordName | undefined {
 }
 
 /** Ascending ids: the order in which records were stored. */
-export function compareRecords(a: RecordName, b: RecordName): number {
+export function compareRecords(a: Pick<RecordName, "id">, b: Pick<RecordName, "id">): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }

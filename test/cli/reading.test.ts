@@ -70,6 +70,7 @@ describe("list", () => {
       type: "dmesg",
       id: 1,
       compressed: true,
+      name: "dmesg-1.enc.z",
       path: join(folder, "dmesg-1.enc.z"),
       guest: "",
       size: raw("Oops#1 Part1\n<4>newest\n").length,

@@ -1,0 +1,104 @@
+import { lstatSync, readdirSync, type Stats, statSync, unlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import {
+  compareRecords,
+  formatRecordName,
+  isStream,
+  parseRecordName,
+  type RecordName,
+  readStreamIndex,
+} from "../store/index.js";
+import { filePieces } from "./pieces.js";
+import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
+
+/** Records as the store keeps them: each is a file. */
+const files: RecordSource = {
+  read: ({ path }, from, to) => filePieces(path, from, to),
+  remove: ({ path }) => {
+    unlinkSync(path);
+  },
+};
+
+/** Where the store keeps the names of erased records. */
+const ERASED_NAME = ".erased";
+
+/** More names than a directory has records; the rest of a file that is longer isn't read. */
+const MAX_ERASED_BYTES = 64 << 20;
+
+function erasedIn(directory: string): Set<string> {
+  const path = join(directory, ERASED_NAME);
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile()) return new Set();
+  const bytes = Buffer.concat([...filePieces(path, 0, Math.min(found.size, MAX_ERASED_BYTES))]);
+  // What follows the last line end is a name that is being written.
+  return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
+}
+
+/** What a directory's own files say of its records. */
+interface Notes {
+  /** Names without what says how they are compressed. */
+  readonly erased: ReadonlySet<string>;
+  /** By the streams' names. */
+  readonly boots: ReadonlyMap<string, string>;
+}
+
+const notesOf = (directory: string): Notes => ({
+  erased: erasedIn(directory),
+  boots: new Map(readStreamIndex(directory).map(({ boot, name }) => [keyOf(name), boot])),
+});
+
+const keyOf = ({ type, id }: RecordName): string =>
+  formatRecordName({ type, id, compressed: false });
+
+function recordFile(
+  path: string,
+  guest: string,
+  parsed: RecordName,
+  { size, mtime }: Stats,
+  { erased, boots }: Notes,
+): RecordEntry {
+  const key = keyOf(parsed);
+  const name = basename(path);
+  const of = { ...parsed, name, path, guest, size, time: mtime, erased: erased.has(key) };
+  const boot = isStream(parsed.type) ? boots.get(key) : undefined;
+  return boot === undefined ? { ...of, source: files } : { ...of, boot, source: files };
+}
+
+function recordsOf(directory: string, guest: string): RecordEntry[] {
+  const found: RecordEntry[] = [];
+  const notes = notesOf(directory);
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const name = parseRecordName(entry.name);
+    if (name === undefined || !entry.isFile()) continue;
+    const path = join(directory, entry.name);
+    // The guest may erase it at this moment.
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined) found.push(recordFile(path, guest, name, stats, notes));
+  }
+  return found.sort(compareRecords);
+}
+
+/** Of a directory of records, or of guests' directories. */
+export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
+  const guests = readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+  const all = recordsOf(path, "");
+  for (const guest of guests) {
+    try {
+      for (const record of recordsOf(join(path, guest), guest)) all.push(record);
+    } catch (error) {
+      onSkipped(error);
+    }
+  }
+  return all;
+}
+
+/** One record's file; none where its name is no record's. */
+export function recordInDirectory(path: string): RecordEntry[] {
+  const name = parseRecordName(basename(path));
+  const found = statSync(path);
+  if (name === undefined || !found.isFile()) return [];
+  return [recordFile(path, "", name, found, notesOf(dirname(path)))];
+}
