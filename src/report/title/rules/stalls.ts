@@ -1,0 +1,41 @@
+import type { Rule } from "../report.js";
+
+/** Tasks and CPUs that don't get on (kernel/hung_task.c, kernel/watchdog.c, kernel/rcu/tree_stall.h). */
+export const stallRules: readonly Rule[] = [
+  {
+    kind: "hung-task",
+    announces: /INFO: task .{1,60} blocked (?:in I\/O wait )?for more than \d{1,10} seconds/,
+    title: "INFO: task hung in {frame}",
+    blame: "trace",
+    skip: /^rcu_barrier/,
+    weight: 1,
+  },
+  {
+    kind: "hung-task",
+    announces: /INFO: task .{1,60} can't die for more than \d{1,10} seconds/,
+    title: "INFO: task can't die in {frame}",
+    blame: "trace",
+    weight: 1,
+  },
+  {
+    kind: "rcu-stall",
+    announces: /INFO: rcu_\w{1,30} (?:self-)?detected (?:expedited )?stalls? on/,
+    title: "INFO: rcu detected stall in {frame}",
+    blame: "outer",
+    weight: 1,
+  },
+  {
+    kind: "soft-lockup",
+    announces: /BUG: soft lockup - /,
+    title: "BUG: soft lockup in {frame}",
+    blame: "outer",
+    weight: 1,
+  },
+  {
+    kind: "hard-lockup",
+    announces: /Watchdog detected hard LOCKUP on cpu/,
+    title: "BUG: hard lockup in {frame}",
+    blame: "outer",
+    weight: 2,
+  },
+];

@@ -1,0 +1,76 @@
+import type { Rule } from "../report.js";
+
+/**
+ * WARN() as __warn() prints it (kernel/panic.c): up to Linux 6.16 `WARNING: CPU: 0 PID: 1 at file:1 func+0x1/0x2`,
+ * then `WARNING: file:1 at func+0x1/0x2, CPU#0: comm/1`.
+ */
+const warning = (file: string): RegExp =>
+  new RegExp(
+    `WARNING: (?:CPU: \\d{1,5} PID: -?\\d{1,10} at )?${file}:\\d{1,7}(?: at)? (?<site>[\\w.$]{1,200})\\+0x`,
+  );
+
+export const warningRules: readonly Rule[] = [
+  {
+    kind: "warning",
+    announces: warning("lib/debugobjects\\.c"),
+    title: "WARNING: ODEBUG bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("lib/refcount\\.c"),
+    title: "WARNING: refcount bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("kernel/locking/lockdep\\.c"),
+    title: "WARNING: locking bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("fs/proc/generic\\.c"),
+    title: "WARNING: proc registration bug in {frame}",
+    blame: "site",
+    skip: /^proc_/,
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("drivers/usb/core/urb\\.c"),
+    title: "WARNING in {frame}/usb_submit_urb",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("mm/(?:util|slab_common)\\.c"),
+    title: "WARNING: kmalloc bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("mm/vmalloc\\.c"),
+    title: "WARNING: zero-size vmalloc in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("[\\w./<>-]{1,300}"),
+    title: "WARNING in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: /WARNING: kernel stack (regs|frame pointer) at .{1,80} has bad ('\w{1,8}' )?value/,
+    title: "WARNING: kernel stack $1 has bad $2value",
+    weight: 1,
+  },
+];
