@@ -17,8 +17,13 @@ import { lastLines } from "./process.js";
 import { withProgress } from "./progress.js";
 import { toolchains } from "./toolchain.js";
 import { umlBuildTree, umlPart } from "./uml.js";
+import { umlPstoreBuildTree, umlPstorePart } from "./uml-pstore.js";
 
-export type Target = KernelName | "uml";
+/** "uml" is Debian's user-mode-linux; "uml-pstore" has pstore's console, pmsg and every compressor. */
+export const umlNames = ["uml", "uml-pstore"] as const;
+export type UmlName = (typeof umlNames)[number];
+
+export type Target = KernelName | UmlName;
 
 export interface DriverModule {
   readonly target: Target;
@@ -65,18 +70,26 @@ function complaints(log: string, target: Target): string[] {
   });
 }
 
+/** A kernel, and where modules for it are built. */
 interface BuildPlace {
   readonly part: Part;
   readonly root: () => string;
   readonly makeArguments: () => readonly string[];
 }
 
-function placeOf(target: Target): BuildPlace {
+export function placeOf(target: Target): BuildPlace {
   if (target === "uml") {
     return {
       part: umlPart,
       root: () => toolchains.bookworm.directory,
       makeArguments: () => ["-C", umlBuildTree, "ARCH=um", "KBUILD_MODPOST_WARN=1"],
+    };
+  }
+  if (target === "uml-pstore") {
+    return {
+      part: umlPstorePart,
+      root: () => toolchains.bookworm.directory,
+      makeArguments: () => ["-C", umlPstoreBuildTree, "ARCH=um"],
     };
   }
   return {

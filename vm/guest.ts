@@ -1,4 +1,4 @@
-import { buildDriver } from "./build.js";
+import { buildDriver, placeOf, type Target, type UmlName } from "./build.js";
 import {
   type FirstModule,
   type GuestFiles,
@@ -10,7 +10,8 @@ import { type KernelName, kernel, kernelParts } from "./kernel.js";
 import { ensure } from "./part.js";
 import { type RunResult, run } from "./process.js";
 import { qemuPart, qemuProgram } from "./qemu.js";
-import { type UmlCompressor, umlModules, umlPart, umlProgram } from "./uml.js";
+import { type UmlCompressor, umlModules, umlProgram } from "./uml.js";
+import { umlPstoreProgram } from "./uml-pstore.js";
 
 interface GuestOptions extends Omit<GuestFiles, "driver" | "firstModules"> {
   /** true (the default): guest/ built for this kernel; false: none; a string: the path of another module. */
@@ -31,6 +32,8 @@ export interface QemuGuestOptions extends GuestOptions {
 }
 
 export interface UmlGuestOptions extends GuestOptions {
+  /** Debian's by default. */
+  readonly kernel?: UmlName;
   /** What the guest's pstore compresses with; "none" stores plain text. */
   readonly compressor?: UmlCompressor;
 }
@@ -79,22 +82,23 @@ export async function qemuGuest(options: QemuGuestOptions): Promise<string[]> {
 
 /** The argv of a user-mode-linux guest, likewise; `virtio_uml.device=SOCKET:22` is to be added. */
 export async function umlGuest(options: UmlGuestOptions): Promise<string[]> {
-  await ensure(umlPart);
+  const { kernel = "uml", compressor = "deflate" } = options;
+  await ensure(placeOf(kernel).part);
   await ensure(initramfsPart);
-  const driver = await driverPath(options.driver ?? true, "uml");
+  const driver = await driverPath(options.driver ?? true, kernel);
+  const modules = kernel === "uml" ? umlModules(compressor) : [];
   return [
-    umlProgram,
+    kernel === "uml" ? umlProgram : umlPstoreProgram,
     `mem=${options.memoryMiB ?? 128}M`,
-    `initrd=${initramfs(guestFiles(options, driver, umlModules(options.compressor ?? "deflate")))}`,
+    `initrd=${initramfs(guestFiles(options, driver, modules))}`,
     ...["con=null", "con0=null,fd:1", "ssl=null", "quiet"],
+    // Where pstore is built in; as a module it gets it as a parameter.
+    `pstore.compress=${compressor}`,
     ...words(options.append).split(" ").filter(Boolean),
   ];
 }
 
-async function driverPath(
-  wanted: boolean | string,
-  target: KernelName | "uml",
-): Promise<string | undefined> {
+async function driverPath(wanted: boolean | string, target: Target): Promise<string | undefined> {
   if (wanted === false) return undefined;
   return wanted === true ? (await buildDriver(target)).path : wanted;
 }

@@ -1,20 +1,18 @@
 import { existsSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { dropLists } from "./apt.js";
-import { buildDriver, type Target } from "./build.js";
+import { buildDriver, placeOf, type Target } from "./build.js";
 import { initramfsPart } from "./initramfs.js";
-import { kernelParts } from "./kernel.js";
 import { withLock } from "./lock.js";
-import { ensure, type Part } from "./part.js";
+import { ensure } from "./part.js";
 import { inVm } from "./paths.js";
 import { qemuPart } from "./qemu.js";
-import { umlPart } from "./uml.js";
 import { VmUnavailable } from "./unavailable.js";
 
 /** "qemu" is the program; a target is its kernel, what builds its driver, and the driver. */
 export type Preparable = "qemu" | Target;
 
-const all: readonly Preparable[] = ["qemu", "6.1", "6.12", "7.3", "uml"];
+const all: readonly Preparable[] = ["qemu", "6.1", "6.12", "7.3", "uml", "uml-pstore"];
 
 /**
  * Makes what guests need, unless it is there; without an argument everything. Throws VmUnavailable when
@@ -27,7 +25,7 @@ export async function prepare(wanted: readonly Preparable[] = all): Promise<void
         await ensure(qemuPart);
         continue;
       }
-      await ensure(partOf(name));
+      await ensure(placeOf(name).part);
       await ensure(initramfsPart);
       await buildDriver(name);
     }
@@ -35,10 +33,6 @@ export async function prepare(wanted: readonly Preparable[] = all): Promise<void
     throw asUnavailable(error);
   }
   if (existsSync(inVm("apt"))) await withLock(async () => dropLists());
-}
-
-function partOf(target: Target): Part {
-  return target === "uml" ? umlPart : kernelParts[target];
 }
 
 function asUnavailable(error: unknown): unknown {

@@ -21,31 +21,28 @@ import { onlyEntry, unpackPackages } from "./unpack.js";
 
 export const umlProgram = inVm("bin", "linux.uml");
 
-const sourceTree = "/usr/src/uml/source";
+const umlTree = "/usr/src/uml";
 /** Where modules for UML's kernel are built against, inside bookworm's root. */
-export const umlBuildTree = "/usr/src/uml/build";
+export const umlBuildTree = `${umlTree}/build`;
 
-const script = `#!/bin/sh
-# Debian's user-mode-linux: a Linux kernel that is an ordinary program.
-uml=$(readlink -f "$(dirname "$(readlink -f "$0")")/../uml")
-export LD_PRELOAD="$uml/xstate.so"
-exec "$uml/linux.uml" "$@"
+/** A program of `.vm/bin/` that starts the user-mode-linux in `.vm/NAME/`; the shim is Debian's part's. */
+export const umlScript = (name: string, about: string): string => `#!/bin/sh
+# ${about}: a Linux kernel that is an ordinary program.
+vm=$(readlink -f "$(dirname "$(readlink -f "$0")")/..")
+export LD_PRELOAD="$vm/uml/xstate.so"
+exec "$vm/${name}/linux.uml" "$@"
 `;
+
+const script = umlScript("uml", "Debian's user-mode-linux");
 
 const shimSource = join(checkout, "vm/uml-xstate.c");
 
-/** Member names and patterns of what olddefconfig and modules_prepare read, out of a source of 1.3 GB. */
-function neededSource(tree: string): string[] {
-  const wanted = ["Makefile", "Kbuild", "scripts", "include", "arch/um", "arch/x86", "certs"];
-  wanted.push(
-    "security/selinux/include",
-    "kernel/bounds.c",
-    "kernel/time/timeconst.bc",
-    "*/Kconfig*",
-    "Kconfig",
-  );
-  return wanted.map((path) => `${tree}/${path}`);
-}
+/** Of a source of 1.3 GB: paths and patterns of what olddefconfig and modules_prepare read. */
+const neededSource = [
+  ...["Makefile", "Kbuild", "scripts", "include", "arch/um", "arch/x86", "certs"],
+  ...["security/selinux/include", "kernel/bounds.c", "kernel/time/timeconst.bc"],
+  ...["*/Kconfig*", "Kconfig"],
+];
 
 /** user-mode-linux is built from one version of linux-source-6.1, often not the newest one in the suites. */
 async function planSource(): Promise<DebianPackage[]> {
@@ -62,39 +59,48 @@ async function planSource(): Promise<DebianPackage[]> {
   return plan.filter(({ name }) => name === "linux-source-6.1");
 }
 
-async function makeBuildTree(root: string, config: string): Promise<void> {
-  const tree = join(root, "usr/src/uml");
-  rmSync(tree, { recursive: true, force: true });
-  mkdirSync(join(tree, "build"), { recursive: true });
-  mkdirSync(join(tree, "source"));
-  const archive = join(tree, "package");
+/** Runs a step of a making inside the root. */
+export async function makeStep(
+  root: string,
+  label: string,
+  command: readonly string[],
+): Promise<void> {
+  const result = await withProgress(label, () => inRoot(root, command, { timeoutMs: 1_200_000 }));
+  if (result.status !== 0) throw new Error(`${label} failed:\n${lastLines(result.output)}`);
+}
+
+/**
+ * Makes `tree` inside the root anew: `source` with the named parts of the source that Debian's user-mode-linux was
+ * built from, and an empty `build`.
+ */
+export async function unpackUmlSource(
+  root: string,
+  tree: string,
+  wanted: readonly string[],
+): Promise<void> {
+  const outside = join(root, tree);
+  rmSync(outside, { recursive: true, force: true });
+  for (const name of ["source", "build"]) mkdirSync(join(outside, name), { recursive: true });
+  const archive = join(outside, "package");
   await unpackPackages(apt("bookworm"), await planSource(), archive, {
     label: "user-mode-linux's source",
   });
   const packed = basename(onlyEntry(join(archive, "usr/src"), /^linux-source-.*\.tar\.xz$/));
-  writeFileSync(join(tree, "build/.config"), config);
-  const steps: readonly (readonly [string, readonly string[]])[] = [
-    [
-      "Unpacking the part of Linux's source that is needed",
-      [
-        ...["tar", "-xJf", `/usr/src/uml/package/usr/src/${packed}`],
-        ...["-C", sourceTree, "--strip-components=1", "--wildcards"],
-        ...neededSource(packed.replace(".tar.xz", "")),
-      ],
-    ],
-    [
-      "Preparing modules for user-mode-linux",
-      [
-        ...["make", "-j2", "-C", sourceTree, "ARCH=um", `O=${umlBuildTree}`],
-        ...["olddefconfig", "modules_prepare"],
-      ],
-    ],
-  ];
-  for (const [label, command] of steps) {
-    const result = await withProgress(label, () => inRoot(root, command));
-    if (result.status !== 0) throw new Error(`${label} failed:\n${lastLines(result.output)}`);
-    rmSync(archive, { recursive: true, force: true });
-  }
+  await makeStep(root, "Unpacking the part of Linux's source that is needed", [
+    ...["tar", "-xJf", `${tree}/package/usr/src/${packed}`],
+    ...["-C", `${tree}/source`, "--strip-components=1", "--wildcards"],
+    ...wanted.map((path) => `${packed.replace(".tar.xz", "")}/${path}`),
+  ]);
+  rmSync(archive, { recursive: true });
+}
+
+async function makeBuildTree(root: string, config: string): Promise<void> {
+  await unpackUmlSource(root, umlTree, neededSource);
+  writeFileSync(join(root, umlBuildTree, ".config"), config);
+  await makeStep(root, "Preparing modules for user-mode-linux", [
+    ...["make", "-j2", "-C", `${umlTree}/source`, "ARCH=um", `O=${umlBuildTree}`],
+    ...["olddefconfig", "modules_prepare"],
+  ]);
 }
 
 async function compileShim(root: string, output: string): Promise<void> {
@@ -109,7 +115,7 @@ async function compileShim(root: string, output: string): Promise<void> {
 export const umlPart: Part = {
   label: "user-mode-linux",
   directory: inVm("uml"),
-  recipe: `3 ${script} ${neededSource("").join(" ")} ${readFileSync(shimSource, "utf8")}`,
+  recipe: `4 ${script} ${neededSource.join(" ")} ${readFileSync(shimSource, "utf8")}`,
   needs: [toolchains.bookworm],
   spaceBytes: 900e6,
   async make(temporary) {

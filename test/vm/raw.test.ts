@@ -1,51 +1,23 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { findRecords, isCutShort, joinDump } from "../../src/report/index.js";
+import { qemuGuest, umlGuest } from "../../vm/guest.js";
+import { kernelNames } from "../../vm/kernel.js";
 import {
-  decodeRecord,
-  findRecords,
-  groupDumps,
-  isCutShort,
-  joinDump,
-} from "../../src/report/index.js";
-import { type QemuGuestOptions, qemuGuest, umlGuest } from "../../vm/guest.js";
-import { type KernelName, kernelNames } from "../../vm/kernel.js";
-import {
-  crashModule,
+  crashGuest,
+  crashLines,
   describeGuests,
+  dumpsOf,
   dumpTexts,
+  numbers,
   panic,
   recordNames,
   runWithDevice,
   temporaryFolder,
+  textOf,
+  upTo,
 } from "./support.js";
-
-/** A guest with the module that prints and dies as it is told to. */
-async function crashGuest(kernel: KernelName, options: Omit<QemuGuestOptions, "kernel">) {
-  const files = { "crash.ko": readFileSync(await crashModule(kernel)) };
-  return qemuGuest({ kernel, files, serial: "none", ...options });
-}
-
-/** The numbers that a pattern finds, in the order in which they stand there. */
-const numbers = (text: string, pattern: RegExp): number[] =>
-  [...text.matchAll(pattern)].map((match) => Number(match[1]));
-
-const crashLines = (text: string) => numbers(text, /crash-line (\d{8}) /g);
-
-const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
-
-const textOf = (directory: string, type: "console" | "pmsg") =>
-  recordNames(directory)
-    .filter((name) => name.startsWith(`${type}-`))
-    .map((name) => readFileSync(join(directory, name), "utf8"));
-
-/** The dumps of one type. */
-const dumpsOf = (directory: string, type: "dmesg" | "ftrace") =>
-  groupDumps(
-    findRecords(directory)
-      .filter((file) => file.type === type)
-      .map(decodeRecord),
-  );
 
 describeGuests("the whole log, raw", () => {
   it.each(kernelNames)("QEMU, Linux %s: every line of a log of 700 KB", async (kernel) => {

@@ -1,4 +1,5 @@
 import type { TestProject } from "vitest/node";
+import { kernelNames } from "../../vm/kernel.js";
 import { prepare } from "../../vm/prepare.js";
 import { VmUnavailable } from "../../vm/unavailable.js";
 
@@ -9,11 +10,14 @@ declare module "vitest" {
   }
 }
 
-/** Makes what the guests need, once, before the tests of this folder. */
+/**
+ * Makes what the guests need, once, before the tests of this folder; but for "uml-pstore", which takes minutes and is
+ * made by the tests that use it.
+ */
 export default async function setup(project: TestProject): Promise<void> {
   let reason = "";
   try {
-    await prepare();
+    await prepare(["qemu", ...kernelNames, "uml"]);
   } catch (error) {
     if (!(error instanceof VmUnavailable) || process.env.CI === "true") throw error;
     reason = error.message;

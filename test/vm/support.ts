@@ -1,11 +1,17 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, inject, onTestFinished } from "vitest";
-import { decodeRecord, findRecords, groupDumps, joinDump } from "../../src/report/index.js";
-import { buildDriver } from "../../vm/build.js";
-import { type GuestResult, runGuest } from "../../vm/guest.js";
+import {
+  type Dump,
+  decodeRecord,
+  findRecords,
+  groupDumps,
+  joinDump,
+} from "../../src/report/index.js";
+import { buildDriver, type Target } from "../../vm/build.js";
+import { type GuestResult, type QemuGuestOptions, qemuGuest, runGuest } from "../../vm/guest.js";
 import type { KernelName } from "../../vm/kernel.js";
 import { checkout } from "../../vm/paths.js";
 
@@ -42,11 +48,32 @@ export function recordNames(directory: string): string[] {
   return readdirSync(directory).filter((name) => !name.startsWith("."));
 }
 
-/** The text of every dump in a directory, oldest first. */
-export function dumpTexts(directory: string): string[] {
-  const records = findRecords(directory).filter(({ type }) => type === "dmesg");
-  return groupDumps(records.map(decodeRecord)).map((dump) => joinDump(dump).toString("utf8"));
+/** The dumps of one type in a directory, oldest first. */
+export function dumpsOf(directory: string, type: "dmesg" | "ftrace"): Dump[] {
+  const records = findRecords(directory).filter((record) => record.type === type);
+  return groupDumps(records.map(decodeRecord));
 }
+
+/** The text of every dump of the log in a directory, oldest first. */
+export function dumpTexts(directory: string): string[] {
+  return dumpsOf(directory, "dmesg").map((dump) => joinDump(dump).toString("utf8"));
+}
+
+/** What each stream of a type holds. */
+export function textOf(directory: string, type: "console" | "pmsg"): string[] {
+  return recordNames(directory)
+    .filter((name) => name.startsWith(`${type}-`))
+    .map((name) => readFileSync(join(directory, name), "utf8"));
+}
+
+/** The numbers that a pattern finds, in the order in which they stand there. */
+export const numbers = (text: string, pattern: RegExp): number[] =>
+  [...text.matchAll(pattern)].map((match) => Number(match[1]));
+
+/** The numbers of the lines that the module of `crash/` prints. */
+export const crashLines = (text: string) => numbers(text, /crash-line (\d{8}) /g);
+
+export const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
 
 /** A daemon of its own process, as an operator starts it. */
 export interface Serving {
@@ -98,10 +125,19 @@ export function qemuDevice(socket: string, memoryMiB = 256): string[] {
 }
 
 /** The path of the module that crashes as it is asked to. */
-export async function crashModule(target: KernelName | "uml"): Promise<string> {
+export async function crashModule(target: Target): Promise<string> {
   const { path } = await buildDriver(target, {
     directory: join(checkout, "test", "vm", "crash"),
     module: "crash",
   });
   return path;
+}
+
+/** A QEMU guest with that module as /crash.ko. Its terminal is off: what counts comes through the device. */
+export async function crashGuest(
+  kernel: KernelName,
+  options: Omit<QemuGuestOptions, "kernel">,
+): Promise<string[]> {
+  const files = { "crash.ko": readFileSync(await crashModule(kernel)) };
+  return qemuGuest({ kernel, files, serial: "none", ...options });
 }
