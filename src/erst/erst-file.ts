@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
-import { type CperRecord, parseCper } from "./cper.js";
-import { ErstError } from "./errors.js";
+import { errno, SystemError } from "../native/index.js";
+import { type CperRecord, HEADER, parseCper } from "./cper.js";
+import { badField, ErstError } from "./errors.js";
 import {
   type ErstHeader,
   encodeHeader,
@@ -119,20 +120,67 @@ export class ErstFile {
   }
 
   /**
+   * Writes a record into its slot, or into a free one, as the device does; it is durable on return. The
+   * caller has seen that nobody else uses the file. Throws ErstError for what is no record, ENOSPC where
+   * no slot is free.
+   */
+  write(record: Uint8Array): void {
+    const header = this.header();
+    if (header === undefined) throw new ErstError("NOT_ERST", "QEMU hasn't made the store yet");
+    const { id, length } = parseCper(record);
+    if (isFree(id))
+      throw badField(HEADER.recordId, `the record id 0x${id.toString(16)} means none`);
+    const slot = Buffer.alloc(header.recordSize, 0xff);
+    if (length > slot.length) throw badField(HEADER.recordLength, `no slot holds ${length} bytes`);
+    slot.set(record.subarray(0, length));
+    const known = this.#slotOf(header, id);
+    const index = known ?? this.#freeSlot(header);
+    if (index === undefined) throw new SystemError("write", errno.ENOSPC, this.path);
+    writeSync(this.#fd, slot, 0, slot.length, index * header.recordSize);
+    if (known === undefined) this.#writeCount(header.recordCount + 1);
+    // The record is whole before the map says that it is there.
+    fsyncSync(this.#fd);
+    if (known === undefined) this.#writeId(index, id);
+    fsyncSync(this.#fd);
+  }
+
+  /**
    * Frees a record's slot as the device does: its id in the map, then the count. The bytes stay. The
    * caller has seen that nobody else uses the file. Throws ErstError where there is no such record.
    */
   clear(id: bigint): void {
     const header = this.header();
-    const index = header && [...this.ids(header)].find(([, found]) => found === id)?.[0];
-    if (header === undefined || index === undefined || isFree(id)) {
+    const index = header && this.#slotOf(header, id);
+    if (header === undefined || index === undefined) {
       throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)}`);
     }
-    writeSync(this.#fd, new Uint8Array(MAP_ENTRY_BYTES), 0, MAP_ENTRY_BYTES, FIELD.map + index * 8);
-    const count = Buffer.alloc(4);
-    count.writeUInt32LE(Math.max(0, header.recordCount - 1));
-    writeSync(this.#fd, count, 0, count.length, FIELD.recordCount);
+    this.#writeId(index, FREE);
+    this.#writeCount(Math.max(0, header.recordCount - 1));
     fsyncSync(this.#fd);
+  }
+
+  #slotOf(header: ErstHeader, id: bigint): number | undefined {
+    return [...this.ids(header)].find(([, found]) => found === id)?.[0];
+  }
+
+  #freeSlot(header: ErstHeader): number | undefined {
+    const used = this.ids(header);
+    for (let index = header.firstSlot; index < header.slots; index++) {
+      if (!used.has(index)) return index;
+    }
+    return undefined;
+  }
+
+  #writeId(index: number, id: bigint): void {
+    const entry = Buffer.alloc(MAP_ENTRY_BYTES);
+    entry.writeBigUInt64LE(id);
+    writeSync(this.#fd, entry, 0, entry.length, FIELD.map + index * MAP_ENTRY_BYTES);
+  }
+
+  #writeCount(records: number): void {
+    const count = Buffer.alloc(4);
+    count.writeUInt32LE(records);
+    writeSync(this.#fd, count, 0, count.length, FIELD.recordCount);
   }
 
   #read(from: number, to: number): Buffer {
