@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { findRecords, type RecordEntry } from "../report/index.js";
+import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
 import { errorLine, UserError, warn } from "./errors.js";
 
 /** The records that a command was asked for. */
@@ -14,11 +14,11 @@ export function recordsAt(path: string): RecordsAt {
   const files = findRecords(path, (error) => {
     warn(`skipped ${errorLine(error)}`);
   });
-  if (statSync(path).isDirectory()) return { files, only: undefined };
+  if (statSync(path).isDirectory() || isErstFile(path)) return { files, only: undefined };
   const [only] = files;
   if (only === undefined) {
     throw new UserError(
-      `${path} is no record: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, with .enc.z or .gz behind it where it is compressed`,
+      `${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, with .enc.z or .gz behind it where it is compressed`,
     );
   }
   return { files, only };

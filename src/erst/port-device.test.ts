@@ -267,7 +267,7 @@ describe("the port device, driven through its ACPI table", () => {
         expect(machine.write(encodeCper({ id: 7n }))).toBe(STATUS.success);
         expect(machine.clear(7n)).toBe(STATUS.success);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });

@@ -1,8 +1,8 @@
 import type { CperRecord } from "./cper.js";
 import { CREATOR_PSTORE, SECTION_DMESG, SECTION_DMESG_Z, SECTION_MCE } from "./guid.js";
 
-/** What pstore calls a record's type; `cper` is one that somebody else than Linux's pstore wrote. */
-export type ErstRecordType = "dmesg" | "mce" | "cper";
+/** What pstore calls a record's type; `unknown` is what somebody else than Linux's pstore wrote. */
+export type ErstRecordType = "dmesg" | "mce" | "unknown";
 
 /** What is of use in a record: the part of a dump in it, or the record itself. */
 export interface Payload {
@@ -22,11 +22,11 @@ export function payloadOf(record: CperRecord): Payload {
   const [section, ...others] = record.sections;
   const whole = { compressed: false, offset: 0, length: record.length };
   if (record.creator !== CREATOR_PSTORE || section === undefined || others.length > 0) {
-    return { type: "cper", ...whole };
+    return { type: "unknown", ...whole };
   }
   const { type, offset, length } = section;
   if (type === SECTION_MCE) return { type: "mce", ...whole };
-  if (type !== SECTION_DMESG && type !== SECTION_DMESG_Z) return { type: "cper", ...whole };
+  if (type !== SECTION_DMESG && type !== SECTION_DMESG_Z) return { type: "unknown", ...whole };
   return { type: "dmesg", compressed: type === SECTION_DMESG_Z, offset, length };
 }
 

@@ -7,6 +7,7 @@ export {
   recordText,
 } from "./decode.js";
 export { type Dump, dumpText, groupDumps, isCutShort, joinDump } from "./dumps.js";
+export { isErstFile } from "./erst.js";
 export { ConsoleFollower } from "./follow.js";
 export type { RecordHeader } from "./header.js";
 export { linePieces } from "./pieces.js";

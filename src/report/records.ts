@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import type { RecordName, RecordTypeName } from "../store/index.js";
 import { recordInDirectory, recordsInDirectory } from "./directory.js";
+import { isErstFile, recordsInErst } from "./erst.js";
 
 /** What pstore knows of, and a source may hold. Only the store's own types come from its directories. */
 export type SourceTypeName = RecordTypeName | "mce" | "unknown";
@@ -36,12 +37,11 @@ export interface RecordSource {
 export type OnSkipped = (error: unknown) => void;
 
 /**
- * The records at `path`: a directory of records, a directory of guests' directories, or one record's
- * file. By guest, oldest first. `onSkipped` is told of subdirectories that can't be read, such as
- * lost+found.
+ * The records at `path`: a directory of records, a directory of guests' directories, an ERST file, or one
+ * record's file. By guest, oldest first. `onSkipped` is told of what can't be read: subdirectories such
+ * as lost+found, and slots that are damaged. Throws ErstError for an ERST file that is none.
  */
 export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {
-  return statSync(path).isDirectory()
-    ? recordsInDirectory(path, onSkipped)
-    : recordInDirectory(path);
+  if (statSync(path).isDirectory()) return recordsInDirectory(path, onSkipped);
+  return isErstFile(path) ? recordsInErst(path, onSkipped) : recordInDirectory(path);
 }
