@@ -20,6 +20,7 @@ const OTHER_ARCHITECTURES = {
   powerpc: /\bNIP \[|\[c[0-9a-f]{15}\] \[c[0-9a-f]{15}\]/,
   s390: /\bKrnl PSW\b/,
   mips: /\bepc\s+: [0-9a-f]{8,16} \S+\+0x|\$ 0 {3}:/,
+  i386: /\bi386_start_kernel\b/,
   riscv: /\bgp : ffff|\bepc : /,
   loongarch: /\bera: |\bera *: /,
 };

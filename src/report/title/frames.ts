@@ -12,6 +12,8 @@ const OFFSET = /^([^+]{1,300})\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}(?=$|[ \])])/;
 const INLINE = /^(\S{1,200}) \S{1,300}:\d{1,7} \[inline\]$/;
 /** `<IRQ>`, and on the same line the first frame of it, as Linux 4.x writes. */
 const CONTEXT = /^(?:<\/?[A-Z]{3,8}> {0,4})+/;
+/** `foo file.c:12`, the same. */
+const DECODED = /^([\w.$]{1,200}) \S{1,300}\.[chS]:\d{1,7}$/;
 const ADDRESS = /^\[<[0-9a-fx() ptrval]{1,24}>\] {0,2}/;
 /** What can be a function's name. A Rust one holds spaces between its angle brackets. */
 const NAME = /^(?:[A-Za-z_$.][\w$.:<>{}#, ]*|<.+>::\S+)$/;
@@ -26,7 +28,8 @@ export function readFrame(line: string): Frame | undefined {
     certain = false;
     text = text.slice(2);
   }
-  const name = OFFSET.exec(text)?.[1] ?? INLINE.exec(text.trimEnd())?.[1];
+  const name =
+    OFFSET.exec(text)?.[1] ?? INLINE.exec(text.trimEnd())?.[1] ?? DECODED.exec(text)?.[1];
   if (name === undefined || !NAME.test(name) || (name.includes(" ") && !name.startsWith("<"))) {
     return undefined;
   }

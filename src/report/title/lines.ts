@@ -6,24 +6,35 @@ export interface LogLine {
   readonly text: string;
   /** Who printed it, `T123` a task or `C1` a CPU, where the kernel says so (CONFIG_PRINTK_CALLER). */
   readonly caller: string;
+  /** Seconds since boot; 0 where the line doesn't tell. */
+  readonly time: number;
 }
 
-/**
- * A console's line may begin with a prompt or with what was printed before without a newline: the
- * kernel's words begin behind the time stamp, if there is one near the line's beginning.
- */
-const STAMP = /\[ {0,12}\d{1,10}\.\d{6}\](?:\[ {0,8}([TC]\d{1,10})\])? ?/;
-const STAMP_WITHIN_CHARS = 120;
-
+const STAMP = String.raw`\[ {0,12}(\d{1,10}\.\d{6})\](?:\[ {0,8}([TC]\d{1,10})\])? ?`;
+const AT_START = new RegExp(`^(?:<\\d{1,4}>)?${STAMP}`);
 const LEVEL = /^<\d{1,4}>/;
+
+/**
+ * A console's line may begin with a prompt, or with what was printed before without a newline: then
+ * the kernel's words begin behind the time stamp, if there is one near the line's beginning.
+ */
+const LATER = new RegExp(STAMP);
+const LATER_WITHIN_CHARS = 120;
 
 /** Takes `<level>`, `[time]` and `[caller]` off a line, and cuts it where it is too long. */
 export function readLine(raw: string): LogLine {
   let line = raw.length > MAX_LINE_CHARS ? raw.slice(0, MAX_LINE_CHARS) : raw;
   if (line.endsWith("\r")) line = line.slice(0, -1);
-  const stamp = STAMP.exec(
-    line.length > STAMP_WITHIN_CHARS ? line.slice(0, STAMP_WITHIN_CHARS) : line,
-  );
-  if (stamp === null) return { text: line.replace(LEVEL, ""), caller: "" };
-  return { text: line.slice(stamp.index + stamp[0].length), caller: stamp[1] ?? "" };
+  const stamp = AT_START.exec(line) ?? stampWithin(line);
+  if (stamp === null) {
+    return { text: line.startsWith("<") ? line.replace(LEVEL, "") : line, caller: "", time: 0 };
+  }
+  const text = line.slice(stamp.index + stamp[0].length);
+  return { text, caller: stamp[2] ?? "", time: Number(stamp[1]) };
+}
+
+function stampWithin(line: string): RegExpExecArray | null {
+  const bracket = line.indexOf("[");
+  if (bracket < 0 || bracket > LATER_WITHIN_CHARS) return null;
+  return LATER.exec(line.slice(0, LATER_WITHIN_CHARS));
 }

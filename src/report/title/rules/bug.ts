@@ -1,4 +1,4 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /** BUG(), and what else the kernel calls a bug of its own. */
 export const bugRules: readonly Rule[] = [
@@ -9,6 +9,14 @@ export const bugRules: readonly Rule[] = [
     detail: /^(.{1,100})$/,
     blame: "trace",
     weight: 2,
+  },
+  {
+    kind: "bug",
+    announces: /^kernel BUG at rust\//,
+    title: "kernel BUG in {frame}",
+    blame: "site",
+    weight: 2,
+    continues: true,
   },
   {
     kind: "bug",
@@ -36,6 +44,7 @@ export const bugRules: readonly Rule[] = [
     announces: /BUG: sleeping function called from invalid context at /,
     title: "BUG: sleeping function called from invalid context in {frame}",
     blame: "trace",
+    unless: /^(?:console_lock|lock_sock_nested)$/,
     weight: 1,
   },
   {
@@ -62,9 +71,16 @@ export const bugRules: readonly Rule[] = [
   },
   {
     kind: "bug",
-    announces: /BUG: Bad (page state|page map|rss-counter state|page cache)/,
+    announces: /BUG: Bad (page state|page map|page cache)/,
     title: "BUG: Bad $1 in {frame}",
     blame: "trace",
+    bare: true,
+    weight: 2,
+  },
+  {
+    kind: "bug",
+    announces: /BUG: Bad rss-counter state/,
+    title: "BUG: Bad rss-counter state",
     weight: 2,
   },
   {
@@ -76,8 +92,8 @@ export const bugRules: readonly Rule[] = [
   {
     kind: "bug",
     announces:
-      /BUG: spinlock (bad magic|lockup suspected|recursion|already unlocked|wrong owner|wrong CPU)/,
-    title: "BUG: spinlock $1 in {frame}",
+      /BUG: (spinlock|rwlock) (bad magic|lockup suspected|recursion|already unlocked|wrong owner|wrong CPU)/,
+    title: "BUG: $1 $2 in {frame}",
     blame: "trace",
     weight: 2,
   },

@@ -1,8 +1,9 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 import { bugRules } from "./bug.js";
 import { lockingRules } from "./locking.js";
 import { memoryRules } from "./memory.js";
 import { oopsRules } from "./oops.js";
+import { otherRules } from "./other.js";
 import { panicRules } from "./panic.js";
 import { sanitizerRules } from "./sanitizers.js";
 import { stallRules } from "./stalls.js";
@@ -18,11 +19,12 @@ const RULES: readonly Rule[] = [
   ...warningRules,
   ...memoryRules,
   ...panicRules,
+  ...otherRules,
 ];
 
-/** A word of each rule's: most lines of a log have none of them, and are done with quickly. */
+/** One of these is in every line that a rule matches: most lines of a log are done with quickly. */
 const HINT =
-  /BUG|WARN|INFO|KASAN|UBSAN|[Uu]nable to handle|panic|Oops|fault|error|lock|stall|stack|int3|opcode|PANIC|LOCKUP/;
+  /BUG|WARNING|INFO: |UBSAN|panic|PANIC|Oops|[Uu]nable to handle|Internal error|(?:protection|double) fault|divide|int3: |opcode: |stack (?:segment|guard|overflow)|LOCKUP|lock(?:ing | state|up| order| inversion)|blocked (?:for|in)|waiting for|VFS: /;
 
 /** The rule whose report a line begins. */
 export function announcedBy(text: string): { rule: Rule; match: RegExpExecArray } | undefined {

@@ -1,11 +1,19 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /** lockdep, and other debugging of locks (kernel/locking/lockdep.c, lib/debugobjects.c). */
 export const lockingRules: readonly Rule[] = [
   {
     kind: "lockdep",
+    announces: /-safe -> \S{1,40}-unsafe lock order detected/,
+    title: "possible deadlock in {frame}",
+    blame: "lock",
+    first: /which became \S{1,40}-safe at:/,
+    weight: 1,
+  },
+  {
+    kind: "lockdep",
     announces:
-      /(?:possible circular locking dependency|possible recursive locking|possible irq lock inversion dependency|-safe -> \S{1,40}-unsafe lock order) detected/,
+      /(?:possible circular locking dependency|possible recursive locking|possible irq lock inversion dependency) detected/,
     title: "possible deadlock in {frame}",
     blame: "lock",
     weight: 1,
@@ -29,6 +37,7 @@ export const lockingRules: readonly Rule[] = [
     announces: /(BUG|WARNING): (bad unlock balance) detected/,
     title: "$1: $2 in {frame}",
     blame: "trace",
+    bare: true,
     weight: 1,
   },
   {
@@ -47,9 +56,9 @@ export const lockingRules: readonly Rule[] = [
   },
   {
     kind: "lockdep",
-    announces: /(BUG|WARNING): (lock held when returning to user space)!/,
+    announces: /(BUG|WARNING): (lock held when returning to user space)/,
     title: "$1: $2 in {frame}",
-    blame: "trace",
+    blame: "lock",
     weight: 1,
   },
   {

@@ -1,4 +1,4 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /** kmemleak, and what the allocators find. */
 export const memoryRules: readonly Rule[] = [
@@ -7,7 +7,7 @@ export const memoryRules: readonly Rule[] = [
     announces: /BUG: memory leak$/,
     title: "memory leak in {frame}",
     blame: "trace",
-    skip: /alloc/,
+    skip: /alloc|^kvasprintf/,
     unless: /^__kernfs/,
     weight: 1,
   },

@@ -1,4 +1,4 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /** Exceptions in the kernel (arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c). */
 export const oopsRules: readonly Rule[] = [
@@ -20,7 +20,7 @@ export const oopsRules: readonly Rule[] = [
   },
   {
     kind: "oops",
-    announces: /^(?:Oops: )?(?:segment-related )?general protection fault\b/,
+    announces: /general protection fault.{0,80}: [0-9a-f]{4,16} \[#\d/,
     title: "general protection fault in {frame}",
     blame: "site",
     weight: 2,

@@ -1,4 +1,4 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 const ACCESS = /^(Read|Write) (?:of size|at addr)/;
 
@@ -7,7 +7,7 @@ export const sanitizerRules: readonly Rule[] = [
   {
     kind: "kasan",
     announces: /BUG: KASAN: double-free in/,
-    title: "KASAN: double-free in {frame}",
+    title: "KASAN: invalid-free in {frame}",
     blame: "trace",
     weight: 2,
   },
@@ -20,7 +20,7 @@ export const sanitizerRules: readonly Rule[] = [
   },
   {
     kind: "kasan",
-    announces: /BUG: KASAN: ([a-z][a-z-]{1,60}) (?:in|on)\b/,
+    announces: /BUG: KASAN: ([a-z][a-z-]{1,60}) (?:in|on)\b(?: (?<fallback>[\w.$]{1,200})\+0x)?/,
     title: "KASAN: $1 {detail} in {frame}",
     detail: ACCESS,
     blame: "trace",
@@ -31,6 +31,7 @@ export const sanitizerRules: readonly Rule[] = [
     announces: /BUG: KMSAN: ([a-z][a-z-]{1,60}) in/,
     title: "KMSAN: $1 in {frame}",
     blame: "trace",
+    bare: true,
     weight: 2,
   },
   {
@@ -44,6 +45,7 @@ export const sanitizerRules: readonly Rule[] = [
     announces: /BUG: KCSAN: (assert: race|data-race) in/,
     title: "KCSAN: $1 in {frame}",
     blame: "trace",
+    bare: true,
     weight: 1,
   },
   {
@@ -51,6 +53,7 @@ export const sanitizerRules: readonly Rule[] = [
     announces: /BUG: KFENCE: ([a-z][a-z -]{1,60}) in/,
     title: "KFENCE: $1 in {frame}",
     blame: "trace",
+    bare: true,
     weight: 2,
   },
   {

@@ -1,10 +1,10 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /** Tasks and CPUs that don't get on (kernel/hung_task.c, kernel/watchdog.c, kernel/rcu/tree_stall.h). */
 export const stallRules: readonly Rule[] = [
   {
     kind: "hung-task",
-    announces: /INFO: task .{1,60} blocked (?:in I\/O wait )?for more than \d{1,10} seconds/,
+    announces: /\S:\d{1,10} blocked (?:in I\/O wait )?for more than \d{1,10} seconds/,
     title: "INFO: task hung in {frame}",
     blame: "trace",
     skip: /^rcu_barrier/,
@@ -29,6 +29,12 @@ export const stallRules: readonly Rule[] = [
     announces: /BUG: soft lockup - /,
     title: "BUG: soft lockup in {frame}",
     blame: "outer",
+    weight: 1,
+  },
+  {
+    kind: "workqueue-lockup",
+    announces: /BUG: workqueue lockup - /,
+    title: "BUG: workqueue lockup",
     weight: 1,
   },
   {

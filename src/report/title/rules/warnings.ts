@@ -1,4 +1,4 @@
-import type { Rule } from "../report.js";
+import type { Rule } from "../rule.js";
 
 /**
  * WARN() as __warn() prints it (kernel/panic.c): up to Linux 6.16 `WARNING: CPU: 0 PID: 1 at file:1 func+0x1/0x2`,
@@ -6,7 +6,7 @@ import type { Rule } from "../report.js";
  */
 const warning = (file: string): RegExp =>
   new RegExp(
-    `WARNING: (?:CPU: \\d{1,5} PID: -?\\d{1,10} at )?${file}:\\d{1,7}(?: at)? (?<site>[\\w.$]{1,200})\\+0x`,
+    `WARNING: (?:CPU: \\d{1,5} PID: -?\\d{1,10} at )?${file}:\\d{1,7}(?: at)? (?:(?<site>[\\w.$]{1,200})\\+0x|0x|(?<decoded>[\\w.$]{1,200}) \\S)`,
   );
 
 export const warningRules: readonly Rule[] = [
@@ -14,6 +14,20 @@ export const warningRules: readonly Rule[] = [
     kind: "warning",
     announces: warning("lib/debugobjects\\.c"),
     title: "WARNING: ODEBUG bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("lib/kobject\\.c"),
+    title: "WARNING: kobject bug in {frame}",
+    blame: "site",
+    weight: 1,
+  },
+  {
+    kind: "warning",
+    announces: warning("mm/usercopy\\.c"),
+    title: "WARNING: bad usercopy in {frame}",
     blame: "site",
     weight: 1,
   },

@@ -1,0 +1,85 @@
+import { functionName, readFrame } from "./frames.js";
+import type { Report, Stack } from "./report.js";
+import type { Rule } from "./rule.js";
+
+/** What is kept of a report's other lines: titles need a few of the first. */
+const MAX_OTHER_LINES = 64;
+const MAX_BOUNDARIES = 8;
+/** Functions inlined at one address. */
+const MAX_INLINED = 8;
+
+const HEADING = /^ *(?:Call [Tt]race:|Backtrace:|stack backtrace:|backtrace|NMI backtrace for cpu)/;
+
+/** Headings of what happened elsewhere or before. */
+const ASIDE =
+  /^ *(?:Allocated|Freed|Uninit was|-> #\d|Last potentially related|Local variable|Showing all locks|the existing dependency|Preemption disabled at|.{0,40}(?:which became|was registered at|IN-\w+ at|INITIAL USE at)|the dependencies between)/;
+
+/** Behind this the next heading is that of another task's trace. */
+const OTHER_TASK = /RCU grace-period kthread stack dump:/;
+
+const REGISTER = /^(?:RIP: (?:0010:)?|IP: |pc : |PC is at )(?:\[<[0-9a-f]+>\] {0,4})*/;
+const AT_FUNCTION = /^([\w.$]{1,200})(?:\+0x| \S{1,300}\.[chS]:)/;
+const AT_NO_FUNCTION = /^(?: *\(null\)|0x[0-9a-f]+$)/;
+
+const INTERRUPT_END = /<(?:\/IRQ|EOI)>/;
+/** Hands a packet on, whoever received it: its protocol has only to do with what comes behind. */
+const RECEIVE = /^__netif_receive_skb(?:_list)?_core$/;
+
+/** A report of which nothing but its first line is known. */
+export function beginReport(rule: Rule, match: RegExpExecArray): Report {
+  return { rule, match, ip: [], astray: false, otherTask: false, stacks: [], lines: [] };
+}
+
+/** Takes in what a line of a report says. */
+export function addLine(report: Report, text: string): void {
+  const register = REGISTER.exec(text);
+  if (register !== null) {
+    addRegister(report, text.slice(register[0].length));
+  } else if (OTHER_TASK.test(text)) {
+    report.otherTask = true;
+  } else if (ASIDE.test(text)) {
+    beginStack(report, text, true);
+  } else if (HEADING.test(text)) {
+    beginStack(report, text, report.otherTask);
+    report.otherTask = false;
+  } else {
+    addOther(report, text);
+  }
+}
+
+function addRegister(report: Report, value: string): void {
+  const symbol = AT_FUNCTION.exec(value)?.[1];
+  if (symbol === undefined) {
+    if (report.ip.length === 0 && AT_NO_FUNCTION.test(value)) report.astray = true;
+    return;
+  }
+  const name = functionName(symbol);
+  const stack = report.stacks.at(-1);
+  // In the midst of a trace it is where an interrupt or exception came.
+  if (stack !== undefined && stack.frames.length > 0) stack.frames.push({ name, certain: true });
+  else if (!report.astray && report.ip.length < MAX_INLINED) report.ip.push(name);
+}
+
+function addOther(report: Report, text: string): void {
+  if (INTERRUPT_END.test(text)) endInterrupt(lastStack(report));
+  const frame = readFrame(text);
+  if (frame !== undefined) {
+    const stack = lastStack(report);
+    stack.frames.push(frame);
+    if (RECEIVE.test(frame.name)) endInterrupt(stack);
+  } else if (report.lines.length < MAX_OTHER_LINES) {
+    report.lines.push(text);
+  }
+}
+
+function beginStack(report: Report, heading: string, aside: boolean): Stack {
+  const stack: Stack = { aside, heading, frames: [], boundaries: [] };
+  report.stacks.push(stack);
+  return stack;
+}
+
+const lastStack = (report: Report): Stack => report.stacks.at(-1) ?? beginStack(report, "", false);
+
+function endInterrupt({ frames, boundaries }: Stack): void {
+  if (boundaries.length < MAX_BOUNDARIES) boundaries.push(frames.length);
+}
