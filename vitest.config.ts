@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /**
  * unit: beside the code, and the conformance suite over real sockets; no virtual machine.
+ * fuzz: a million inputs to whatever reads what guests and front-ends send; alone, behind the others.
  * vm: a real kernel under QEMU or user-mode-linux; one at a time, because the machine is small.
  */
 export default defineConfig({
@@ -13,6 +14,15 @@ export default defineConfig({
           name: "unit",
           include: ["src/**/*.test.ts", "test/conformance/**/*.test.ts", "test/cli/**/*.test.ts"],
           testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "fuzz",
+          include: ["test/fuzz/**/*.test.ts"],
+          testTimeout: 600_000,
+          // It takes all cores.
+          sequence: { groupOrder: 1 },
         },
       },
       {

@@ -66,7 +66,7 @@ export function header(request: number, flags: number, size: number): Buffer {
 }
 
 export function message(request: number, payload: Uint8Array = NOTHING, flags = 0): Buffer {
-  return Buffer.concat([header(request, VERSION | flags, payload.length), payload]);
+  return Buffer.concat([header(request, (VERSION | flags) >>> 0, payload.length), payload]);
 }
 
 export function u64(value: bigint): Buffer {

@@ -1,0 +1,13 @@
+import type { FuzzTarget } from "./target.js";
+import { Chains } from "./targets/chains.js";
+import { Messages } from "./targets/messages.js";
+import { Records } from "./targets/records.js";
+import { Requests } from "./targets/requests.js";
+
+/** Every target: its name, under which its corpus lies in corpus/, and how it is made. */
+export const TARGETS: Readonly<Record<string, () => FuzzTarget>> = {
+  messages: () => new Messages(),
+  chains: () => new Chains(),
+  requests: () => new Requests(),
+  records: () => new Records(),
+};
