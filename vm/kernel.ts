@@ -1,5 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
 import { apt, type DebianPackage, type Release } from "./apt.js";
 import { findPayload, hasPvhEntry, type Payload } from "./bzimage.js";
 import { inRoot } from "./chroot.js";
@@ -18,10 +26,15 @@ export type KernelName = (typeof kernelNames)[number];
 interface Origin {
   readonly release: Release;
   readonly suite?: string;
+  /** Modules that are taken beside virtio's, by name. */
+  readonly modules?: readonly string[];
 }
 
+/** What the benchmark of a panic loads: other ways for a guest's text to leave it. */
+const consoleModules = ["virtio_console", "vmxnet3", "configfs", "netconsole"];
+
 const origins: Readonly<Record<KernelName, Origin>> = {
-  "6.1": { release: "bookworm" },
+  "6.1": { release: "bookworm", modules: consoleModules },
   "6.12": { release: "trixie" },
   "7.3": { release: "trixie", suite: "trixie-backports" },
 };
@@ -56,15 +69,23 @@ const virtioModules = [
   "virtio_pci",
 ];
 
-async function takeModules(unpacked: string, temporary: string, root: string): Promise<void> {
-  const from = join(onlyEntry(join(unpacked, "lib/modules"), /\d/), "kernel/drivers/virtio");
+async function takeModules(
+  names: readonly string[],
+  unpacked: string,
+  temporary: string,
+  root: string,
+): Promise<void> {
+  const from = join(onlyEntry(join(unpacked, "lib/modules"), /\d/), "kernel");
+  const paths = readdirSync(from, { recursive: true, encoding: "utf8" });
   const to = join(temporary, "modules");
   mkdirSync(to);
-  for (const name of virtioModules) {
-    const file = join(from, `${name}.ko`);
-    if (existsSync(file)) renameSync(file, join(to, `${name}.ko`));
-    else if (existsSync(`${file}.xz`)) {
-      const packed = { data: readFileSync(`${file}.xz`), command: ["xz", "-dc"] } as const;
+  for (const name of names) {
+    const path = paths.find((path) => [`${name}.ko`, `${name}.ko.xz`].includes(basename(path)));
+    if (path === undefined) continue;
+    const file = join(from, path);
+    if (path.endsWith(".ko")) renameSync(file, join(to, `${name}.ko`));
+    else {
+      const packed = { data: readFileSync(file), command: ["xz", "-dc"] } as const;
       writeFileSync(join(to, `${name}.ko`), await decompress(root, packed));
     }
   }
@@ -73,7 +94,7 @@ async function takeModules(unpacked: string, temporary: string, root: string): P
 async function makeKernel(
   label: string,
   temporary: string,
-  { release, suite }: Origin,
+  { release, suite, modules = [] }: Origin,
   toolchain: Part,
 ): Promise<void> {
   const source = apt(release);
@@ -82,9 +103,9 @@ async function makeKernel(
   mkdirSync(unpacked);
   await unpackPackages(source, plan.filter(isImage), unpacked, {
     label,
-    leave: ["System.map*", "*/kernel/[!d]*", "*/kernel/drivers/[!v]*"],
+    leave: ["System.map*", "*/kernel/[!dfn]*", "*/kernel/drivers/[!cnv]*"],
   });
-  await takeModules(unpacked, temporary, toolchain.directory);
+  await takeModules([...virtioModules, ...modules], unpacked, temporary, toolchain.directory);
   const old = join(unpacked, "boot");
   const image = existsSync(old)
     ? onlyEntry(old, /^vmlinuz-/)
@@ -134,6 +155,8 @@ export interface Kernel {
   readonly bzImage: string;
   /** Paths of the modules a guest loads first, so that virtio devices are found. */
   readonly modules: readonly string[];
+  /** Where further modules are, that the kernel was prepared with: `NAME.ko`. */
+  readonly moduleDirectory: string;
   /** The Debian its modules are built in, and where its headers are inside. */
   readonly root: string;
   readonly headers: string;
@@ -153,6 +176,7 @@ export function kernel(name: KernelName): Kernel {
     modules: virtioModules
       .map((module) => join(directory, "modules", `${module}.ko`))
       .filter((path) => existsSync(path)),
+    moduleDirectory: join(directory, "modules"),
     root: toolchains[origins[name].release].directory,
     headers: `/usr/src/linux-headers-${release}`,
   };
