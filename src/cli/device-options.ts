@@ -68,7 +68,7 @@ export function addDeviceOptions(command: Command): Command {
     .addOption(
       new Option(
         "--max-records <n>",
-        "the most records of each type that are kept (default: 1000, ftrace 100)",
+        "the most records of each type that are kept (default: 1000)",
       ).argParser(parseCount),
     )
     .addOption(
@@ -88,16 +88,11 @@ export function addDeviceOptions(command: Command): Command {
     );
 }
 
-/** The defaults, but for what was asked for; one stream takes no more than all of them together. */
+/** The defaults, but for what was asked for. */
 function rooms({ maxRecords, maxBytes }: DeviceOptions): Rooms {
   const room = (type: RecordTypeName): Room => {
-    const { records, bytes, recordBytes } = DEFAULT_ROOMS[type];
-    const most = maxBytes ?? bytes;
-    return {
-      records: maxRecords ?? records,
-      bytes: most,
-      recordBytes: Math.min(recordBytes, most),
-    };
+    const { records, bytes } = DEFAULT_ROOMS[type];
+    return { records: maxRecords ?? records, bytes: maxBytes ?? bytes };
   };
   return {
     dmesg: room("dmesg"),

@@ -1,14 +1,13 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
+import { Daemon, type DaemonEvent, type GuestSettings } from "../daemon/index.js";
 import { isListening } from "../native/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
-import { expectGoodEnd, supervise } from "./supervised.js";
 
 interface ServeOptions extends DeviceOptions {
   socketPath?: string;
@@ -36,10 +35,6 @@ const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
-
-const TELLS: readonly DaemonEvent["kind"][] = ["connected", "disconnected", "stored", "log"];
-/** A script gets the reason of a failure where it reads everything else. */
-const JSON_TELLS: readonly DaemonEvent["kind"][] = [...TELLS, "failed"];
 
 /** What `--print-capabilities` prints (vhost-user.rst, "Backend program conventions"). */
 const CAPABILITIES = { type: "pstore", features: [] };
@@ -126,19 +121,24 @@ async function serve(options: ServeOptions): Promise<void> {
   try {
     const guests = guestSettings(options, directory, listen);
     const output = options.json ? jsonOutput : textOutput;
-    const settings = {
-      guests,
-      ...deviceSettings(options),
-      syncThreads:
-        options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
+    let failure: string | undefined;
+    const onEvent = (event: DaemonEvent) => {
+      if (event.kind === "failed") failure = event.message;
+      if (event.kind === "ready" && !options.json) announce(guests, sockets);
+      if (event.kind !== "failed" || options.json) output(event);
     };
-    const { json } = options;
-    const supervisor = supervise({ settings, json, tell: json ? JSON_TELLS : TELLS }, output);
+    const daemon = new Daemon(
+      {
+        guests,
+        ...deviceSettings(options),
+        syncThreads:
+          options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
+      },
+      onEvent,
+    );
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
       for (const socket of sockets) removeOwn(socket);
-      supervisor.cleanUp();
-      // The daemon ends with this process.
       endBySignal(name);
     };
     onSignals(["SIGTERM", "SIGINT"], (name) => {
@@ -147,17 +147,14 @@ async function serve(options: ServeOptions): Promise<void> {
         return;
       }
       stopping = true;
-      supervisor.stop(name);
+      daemon.stop();
       setTimeout(() => {
         warn("the disk didn't answer in time; ended without it");
         endNow("SIGKILL");
       }, STOP_MS).unref();
     });
-    if (await supervisor.ready) {
-      if (json) output({ kind: "ready" });
-      else announce(guests, sockets);
-    }
-    expectGoodEnd(await supervisor.ended);
+    await daemon.ended;
+    if (failure !== undefined) throw new UserError(failure);
   } finally {
     for (const socket of sockets) removeOwn(socket);
   }

@@ -4,6 +4,7 @@ import { type Committer, DirectoryStore } from "../store/index.js";
 import { type LogEvent, Server, Session } from "../vhost-user/index.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
+import { StoreLog } from "./store-log.js";
 
 /** What a guest is served with. */
 export interface GuestServerOptions {
@@ -35,6 +36,7 @@ export class GuestServer {
     const log = (event: LogEvent) => {
       this.#limiter.log(event);
     };
+    const storeLog = new StoreLog(log);
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
@@ -45,6 +47,16 @@ export class GuestServer {
       },
       onStored: ({ path, size }) => {
         tell({ kind: "stored", guest: guest.name, path, size });
+      },
+      onDropped: (dropped) => {
+        storeLog.dropped(dropped);
+      },
+      onRefused: (type, bytes, why) => {
+        storeLog.refused(type, bytes, why);
+      },
+      onMoved: () => {
+        const message = `${guest.directory} is another directory than before: records go there now`;
+        log({ level: "warn", code: "MOVED", message });
       },
       onSyncError: (number) => {
         const message = `data in ${guest.directory} could not be synced (errno ${number})`;

@@ -1,7 +1,7 @@
 // The entry point of the event loop's thread: serves every guest until it is told to stop.
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { drain, EventLoop } from "../native/index.js";
-import { type CommitResult, type Committer, inlineCommitter } from "../store/index.js";
+import { type CommitResult, type Committer, InlineCommitter } from "../store/index.js";
 import { GuestServer } from "./guest-server.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
 import { type SyncPort, ThreadCommitter } from "./thread-committer.js";
@@ -64,7 +64,7 @@ try {
       endless--;
       if (endless === 0) loop.defer(stop);
     };
-    const committer = committers[i % committers.length] ?? inlineCommitter;
+    const committer = committers[i % committers.length] ?? new InlineCommitter();
     guests.push(new GuestServer({ loop, guest, device: settings, committer, tell, onEnd }));
   });
   loop.watch(stopFd, () => {

@@ -54,10 +54,10 @@ export type DaemonEvent =
       readonly level: "info" | "warn" | "error";
       readonly code: string;
       readonly message: string;
+      /** The same for programs: names and numbers that are in the message. */
+      readonly details?: Readonly<Record<string, string | number>>;
       /** Events of the same code since the last one told: the rate is bounded. */
       readonly suppressed: number;
     }
-  /** The daemon died, of a signal or with an exit status, and another one serves in its place. */
-  | { readonly kind: "restarted"; readonly reason: string }
   /** The daemon could not start; nothing is served. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

@@ -1,5 +1,11 @@
 import { errno, errnoOf } from "../native/index.js";
-import type { BatchResult, DirectoryStore, RecordName, RecordTypeName } from "../store/index.js";
+import {
+  type BatchResult,
+  type DirectoryStore,
+  type RecordName,
+  type RecordTypeName,
+  RefusedError,
+} from "../store/index.js";
 import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
@@ -211,7 +217,10 @@ export class PstoreDevice implements VirtioDevice {
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
-      this.#warn("STORE", `${request.kind} failed: ${error.message}`);
+      // The store itself tells what it refuses.
+      if (!(error instanceof RefusedError)) {
+        this.#warn("STORE", `${request.kind} failed: ${error.message}`);
+      }
       const ret = -errnoOf(error);
       return () => status(ret);
     }

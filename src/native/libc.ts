@@ -72,9 +72,6 @@ export const libc = {
     (fromDirectory: number, from: string, toDirectory: number, to: string, flags: number) => number
   >("int renameat2(int, const char *, int, const char *, unsigned int)"),
   flock: bind<(fd: number, operation: number) => number>("int flock(int, int)"),
-  prctl: bind<(option: number, argument: number, a: number, b: number, c: number) => number>(
-    "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)",
-  ),
   fcntl: bind<(fd: number, command: number, argument: number) => number>(
     "int fcntl(int, int, int)",
   ),

@@ -3,7 +3,6 @@ import { allocate, lastErrno, libc } from "./libc.js";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -21,33 +20,23 @@ const PATH_BYTES = 108;
 /** Descriptors taken with one message: more than any vhost-user message carries (8). */
 const MAX_DESCRIPTORS = 16;
 
-/** `@` at the beginning stands for a zero: an address in the abstract name space (unix(7)). */
 function address(path: string): Uint8Array {
   const name = Buffer.from(path);
   if (name.length >= PATH_BYTES) {
     throw new Error(`a socket's path has at most ${PATH_BYTES - 1} bytes: ${path}`);
   }
-  const isAbstract = path.startsWith("@");
-  const bytes = Buffer.alloc(2 + (isAbstract ? name.length : PATH_BYTES));
+  const bytes = Buffer.alloc(2 + PATH_BYTES);
   bytes.writeUInt16LE(AF_UNIX, 0);
   name.copy(bytes, 2);
-  if (isAbstract) bytes[2] = 0;
   return bytes;
-}
-
-function socketAt(type: number, syscall: "bind" | "connect", path: string): number {
-  const name = address(path);
-  const fd = check(libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
-  if (libc[syscall](fd, name, name.length) === 0) return fd;
-  const error = new SystemError(syscall, lastErrno(), path);
-  libc.close(fd);
-  throw error;
 }
 
 /** A non-blocking stream socket, listening at `path`. */
 export function listenUnix(path: string): number {
-  const fd = socketAt(SOCK_STREAM, "bind", path);
+  const name = address(path);
+  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
   try {
+    check(libc.bind(fd, name, name.length), "bind", path);
     check(libc.listen(fd, BACKLOG), "listen", path);
   } catch (error) {
     libc.close(fd);
@@ -61,17 +50,14 @@ export function listenUnix(path: string): number {
  * has too many connections waiting.
  */
 export function connectUnix(path: string): number {
-  return socketAt(SOCK_STREAM, "connect", path);
-}
-
-/** A non-blocking datagram socket that takes what is sent to `path`. */
-export function bindDatagram(path: string): number {
-  return socketAt(SOCK_DGRAM, "bind", path);
-}
-
-/** A non-blocking datagram socket whose messages go to `path`. */
-export function connectDatagram(path: string): number {
-  return socketAt(SOCK_DGRAM, "connect", path);
+  const name = address(path);
+  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  if (libc.connect(fd, name, name.length) < 0) {
+    const error = new SystemError("connect", lastErrno(), path);
+    libc.close(fd);
+    throw error;
+  }
+  return fd;
 }
 
 /** The next waiting connection of a listening socket, non-blocking; undefined where none waits. */

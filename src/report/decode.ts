@@ -1,6 +1,5 @@
-import { isDump } from "../store/index.js";
+import { isDump, parseHeader, type RecordHeader } from "../store/index.js";
 import { decompress, gunzip, gunzipBeginning } from "./decompress.js";
-import { parseHeader, type RecordHeader } from "./header.js";
 import { piecesOf } from "./pieces.js";
 import type { RecordEntry } from "./records.js";
 

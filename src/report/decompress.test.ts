@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parseHeader } from "../store/index.js";
 import { decompress } from "./decompress.js";
-import { parseHeader } from "./header.js";
 
 const text = Buffer.from(`Panic#1 Part2\n${"<4>[    1.000000] a line of the log\n".repeat(200)}`);
 

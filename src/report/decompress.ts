@@ -1,5 +1,5 @@
 import { constants, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
-import { parseHeader } from "./header.js";
+import { parseHeader } from "../store/index.js";
 
 /**
  * The most text that one record is taken to hold, in bytes: a small record can't fill the memory. Linux

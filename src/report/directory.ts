@@ -7,6 +7,7 @@ import {
   parseRecordName,
   type RecordName,
   readStreamIndex,
+  type StreamPiece,
 } from "../store/index.js";
 import { filePieces } from "./pieces.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
@@ -39,12 +40,12 @@ interface Notes {
   /** Names without what says how they are compressed. */
   readonly erased: ReadonlySet<string>;
   /** By the streams' names. */
-  readonly boots: ReadonlyMap<string, string>;
+  readonly pieces: ReadonlyMap<string, StreamPiece>;
 }
 
 const notesOf = (directory: string): Notes => ({
   erased: erasedIn(directory),
-  boots: new Map(readStreamIndex(directory).map(({ boot, name }) => [keyOf(name), boot])),
+  pieces: new Map(readStreamIndex(directory).map((piece) => [keyOf(piece.name), piece])),
 });
 
 const keyOf = ({ type, id }: RecordName): string =>
@@ -55,13 +56,16 @@ function recordFile(
   guest: string,
   parsed: RecordName,
   { size, mtime }: Stats,
-  { erased, boots }: Notes,
+  { erased, pieces }: Notes,
 ): RecordEntry {
   const key = keyOf(parsed);
   const name = basename(path);
   const of = { ...parsed, name, path, guest, size, time: mtime, erased: erased.has(key) };
-  const boot = isStream(parsed.type) ? boots.get(key) : undefined;
-  return boot === undefined ? { ...of, source: files } : { ...of, boot, source: files };
+  const piece = isStream(parsed.type) ? pieces.get(key) : undefined;
+  if (piece === undefined) return { ...of, source: files };
+  const { boot, first, offset } = piece;
+  const part = { ...of, stream: { first: keyOf(first), offset }, source: files };
+  return boot === undefined ? part : { ...part, boot };
 }
 
 function recordsOf(directory: string, guest: string): RecordEntry[] {

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
+import type { RecordHeader } from "../store/index.js";
 import type { HeadedRecord } from "./decode.js";
 import { groupDumps, isCutShort, joinDump } from "./dumps.js";
-import type { RecordHeader } from "./header.js";
 import { filePieces } from "./pieces.js";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));

@@ -1,10 +1,12 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   compareRecords,
   formatRecordName,
+  missingNote,
   parseRecordName,
   type RecordName,
+  readStreamIndex,
 } from "../store/index.js";
 
 /** Read at a time, in bytes; what is behind it is read the next time. */
@@ -20,25 +22,38 @@ export interface Followed {
   readonly bytes: Buffer;
 }
 
-/** The console whose boot began last: the highest id. */
-function newestConsole(directory: string): RecordName | undefined {
+/** A console's file, and where it stands in its stream. */
+interface Console {
+  readonly name: RecordName;
+  /** The id of the stream's first file. */
+  readonly first: bigint;
+  /** Bytes of the stream that came before it. */
+  readonly offset: number;
+}
+
+/** Oldest first. */
+function consolesIn(directory: string): RecordName[] {
   return readdirSync(directory, { withFileTypes: true })
     .flatMap((entry) => {
       const name = parseRecordName(entry.name);
       return name?.type === "console" && entry.isFile() ? [name] : [];
     })
-    .sort(compareRecords)
-    .at(-1);
+    .sort(compareRecords);
+}
+
+function consoleOf(directory: string, name: RecordName): Console {
+  const found = readStreamIndex(directory).find((piece) => piece.name.id === name.id);
+  return { name, first: found?.first.id ?? name.id, offset: found?.offset ?? 0 };
 }
 
 /**
- * Follows the newest console of a directory, and goes on to the next boot's when one begins. It only
- * reads files, so it needs no daemon, and doesn't care who calls it when.
+ * Follows the newest console of a directory, and goes on to its next file, and to the next boot's when
+ * one begins. It only reads files, so it needs no daemon, and doesn't care who calls it when.
  */
 export class ConsoleFollower {
   readonly #directory: string;
   readonly #lines: number;
-  #file: { readonly id: bigint; readonly fd: number; position: number } | undefined;
+  #file: (Console & { readonly fd: number; position: number }) | undefined;
   /** The first console that is found was there before: only its last lines are shown. */
   #first = true;
 
@@ -49,22 +64,39 @@ export class ConsoleFollower {
 
   /** What came since the last call: a piece, or undefined where nothing did. Call until it is that. */
   next(): Followed | undefined {
-    if (this.#file !== undefined) {
-      const bytes = this.#read(this.#file);
+    const file = this.#file;
+    if (file !== undefined) {
+      const bytes = this.#read(file);
       if (bytes.length > 0) return { bytes };
     }
-    const newest = newestConsole(this.#directory);
-    if (newest === undefined || newest.id <= (this.#file?.id ?? 0n)) {
+    const consoles = consolesIn(this.#directory);
+    const name = file === undefined ? consoles.at(-1) : consoles.find((one) => this.#isNext(one));
+    if (name === undefined) {
       this.#first = false;
       return undefined;
     }
+    if (file !== undefined) {
+      // What came before there was another.
+      const bytes = this.#read(file);
+      if (bytes.length > 0) return { bytes };
+    }
     this.close();
-    const name = formatRecordName(newest);
-    const fd = openSync(join(this.#directory, name), "r");
-    const position = this.#first ? this.#tail(fd) : 0;
+    const found = consoleOf(this.#directory, name);
+    const fd = openSync(join(this.#directory, formatRecordName(name)), "r");
+    this.#file = { ...found, fd, position: this.#first ? this.#tail(fd) : 0 };
     this.#first = false;
-    this.#file = { id: newest.id, fd, position };
-    return { begun: name, bytes: Buffer.alloc(0) };
+    if (file?.first !== found.first) {
+      return { begun: formatRecordName(name), bytes: Buffer.alloc(0) };
+    }
+    const missing = found.offset - (file.offset + file.position);
+    return missing > 0 ? { bytes: Buffer.from(missingNote(missing)) } : this.next();
+  }
+
+  /** What is empty has no line in .streams yet, which says whether it goes on with this one. */
+  #isNext(name: RecordName): boolean {
+    if (name.id <= (this.#file?.name.id ?? 0n)) return false;
+    const path = join(this.#directory, formatRecordName(name));
+    return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+export type { RecordHeader } from "../store/index.js";
 export {
   type DecodedRecord,
   decodeRecord,
@@ -9,7 +10,6 @@ export {
 export { type Dump, dumpText, groupDumps, isCutShort, joinDump } from "./dumps.js";
 export { isErstFile } from "./erst.js";
 export { ConsoleFollower } from "./follow.js";
-export type { RecordHeader } from "./header.js";
 export { linePieces } from "./pieces.js";
 export { PrintablePieces, printable } from "./printable.js";
 export {

@@ -22,6 +22,13 @@ export interface RecordEntry extends Omit<RecordName, "type"> {
   readonly erased: boolean;
   /** The guest's boot that a stream belongs to, as 32 hexadecimal digits, where it is known. */
   readonly boot?: string;
+  /** Where it stands in its stream, which may go on from one file to the next. */
+  readonly stream?: {
+    /** The name of the stream's first file, which may be this one. */
+    readonly first: string;
+    /** Bytes of the stream that came before it. */
+    readonly offset: number;
+  };
   readonly source: RecordSource;
 }
 

@@ -1,5 +1,5 @@
-import { closeSync, fdatasyncSync, fsyncSync } from "node:fs";
-import { errnoOf, renameNew } from "../native/index.js";
+import { errnoOf } from "../native/index.js";
+import { type Files, systemFiles } from "./files.js";
 
 /** A record whose data is in its temporary file, waiting to be made durable and visible. */
 export interface StagedRecord {
@@ -37,21 +37,24 @@ function attempt(action: () => void): number {
  * Makes a batch durable, in this order: files, names, directory. A record is visible only when its data
  * is on disk, and acknowledged only when its name is too. Blocks for as long as the disk takes.
  */
-export function commit(batch: Commit): CommitResult {
+export function commit(batch: Commit, files: Files = systemFiles): CommitResult {
   let rest = 0;
-  for (const fd of batch.appended) rest ||= attempt(() => fdatasyncSync(fd));
+  for (const fd of batch.appended) {
+    const error = attempt(() => files.datasync(fd));
+    rest ||= error;
+  }
   const records = batch.records.map(({ fd, temporaryPath, path }) => {
     const error = attempt(() => {
-      fsyncSync(fd);
-      renameNew(temporaryPath, path);
+      files.sync(fd);
+      files.renameNew(temporaryPath, path);
     });
     // What close(2) could still tell, fsync(2) told.
-    attempt(() => closeSync(fd));
+    attempt(() => files.close(fd));
     return error;
   });
   const { directory } = batch;
   if (directory !== undefined) {
-    const error = attempt(() => fsyncSync(directory));
+    const error = attempt(() => files.sync(directory));
     if (error !== 0) return { records: records.map((own) => own || error), rest: rest || error };
   }
   return { records, rest };
@@ -63,8 +66,14 @@ export interface Committer {
 }
 
 /** Commits on the calling thread: the fastest way while there is nobody else whom a slow disk stalls. */
-export const inlineCommitter: Committer = {
-  run: (batch, done) => {
-    done(commit(batch));
-  },
-};
+export class InlineCommitter implements Committer {
+  readonly #files: Files;
+
+  constructor(files: Files = systemFiles) {
+    this.#files = files;
+  }
+
+  run(batch: Commit, done: (result: CommitResult) => void): void {
+    done(commit(batch, this.#files));
+  }
+}

@@ -1,33 +1,22 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  unlinkSync,
-} from "node:fs";
-import { join, resolve } from "node:path";
 import { gzipSync, constants as zlib } from "node:zlib";
-import { errno, errnoOf, renameNew, SystemError, tryLock } from "../native/index.js";
-import { type Commit, type Committer, inlineCommitter, type StagedRecord } from "./commit.js";
-import { append, lengthOf, makeDirectory, tryUnlink } from "./files.js";
-import { type RecordContents, readRecord } from "./read-record.js";
+import { errno, errnoOf, SystemError } from "../native/index.js";
 import {
-  compareRecords,
-  type DumpTypeName,
-  formatRecordName,
-  MAX_ID,
-  parseRecordName,
-  type RecordName,
-  type RecordTypeName,
-  type StreamTypeName,
-} from "./record-name.js";
-import { DEFAULT_ROOMS, type Rooms, Usage } from "./rooms.js";
-import { type OpenStream, Streams } from "./streams.js";
+  type Commit,
+  type CommitResult,
+  type Committer,
+  InlineCommitter,
+  type StagedRecord,
+} from "./commit.js";
+import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
+import type { GrowingFile } from "./growing-file.js";
+import { DirectoryInUseError, OpenDirectory } from "./open-directory.js";
+import { type RecordContents, readRecord } from "./read-record.js";
+import type { DumpTypeName, RecordName, RecordTypeName, StreamTypeName } from "./record-name.js";
+import { type RecordEntry, recordKey } from "./record-table.js";
+import { RefusedError } from "./refused-error.js";
+import { type Dropped, RoomKeeper } from "./room-keeper.js";
+import { DEFAULT_ROOMS, pieceBytes, type Rooms } from "./rooms.js";
+import { Streams } from "./streams.js";
 
 /** Why a directory can't be used as a store; the message says what to do. */
 export class StoreError extends Error {
@@ -61,8 +50,16 @@ export interface StoreOptions {
   /** Calls a function once, after so many milliseconds: streams are synced then. */
   readonly after?: (delayMs: number, task: () => void) => void;
   readonly onStored?: (record: StoredRecord) => void;
+  /** Records had to make room for others. */
+  readonly onDropped?: (dropped: Dropped) => void;
+  /** Data wasn't taken because of a bound that the store keeps to. */
+  readonly onRefused?: (type: RecordTypeName, bytes: number, why: RefusedError) => void;
   /** Data that was already acknowledged could not be synced. */
   readonly onSyncError?: (number: number) => void;
+  /** Another directory has the name of the one that was used, and is used from now on. */
+  readonly onMoved?: () => void;
+  /** The system's where not given. */
+  readonly files?: Files;
 }
 
 /** Whether each request of a batch is durable. */
@@ -73,23 +70,21 @@ export interface BatchResult {
   readonly rest: number;
 }
 
-type Staged = StagedRecord & { readonly stored: StoredRecord };
-
-interface NextFile {
-  readonly id: bigint;
-  readonly fd: number;
-  readonly path: string;
+interface Staged extends StagedRecord {
+  readonly stored: StoredRecord;
+  readonly entry: RecordEntry;
+  readonly place: Place;
 }
 
-const NEXT_PREFIX = ".next-";
-const NEXT_PATTERN = /^\.next-([1-9][0-9]{0,19})$/;
-const ERASED_NAME = ".erased";
+/** A directory, and what works on it. */
+interface Place {
+  readonly directory: OpenDirectory;
+  readonly streams: Streams;
+  readonly rooms: RoomKeeper;
+}
 
 /** A stream's data is synced so long after it was written, at the latest. */
 const STREAM_SYNC_MS = 500;
-
-/** A full room is looked at anew so often: its owner may have removed files. A guest may ask at any rate. */
-const ROOM_SCAN_MS = 1000;
 
 /**
  * A guest whose boots end faster than the disk can sync their streams is refused: each of them holds
@@ -97,41 +92,19 @@ const ROOM_SCAN_MS = 1000;
  */
 const MAX_ENDING = 4;
 
-const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
-
-const key = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
-
-/**
- * The records of one guest, as files of one directory.
- *
- * `dmesg-1.enc.z`, `console-2`: a record (see record-name.ts). `.next-3`: the file that the next record
- * will be written into, under the id that it will get. It is made when the record before it is stored
- * and its name becomes durable with that record's, so an id is never given twice, even where the newest
- * record was removed; and the record after needs no new file at the time of the crash.
- * `.erased`: the records that the guest erased and the host keeps, one name a line.
- * `.streams`: which stream belongs to which boot of the guest (see stream-index.ts).
- */
+/** The records of one guest, as files of one directory (see open-directory.ts). */
 export class DirectoryStore {
   readonly directory: string;
   readonly #options: StoreOptions;
+  readonly #files: Files;
   readonly #committer: Committer;
-  readonly #directoryFd: number;
-  readonly #records = new Map<string, RecordName>();
-  readonly #erased = new Set<string>();
-  #erasedFd: number | undefined;
-  #nextId = 1n;
-  #next: NextFile | undefined;
-  readonly #streams: Streams;
-  readonly #rooms: Rooms;
-  readonly #usage: Usage;
-  #scannedMs = 0;
+  #place: Place;
   #syncScheduled = false;
   #staged: Staged[] = [];
   /** Written and not settled yet, whether a commit is under way or not. */
   readonly #pending = new Set<Staged>();
   /** Boots whose streams are still being synced. */
   #ending = 0;
-  #erasedDirty = false;
   #namesChanged = false;
   #mustCommit = false;
   #open = true;
@@ -140,69 +113,45 @@ export class DirectoryStore {
   constructor(directory: string, options: StoreOptions = {}) {
     this.directory = directory;
     this.#options = options;
-    this.#committer = options.committer ?? inlineCommitter;
-    this.#rooms = options.rooms ?? DEFAULT_ROOMS;
-    this.#usage = new Usage(this.#rooms);
+    this.#files = options.files ?? systemFiles;
+    this.#committer = options.committer ?? new InlineCommitter(this.#files);
     try {
-      makeDirectory(resolve(directory));
-      this.#directoryFd = openSync(directory, O_RDONLY | O_DIRECTORY);
+      this.#place = this.#openPlace(1n);
     } catch (error) {
-      throw unusable(directory, error);
-    }
-    try {
-      if (!tryLock(this.#directoryFd)) {
-        throw new StoreError(
-          "DIRECTORY_IN_USE",
-          `${directory} is used by another virtio-pstore process: end it, or name another directory`,
-        );
-      }
-      this.#loadErased();
-      this.#streams = this.#openStreams();
-      this.#scan();
-      this.#recoverNext();
-      this.#prepareNext();
-      fsyncSync(this.#directoryFd);
-    } catch (error) {
-      closeSync(this.#directoryFd);
-      throw error instanceof StoreError ? error : unusable(directory, error);
+      throw storeError(directory, error);
     }
   }
 
   /**
    * Puts a dump's record into its file. It becomes visible and durable with commit(), whose result has
-   * its errno at the place that is returned. Throws the system call's error; then nothing of the record
-   * stays.
+   * its errno at the place that is returned. Throws the system call's error, or RefusedError; then
+   * nothing of the record stays.
    */
   write(type: DumpTypeName, compressed: boolean, data: readonly Uint8Array[]): number {
-    const gzip = this.#options.compress === true && !compressed;
-    const stored = gzip ? [deflated(data)] : data;
-    const size = lengthOf(stored);
-    this.#expectRoom(type, 1, size);
-    const next = this.#next ?? this.#prepareNext();
-    append(next.fd, stored);
-    const plain = { type, id: next.id, compressed };
-    const name: RecordName = gzip ? { ...plain, gzip } : plain;
-    const path = join(this.directory, formatRecordName(name));
-    const staged: Staged = {
-      fd: next.fd,
-      temporaryPath: next.path,
-      path,
-      stored: { ...name, size, path },
-    };
-    this.#staged.push(staged);
-    this.#pending.add(staged);
-    this.#usage.add(type, 1, size);
-    this.#mustCommit = true;
-    this.#takeNext();
-    return this.#staged.length - 1;
+    try {
+      return this.#stage(type, compressed, data);
+    } catch (error) {
+      this.#tellRefused(type, data, error);
+      throw error;
+    }
   }
 
-  /** Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. */
+  /**
+   * Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. Throws
+   * the system call's error, or RefusedError; then nothing of the data stays, and the stream says so
+   * where it goes on.
+   */
   append(type: StreamTypeName, data: readonly Uint8Array[]): void {
-    if (this.#ending >= MAX_ENDING) {
-      throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
+    try {
+      if (this.#ending >= MAX_ENDING) {
+        throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
+      }
+      this.#here().streams.append(type, data);
+    } catch (error) {
+      this.#place.streams.miss(type, lengthOf(data));
+      this.#tellRefused(type, data, error);
+      throw error;
     }
-    this.#streams.append(type, data, lengthOf(data));
     this.#scheduleSync();
   }
 
@@ -212,21 +161,12 @@ export class DirectoryStore {
    */
   beginBoot(id?: string): void {
     this.endBoot();
-    this.#streams.begin(id);
+    this.#place.streams.begin(id);
   }
 
   /** Completes the streams of the current boot. */
   endBoot(): void {
-    const { streams, dirty } = this.#streams.end();
-    if (streams.length === 0) return;
-    for (const { name } of streams) this.#records.set(key(name), name);
-    const commit = { records: [], appended: dirty, directory: this.#directoryFd };
-    this.#ending++;
-    this.#committer.run(commit, ({ rest }) => {
-      this.#ending--;
-      for (const { fd } of streams) closeSync(fd);
-      if (rest !== 0) this.#options.onSyncError?.(rest);
-    });
+    this.#endStreams(this.#place);
   }
 
   /**
@@ -241,7 +181,7 @@ export class DirectoryStore {
     this.#mustCommit = false;
     const staged = this.#staged;
     this.#staged = [];
-    this.#committer.run(this.#batch(staged), (result) => {
+    this.#run(staged, (result) => {
       const stored: StoredRecord[] = [];
       const writes = staged.map((record, i) =>
         this.#settle(record, result.records[i] ?? errno.EIO, stored),
@@ -249,7 +189,7 @@ export class DirectoryStore {
       // The guest waits; whoever is told of it doesn't.
       done({ writes, rest: result.rest });
       for (const record of stored) this.#options.onStored?.(record);
-      if (result.rest !== 0) this.#options.onSyncError?.(result.rest);
+      this.#tellSyncError(result);
     });
   }
 
@@ -258,10 +198,12 @@ export class DirectoryStore {
    * the current boot. Read anew from the directory, whose owner may add and remove files.
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
-    this.#scan();
-    return [...this.#records.values()]
-      .filter((record) => types.includes(record.type) && !this.#isHidden(record))
-      .sort(compareRecords);
+    const place = this.#here();
+    this.#scan(place);
+    return place.directory.table
+      .ofType(...types)
+      .filter((entry) => !isHidden(place, entry))
+      .map(({ name }) => name);
   }
 
   /**
@@ -269,8 +211,9 @@ export class DirectoryStore {
    * Undefined where it isn't there (any more). Throws the system call's error.
    */
   read(record: RecordName, room: number): RecordContents | undefined {
-    if (this.#isHidden(record)) return undefined;
-    return readRecord(this.#path(record), record, room);
+    const place = this.#here();
+    if (isHidden(place, { name: record })) return undefined;
+    return readRecord(place.directory.pathOf(record), record, room);
   }
 
   /**
@@ -278,36 +221,31 @@ export class DirectoryStore {
    * commit(). False where there is no such record. Throws the system call's error.
    */
   erase(type: RecordTypeName, id: bigint): boolean {
-    const record = this.#records.get(key({ type, id }));
-    if (record === undefined || this.#isHidden(record)) return false;
-    const found = lstatSync(this.#path(record), { throwIfNoEntry: false });
-    if (found === undefined) {
-      this.#records.delete(key(record));
+    const place = this.#here();
+    const { directory } = place;
+    const key = recordKey({ type, id });
+    const entry = directory.table.get(key);
+    if (entry === undefined || isHidden(place, entry)) return false;
+    const path = directory.pathOf(entry.name);
+    if (this.#files.lstat(path) === undefined) {
+      directory.table.delete(key);
       return false;
     }
     if (this.#options.onErase === "remove") {
-      this.#records.delete(key(record));
       try {
-        unlinkSync(this.#path(record));
+        this.#files.unlink(path);
       } catch (error) {
-        if (errnoOf(error) === errno.ENOENT) return false;
-        this.#records.set(key(record), record);
-        throw error;
+        if (errnoOf(error) !== errno.ENOENT) throw error;
+        directory.table.delete(key);
+        return false;
       }
-      this.#usage.add(type, -1, -found.size);
-      this.#namesChanged = true;
+      directory.table.delete(key);
     } else {
-      this.#erasedFd ??= openSync(
-        join(this.directory, ERASED_NAME),
-        O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW,
-        0o600,
-      );
-      append(this.#erasedFd, [Buffer.from(`${key(record)}\n`)]);
-      this.#erased.add(key(record));
-      this.#erasedDirty = true;
-      this.#namesChanged = true;
+      directory.erased.add(key);
     }
+    this.#namesChanged = true;
     this.#mustCommit = true;
+    this.#prune(place);
     return true;
   }
 
@@ -319,18 +257,147 @@ export class DirectoryStore {
     }
     this.#open = false;
     // Where this failed before: without the file an id could be given again.
-    if (this.#next === undefined) this.#tryPrepareNext();
-    this.#committer.run(this.#batch([]), ({ rest }) => {
-      if (rest !== 0) this.#options.onSyncError?.(rest);
-      const { streams } = this.#streams.end();
-      const files = [this.#next?.fd, this.#erasedFd, this.#directoryFd];
-      for (const fd of files) if (fd !== undefined) closeSync(fd);
-      for (const { fd } of streams) closeSync(fd);
-      this.#streams.close();
-      this.#next = undefined;
-      this.#erasedFd = undefined;
-      done();
-    });
+    this.#place.directory.next.tryPrepare();
+    this.#leave(this.#place, done);
+  }
+
+  #stage(type: DumpTypeName, compressed: boolean, data: readonly Uint8Array[]): number {
+    const place = this.#here();
+    const { next, table, headers } = place.directory;
+    const gzip = this.#options.compress === true && !compressed;
+    const bytes = gzip ? [deflated(data)] : data;
+    const size = lengthOf(bytes);
+    const prepared = next.get();
+    const plain = { type, id: prepared.id, compressed };
+    const name: RecordName = gzip ? { ...plain, gzip } : plain;
+    const entry: RecordEntry = { name, size, timeMs: Date.now(), pending: true };
+    const header = headers.note(name, data);
+    const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part: { entry, header } });
+    try {
+      prepared.file.append(bytes);
+    } catch (error) {
+      next.spoil();
+      throw error;
+    }
+    const path = place.directory.pathOf(name);
+    const staged: Staged = {
+      fd: prepared.file.fd,
+      temporaryPath: prepared.path,
+      path,
+      stored: { ...name, size, path },
+      entry,
+      place,
+    };
+    this.#staged.push(staged);
+    this.#pending.add(staged);
+    table.set(entry);
+    this.#mustCommit = true;
+    this.#take(place);
+    makeRoom();
+    return this.#staged.length - 1;
+  }
+
+  /** The directory of our name as it is now. Throws the system call's error. */
+  #here(): Place {
+    const former = this.#place;
+    if (former.directory.isInPlace()) return former;
+    // Ids go on from where they were: what is under way has names of its own in either directory.
+    this.#place = this.#openPlace(former.directory.next.id);
+    const { boot } = former.streams;
+    this.#leave(former);
+    this.#place.streams.begin(boot);
+    this.#options.onMoved?.();
+    return this.#place;
+  }
+
+  #openPlace(firstId: bigint): Place {
+    const files = this.#files;
+    const rooms = this.#options.rooms ?? DEFAULT_ROOMS;
+    const host = {
+      files,
+      retire: (fd: number) => {
+        this.#close([fd]);
+      },
+    };
+    const directory = new OpenDirectory(host, this.directory, firstId);
+    const streams: Streams = new Streams(
+      {
+        files,
+        directory: this.directory,
+        begin: (type) => this.#beginStream(place, type),
+        isErased: (record) => directory.erased.has(recordKey(record)),
+        findRoom: (type, records, bytes) => place.rooms.find({ type, records, bytes }),
+        grew: (name, bytes) => {
+          const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
+          directory.table.set({ name, size: size + bytes, timeMs: Date.now() });
+        },
+        pieceBytes: (type) => pieceBytes(rooms[type]),
+      },
+      directory.index,
+    );
+    const place: Place = {
+      directory,
+      streams,
+      rooms: new RoomKeeper({
+        files,
+        rooms,
+        directory,
+        streams,
+        scan: () => {
+          this.#scan(place);
+        },
+        onDropped: (dropped) => {
+          this.#namesChanged = true;
+          this.#options.onDropped?.(dropped);
+        },
+      }),
+    };
+    return place;
+  }
+
+  #scan({ directory }: Place): void {
+    const here = [...this.#pending].filter(({ place }) => place.directory === directory);
+    const { id } = directory.next;
+    directory.scan(here.map(({ entry }) => entry));
+    if (directory.next.id !== id) this.#namesChanged = true;
+  }
+
+  /** Notes on what is gone can wait: nothing depends on it. */
+  #prune({ directory }: Place): void {
+    try {
+      directory.prune();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+  }
+
+  #take({ directory }: Place): void {
+    directory.next.take();
+    this.#namesChanged = true;
+  }
+
+  #beginStream(
+    place: Place,
+    type: StreamTypeName,
+  ): { readonly name: RecordName; readonly file: GrowingFile } {
+    const { next, table } = place.directory;
+    const begin = () => {
+      const { id, file, path } = next.get();
+      const name: RecordName = { type, id, compressed: false };
+      this.#files.renameNew(path, place.directory.pathOf(name));
+      this.#take(place);
+      table.set({ name, size: 0, timeMs: Date.now() });
+      this.#prune(place);
+      return { name, file };
+    };
+    try {
+      return begin();
+    } catch (error) {
+      if (errnoOf(error) !== errno.EEXIST) throw error;
+      // Somebody put a file of the same name into the directory since the id was chosen.
+      this.#scan(place);
+      return begin();
+    }
   }
 
   /**
@@ -338,48 +405,89 @@ export class DirectoryStore {
    * record that is durable is put into `done`.
    */
   #settle(staged: Staged, result: number, done: StoredRecord[]): number {
-    let { stored } = staged;
+    const { place, entry } = staged;
+    const { table } = place.directory;
     this.#pending.delete(staged);
+    table.delete(recordKey(entry.name));
     try {
+      let { stored } = staged;
       if (result === errno.EEXIST) stored = this.#storeUnderNewId(staged);
       else if (result !== 0) throw new SystemError("commit", result, stored.path);
+      table.set(entryOf(stored));
+      done.push(stored);
+      return 0;
     } catch (error) {
-      tryUnlink(staged.temporaryPath);
-      this.#usage.add(stored.type, -1, -stored.size);
+      tryUnlink(this.#files, staged.temporaryPath);
+      // Its name is there, only nobody knows whether it outlives a crash of the host.
+      if (this.#isThere(staged.path)) table.set(entryOf(staged.stored));
       return errnoOf(error);
     }
-    this.#records.set(key(stored), stored);
-    done.push(stored);
-    return 0;
+  }
+
+  #isThere(path: string): boolean {
+    try {
+      return this.#files.lstat(path) !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   /** Somebody put a file of the same name into the directory since the id was chosen. */
-  #storeUnderNewId({ temporaryPath, stored }: Staged): StoredRecord {
-    this.#scan();
-    const name: RecordName = { ...stored, id: this.#nextId };
-    const path = this.#path(name);
-    renameNew(temporaryPath, path);
-    this.#skipTo(name.id + 1n);
-    fsyncSync(this.#directoryFd);
+  #storeUnderNewId({ temporaryPath, stored, place }: Staged): StoredRecord {
+    const { directory } = place;
+    this.#scan(place);
+    const name: RecordName = { ...stored, id: directory.next.id };
+    const path = directory.pathOf(name);
+    this.#files.renameNew(temporaryPath, path);
+    directory.next.skipTo(name.id + 1n);
+    this.#files.sync(directory.fd);
     return { ...name, size: stored.size, path };
   }
 
-  #path(record: RecordName): string {
-    return join(this.directory, formatRecordName(record));
+  #endStreams({ directory, streams }: Place): void {
+    const { sync, close } = streams.end();
+    if (sync.length + close.length === 0) return;
+    this.#ending++;
+    this.#committer.run({ records: [], appended: sync, directory: directory.fd }, (result) => {
+      this.#ending--;
+      for (const fd of close) this.#files.close(fd);
+      this.#tellSyncError(result);
+    });
   }
 
-  #isHidden(record: RecordName): boolean {
-    return this.#erased.has(key(record)) || this.#streams.isCurrent(record);
+  /** Syncs and closes all that belongs to a directory, behind what is under way. */
+  #leave({ directory, streams }: Place, done: () => void = () => undefined): void {
+    const { sync, close } = streams.end();
+    const appended = [...sync, ...directory.erased.takeDirty()];
+    const fds = [...close, ...directory.end()];
+    this.#committer.run({ records: [], appended, directory: directory.fd }, (result) => {
+      for (const fd of fds) this.#files.close(fd);
+      this.#tellSyncError(result);
+      done();
+    });
   }
 
-  /** All that has to be durable before what is staged may be acknowledged. */
-  #batch(records: readonly StagedRecord[]): Commit {
-    const appended = this.#streams.takeDirty();
-    if (this.#erasedDirty && this.#erasedFd !== undefined) appended.push(this.#erasedFd);
-    const directory = this.#namesChanged || records.length > 0 ? this.#directoryFd : undefined;
-    this.#erasedDirty = false;
+  /** Closes what a commit that is under way may still use. */
+  #close(fds: readonly number[]): void {
+    this.#committer.run({ records: [], appended: [], directory: undefined }, () => {
+      for (const fd of fds) this.#files.close(fd);
+    });
+  }
+
+  /** Commits all that has to be durable before what is staged may be acknowledged. */
+  #run(records: readonly StagedRecord[], done: (result: CommitResult) => void): void {
+    const { directory, streams } = this.#place;
+    const { sync, close } = streams.take();
+    const batch: Commit = {
+      records,
+      appended: [...sync, ...directory.erased.takeDirty()],
+      directory: this.#namesChanged || records.length > 0 ? directory.fd : undefined,
+    };
     this.#namesChanged = false;
-    return { records, appended, directory };
+    this.#committer.run(batch, (result) => {
+      for (const fd of close) this.#files.close(fd);
+      done(result);
+    });
   }
 
   #scheduleSync(): void {
@@ -388,166 +496,34 @@ export class DirectoryStore {
     this.#syncScheduled = true;
     after(STREAM_SYNC_MS, () => {
       this.#syncScheduled = false;
-      this.#sync();
+      if (!this.#open || !(this.#place.streams.dirty || this.#namesChanged)) return;
+      this.#run([], (result) => {
+        this.#tellSyncError(result);
+      });
     });
   }
 
-  #sync(): void {
-    if (!this.#streams.dirty && !this.#namesChanged) return;
-    this.#committer.run(this.#batch([]), ({ rest }) => {
-      if (rest !== 0) this.#options.onSyncError?.(rest);
-    });
+  #tellRefused(type: RecordTypeName, data: readonly Uint8Array[], error: unknown): void {
+    if (error instanceof RefusedError) this.#options.onRefused?.(type, lengthOf(data), error);
   }
 
-  #openStreams(): Streams {
-    return new Streams({
-      directory: this.directory,
-      begin: (type) => this.#beginStream(type),
-      retire: ({ fd }) => {
-        this.#committer.run({ records: [], appended: [], directory: undefined }, () => {
-          closeSync(fd);
-        });
-      },
-      isErased: (record) => this.#erased.has(key(record)),
-      expectRoom: (type, records, bytes) => {
-        this.#expectRoom(type, records, bytes);
-      },
-      grew: (type, bytes) => {
-        this.#usage.add(type, 0, bytes);
-      },
-      mostBytes: (type) => this.#rooms[type].recordBytes,
-    });
+  #tellSyncError({ rest }: CommitResult): void {
+    if (rest !== 0) this.#options.onSyncError?.(rest);
   }
+}
 
-  #beginStream(type: StreamTypeName): OpenStream {
-    const begin = () => {
-      const { id, fd, path } = this.#next ?? this.#prepareNext();
-      const name: RecordName = { type, id, compressed: false };
-      renameNew(path, this.#path(name));
-      this.#takeNext();
-      this.#usage.add(type, 1, 0);
-      return { name, fd };
-    };
-    try {
-      return begin();
-    } catch (error) {
-      if (errnoOf(error) !== errno.EEXIST) throw error;
-      // Somebody put a file of the same name into the directory since the id was chosen.
-      this.#scan();
-      return begin();
-    }
-  }
+const entryOf = ({ size, path, ...name }: StoredRecord): RecordEntry => ({
+  name,
+  size,
+  timeMs: Date.now(),
+});
 
-  /** Throws ENOSPC where so much more is beyond the type's room. */
-  #expectRoom(type: RecordTypeName, records: number, bytes: number): void {
-    if (this.#usage.hasRoom(type, records, bytes)) return;
-    if (performance.now() - this.#scannedMs > ROOM_SCAN_MS) this.#scan();
-    if (this.#usage.hasRoom(type, records, bytes)) return;
-    throw new SystemError("write", errno.ENOSPC, `${this.directory}: the room for ${type} is full`);
-  }
-
-  /** The prepared file is in use: prepares another. */
-  #takeNext(): void {
-    this.#next = undefined;
-    this.#nextId++;
-    this.#tryPrepareNext();
-  }
-
-  /** Ids below `id` are taken. The prepared file goes when the one that remembers that is there. */
-  #skipTo(id: bigint): void {
-    const former = this.#next;
-    this.#next = undefined;
-    this.#nextId = id;
-    if (former === undefined) return;
-    this.#tryPrepareNext();
-    closeSync(former.fd);
-    if (this.#next !== undefined) tryUnlink(former.path);
-  }
-
-  /** Where it fails, the next write is told. */
-  #tryPrepareNext(): void {
-    this.#namesChanged = true;
-    try {
-      this.#prepareNext();
-    } catch (error) {
-      if (!(error instanceof Error && "errno" in error)) throw error;
-    }
-  }
-
-  #prepareNext(): NextFile {
-    const id = this.#nextId;
-    const path = join(this.directory, `${NEXT_PREFIX}${id}`);
-    if (id > MAX_ID) throw new SystemError("open", errno.EOVERFLOW, path);
-    const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
-    try {
-      const found = fstatSync(fd);
-      if (!found.isFile()) throw new SystemError("open", errno.EEXIST, path);
-      if (found.size > 0) ftruncateSync(fd, 0);
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
-    this.#next = { id, fd, path };
-    return this.#next;
-  }
-
-  /** Reads the directory anew. A record put there by hand may have the id that was to come next. */
-  #scan(): void {
-    const entries = readdirSync(this.directory, { withFileTypes: true });
-    this.#scannedMs = performance.now();
-    this.#records.clear();
-    this.#usage.clear();
-    let newest = 0n;
-    for (const entry of entries) {
-      const record = parseRecordName(entry.name);
-      if (record === undefined) continue;
-      // Whatever has a record's name takes its id; only a file is a record.
-      if (record.id > newest) newest = record.id;
-      if (!entry.isFile()) continue;
-      this.#records.set(key(record), record);
-      const { size } = lstatSync(this.#path(record), { throwIfNoEntry: false }) ?? { size: 0 };
-      this.#usage.add(record.type, 1, size);
-    }
-    for (const { stored } of this.#pending) {
-      if (!this.#records.has(key(stored))) this.#usage.add(stored.type, 1, stored.size);
-    }
-    if (newest < this.#nextId) return;
-    this.#skipTo(newest + 1n);
-  }
-
-  /** `.next-N` is what a former process left: N is the next id. Others are writes that never ended. */
-  #recoverNext(): void {
-    const left = readdirSync(this.directory).filter((name) => NEXT_PATTERN.test(name));
-    for (const name of left) {
-      const id = BigInt(name.slice(NEXT_PREFIX.length));
-      if (id > this.#nextId && id <= MAX_ID) this.#nextId = id;
-    }
-    for (const name of left) {
-      if (name !== `${NEXT_PREFIX}${this.#nextId}`) tryUnlink(join(this.directory, name));
-    }
-  }
-
-  #loadErased(): void {
-    let fd: number;
-    try {
-      fd = openSync(join(this.directory, ERASED_NAME), O_RDWR | O_APPEND | O_NOFOLLOW);
-    } catch (error) {
-      if (errnoOf(error) === errno.ENOENT) return;
-      throw error;
-    }
-    this.#erasedFd = fd;
-    const text = readFileSync(fd, "latin1");
-    const whole = text.lastIndexOf("\n") + 1;
-    // A name cut off by a crash: its request was never answered.
-    if (whole < text.length) ftruncateSync(fd, whole);
-    for (const line of text.slice(0, whole).split("\n")) {
-      if (line === "") continue;
-      this.#erased.add(line);
-      // Were its id given again, the new record would be hidden.
-      const { id } = parseRecordName(line) ?? { id: 0n };
-      if (id >= this.#nextId) this.#nextId = id + 1n;
-    }
-  }
+/** Whether the guest isn't shown the record: it isn't durable, it was erased, or its boot goes on. */
+function isHidden(
+  { directory, streams }: Place,
+  { name, pending }: Pick<RecordEntry, "name" | "pending">,
+): boolean {
+  return pending === true || directory.erased.has(recordKey(name)) || streams.isCurrent(name);
 }
 
 const ADVICE = new Map([
@@ -557,13 +533,15 @@ const ADVICE = new Map([
   [errno.ENOLCK, "its file system has no locks: use a local one"],
 ]);
 
-function unusable(directory: string, error: unknown): StoreError {
+function storeError(directory: string, error: unknown): StoreError {
+  if (error instanceof DirectoryInUseError) {
+    const message = `${directory} is used by another virtio-pstore process: end it, or name another directory`;
+    return new StoreError("DIRECTORY_IN_USE", message);
+  }
   const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
   const advice = ADVICE.get(errnoOf(error)) ?? "it must be a directory this user may write to";
-  return new StoreError(
-    "DIRECTORY_UNUSABLE",
-    `${directory} can't be used for records (${reason}): ${advice}`,
-  );
+  const message = `${directory} can't be used for records (${reason}): ${advice}`;
+  return new StoreError("DIRECTORY_UNUSABLE", message);
 }
 
 /** Copied first: the guest may go on changing its memory. Level 1: it is waiting. */

@@ -1,78 +1,105 @@
 import {
   closeSync,
   constants,
+  type Dirent,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  type Stats,
+  statSync,
   unlinkSync,
-  writeSync,
   writevSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { errno, errnoOf } from "../native/index.js";
+import { errno, errnoOf, renameNew } from "../native/index.js";
 
-/** IOV_MAX: the most buffers that one writev(2) takes. */
-const MAX_VECTOR = 1024;
-
-/** Appends all of `data`, or nothing: throws the system call's error then. */
-export function append(fd: number, data: readonly Uint8Array[]): void {
-  let total = 0;
-  try {
-    for (let first = 0; first < data.length; first += MAX_VECTOR) {
-      const views = data.slice(first, first + MAX_VECTOR);
-      let written = writevSync(fd, views);
-      total += written;
-      // Whatever the kernel didn't take at once.
-      for (const view of views) {
-        let at = Math.min(written, view.length);
-        written -= at;
-        while (at < view.length) {
-          const more = writeSync(fd, view, at);
-          at += more;
-          total += more;
-        }
-      }
-    }
-  } catch (error) {
-    ftruncateSync(fd, fstatSync(fd).size - total);
-    throw error;
-  }
+/**
+ * The system calls that a store makes on its files, each of which throws with its errno. Tests put
+ * others in their place, which fail, record what was done, or stop the process.
+ */
+export interface Files {
+  open(path: string, flags: number, mode?: number): number;
+  close(fd: number): void;
+  /** writev(2): how many bytes the kernel took. */
+  write(fd: number, data: readonly Uint8Array[]): number;
+  read(fd: number, into: Uint8Array, position: number): number;
+  truncate(fd: number, bytes: number): void;
+  fstat(fd: number): Stats;
+  /** Undefined where there is nothing. */
+  lstat(path: string): Stats | undefined;
+  /** Of the directory, also where a link leads to it. Undefined where there is nothing. */
+  stat(path: string): Stats | undefined;
+  list(path: string): Dirent[];
+  mkdir(path: string): void;
+  /** Fails with EEXIST where there is a file of the new name. */
+  renameNew(from: string, to: string): void;
+  /** Replaces a file of the new name. */
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  sync(fd: number): void;
+  datasync(fd: number): void;
 }
+
+const missing = { throwIfNoEntry: false } as const;
+
+/** The system's own. */
+export const systemFiles: Files = {
+  open: openSync,
+  close: closeSync,
+  write: writevSync,
+  read: (fd, into, position) => readSync(fd, into, 0, into.length, position),
+  truncate: ftruncateSync,
+  fstat: (fd) => fstatSync(fd),
+  lstat: (path) => lstatSync(path, missing),
+  stat: (path) => statSync(path, missing),
+  list: (path) => readdirSync(path, { withFileTypes: true }),
+  mkdir: (path) => mkdirSync(path, 0o700),
+  renameNew,
+  rename: renameSync,
+  unlink: unlinkSync,
+  sync: fsyncSync,
+  datasync: fdatasyncSync,
+};
 
 /**
  * As `mkdir -p`, for the owner alone, and durable: a record's directory must not be lost in a crash that
  * the record outlives. Node's own recursive mkdir never ends in some places (/proc).
  */
-export function makeDirectory(path: string): void {
+export function makeDirectory(files: Files, path: string): void {
   const parent = dirname(path);
   const make = () => {
     try {
-      mkdirSync(path, 0o700);
+      files.mkdir(path);
     } catch (error) {
       if (errnoOf(error) === errno.EEXIST) return;
       throw error;
     }
-    const fd = openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY);
+    const fd = files.open(parent, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      fsyncSync(fd);
+      files.sync(fd);
     } finally {
-      closeSync(fd);
+      files.close(fd);
     }
   };
   try {
     make();
   } catch (error) {
     if (errnoOf(error) !== errno.ENOENT || parent === path) throw error;
-    makeDirectory(parent);
+    makeDirectory(files, parent);
     make();
   }
 }
 
-export function tryUnlink(path: string): void {
+export function tryUnlink(files: Files, path: string): void {
   try {
-    unlinkSync(path);
+    files.unlink(path);
   } catch {
     // Gone already, or left for the next start to clear away.
   }
@@ -81,4 +108,9 @@ export function tryUnlink(path: string): void {
 /** Bytes in all. */
 export function lengthOf(data: readonly Uint8Array[]): number {
   return data.reduce((sum, view) => sum + view.length, 0);
+}
+
+/** Whether an error is a system call's, and not a mistake of ours. */
+export function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "errno" in error;
 }

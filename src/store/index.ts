@@ -3,7 +3,7 @@ export {
   type CommitResult,
   type Committer,
   commit,
-  inlineCommitter,
+  InlineCommitter,
 } from "./commit.js";
 export {
   type BatchResult,
@@ -13,6 +13,7 @@ export {
   StoreError,
   type StoreOptions,
 } from "./directory-store.js";
+export { parseHeader, type RecordHeader } from "./dump-header.js";
 export type { RecordContents } from "./read-record.js";
 export {
   compareRecords,
@@ -26,5 +27,7 @@ export {
   type RecordTypeName,
   type StreamTypeName,
 } from "./record-name.js";
+export { RefusedError } from "./refused-error.js";
+export type { Dropped } from "./room-keeper.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
-export { readStreamIndex } from "./stream-index.js";
+export { missingNote, readStreamIndex, type StreamPiece } from "./stream-index.js";

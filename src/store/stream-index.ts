@@ -1,16 +1,7 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  lstatSync,
-  openSync,
-  readSync,
-  renameSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { errno, errnoOf } from "../native/index.js";
-import { append } from "./files.js";
+import { LineFile, type LineFileHost } from "./line-file.js";
 import {
   formatRecordName,
   isStream,
@@ -19,37 +10,60 @@ import {
   type StreamTypeName,
 } from "./record-name.js";
 
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
-const INDEX_NAME = ".streams";
+export const STREAMS_NAME = ".streams";
 /** Lines of many times as many streams as there can be; of a longer file the end is read. */
 const MAX_INDEX_BYTES = 4 << 20;
-const LINE = /^([0-9a-f]{32}) (.+)$/;
+const LINE = /^([0-9a-f]{32}|-) ([a-z]+-[0-9]+)(?: ([a-z]+-[0-9]+) ([0-9]{1,15}))?$/;
 
-/** A stream's file, and the boot of the guest that it belongs to. */
-export interface BootStream {
-  /** 32 hexadecimal digits. */
-  readonly boot: string;
+/** What `.streams` says of a stream's file. */
+export interface StreamPiece {
+  /** The guest's boot, 32 hexadecimal digits; undefined where its driver told none. */
+  readonly boot: string | undefined;
   readonly name: RecordName;
+  /** The stream's first file: this one, or one before it. */
+  readonly first: RecordName;
+  /** Bytes of the stream that come before this file. */
+  readonly offset: number;
+}
+
+/** What stands in a stream, or between two of its files, where something is missing. */
+export const missingNote = (bytes: number): string =>
+  `[virtio-pstore: ${bytes} bytes are missing here]\n`;
+
+function parseStream(text: string | undefined): RecordName | undefined {
+  const name = parseRecordName(text ?? "");
+  return name !== undefined && isStream(name.type) ? name : undefined;
+}
+
+function parseLine(line: string): StreamPiece[] {
+  const [, boot, file, from, offset] = LINE.exec(line) ?? [];
+  const name = parseStream(file);
+  const first = from === undefined ? name : parseStream(from);
+  if (boot === undefined || name === undefined || first?.type !== name.type) return [];
+  return [{ boot: boot === "-" ? undefined : boot, name, first, offset: Number(offset ?? 0) }];
+}
+
+function formatLine({ boot = "-", name, first, offset }: StreamPiece): string {
+  const start = `${boot} ${formatRecordName(name)}`;
+  return first.id === name.id ? start : `${start} ${formatRecordName(first)} ${offset}`;
 }
 
 /**
- * `.streams` of a directory: one line for each stream that a boot id came with, oldest first. Empty
- * where there is none. A line cut off by a crash is left out.
+ * `.streams` of a directory: one line for each file that belongs to a stream with a boot id, or goes on
+ * with another file's, oldest first. Empty where there is none. A line cut off by a crash is left out.
  */
-export function readStreamIndex(directory: string): BootStream[] {
+export function readStreamIndex(directory: string): StreamPiece[] {
   let text: string;
   try {
-    const fd = openSync(join(directory, INDEX_NAME), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const fd = openSync(join(directory, STREAMS_NAME), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
       const found = fstatSync(fd);
       if (!found.isFile()) return [];
       const bytes = Buffer.alloc(Math.min(found.size, MAX_INDEX_BYTES));
-      text = bytes.toString(
-        "latin1",
-        0,
-        readSync(fd, bytes, 0, bytes.length, found.size - bytes.length),
-      );
+      const from = found.size - bytes.length;
+      text = bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, from));
     } finally {
       closeSync(fd);
     }
@@ -57,76 +71,69 @@ export function readStreamIndex(directory: string): BootStream[] {
     if (errnoOf(error) === errno.ENOENT) return [];
     throw error;
   }
-  return text
-    .slice(0, text.lastIndexOf("\n") + 1)
-    .split("\n")
-    .flatMap((line) => {
-      const [, boot, file] = LINE.exec(line) ?? [];
-      const name = parseRecordName(file ?? "");
-      return boot === undefined || name === undefined || !isStream(name.type)
-        ? []
-        : [{ boot, name }];
-    });
+  return text.split("\n").slice(0, -1).flatMap(parseLine);
 }
 
-/** Which stream belongs to which boot, across restarts of this process. */
+/** Which files belong to which stream and boot, across restarts of this process. */
 export class StreamIndex {
-  readonly #path: string;
-  readonly #streams = new Map<string, RecordName>();
-  #fd: number | undefined;
-  #dirty = false;
+  readonly #file: LineFile;
+  /** By name, oldest first. */
+  #pieces = new Map<string, StreamPiece>();
+  /** The last piece of each boot and type. */
+  readonly #last = new Map<string, StreamPiece>();
 
-  /** Forgets streams whose files are gone, so that the index doesn't grow with every boot there was. */
-  constructor(directory: string) {
-    this.#path = join(directory, INDEX_NAME);
-    const all = readStreamIndex(directory);
-    const there = all.filter(
-      ({ name }) =>
-        lstatSync(join(directory, formatRecordName(name)), { throwIfNoEntry: false }) !== undefined,
-    );
-    for (const { boot, name } of there) this.#streams.set(indexKey(boot, name.type), name);
-    // Also where it holds nothing but a line that a crash cut off: the next one must not follow on it.
-    const size = lstatSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
-    if (size > 0) this.#rewrite(there);
+  /** Forgets files that aren't there any more. Throws the system call's error. */
+  constructor(host: LineFileHost, path: string, isThere: (name: RecordName) => boolean) {
+    this.#file = new LineFile(host, path);
+    const lines = this.#file.load(MAX_INDEX_BYTES);
+    for (const piece of lines.flatMap(parseLine)) this.#remember(piece);
+    if (lines.length > 0) this.prune(isThere);
   }
 
-  get(boot: string, type: StreamTypeName): RecordName | undefined {
-    return this.#streams.get(indexKey(boot, type));
+  /** Lines in it. */
+  get size(): number {
+    return this.#pieces.size;
   }
 
-  /** Remembers a new stream. Throws the system call's error; then it isn't remembered. */
-  add(boot: string, name: RecordName): void {
-    this.#fd ??= openSync(this.#path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
-    append(this.#fd, [Buffer.from(line({ boot, name }))]);
-    this.#streams.set(indexKey(boot, name.type), name);
-    this.#dirty = true;
+  /** The file that a boot's stream goes on in. */
+  last(boot: string, type: StreamTypeName): StreamPiece | undefined {
+    return this.#last.get(bootKey(boot, type));
   }
 
-  /** The file where it has to be synced; from now on it counts as such. */
+  /** Undefined where the file is a stream of its own that no boot id came with. */
+  get(name: Pick<RecordName, "type" | "id">): StreamPiece | undefined {
+    return this.#pieces.get(nameKey(name));
+  }
+
+  /** Remembers a new file. Throws the system call's error; then it isn't remembered. */
+  add(piece: StreamPiece): void {
+    this.#file.add(formatLine(piece));
+    this.#remember(piece);
+  }
+
+  /** Drops the lines of all files but these. Throws the system call's error. */
+  prune(isThere: (name: RecordName) => boolean): void {
+    const pieces = [...this.#pieces.values()].filter(({ name }) => isThere(name));
+    if (pieces.length < this.#pieces.size) this.#file.replace(pieces.map(formatLine));
+    this.#pieces.clear();
+    this.#last.clear();
+    for (const piece of pieces) this.#remember(piece);
+  }
+
   takeDirty(): number[] {
-    const fds = this.#dirty && this.#fd !== undefined ? [this.#fd] : [];
-    this.#dirty = false;
-    return fds;
+    return this.#file.takeDirty();
   }
 
-  close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = undefined;
+  /** The descriptors, for the caller to close. */
+  end(): number[] {
+    return this.#file.end();
   }
 
-  #rewrite(streams: readonly BootStream[]): void {
-    const temporary = `${this.#path}.new`;
-    const fd = openSync(temporary, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
-    try {
-      append(fd, [Buffer.from(streams.map(line).join(""))]);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, this.#path);
+  #remember(piece: StreamPiece): void {
+    this.#pieces.set(nameKey(piece.name), piece);
+    if (piece.boot !== undefined) this.#last.set(bootKey(piece.boot, piece.name.type), piece);
   }
 }
 
-const indexKey = (boot: string, type: string): string => `${boot} ${type}`;
-
-const line = ({ boot, name }: BootStream): string => `${boot} ${formatRecordName(name)}\n`;
+const bootKey = (boot: string, type: string): string => `${boot} ${type}`;
+const nameKey = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;

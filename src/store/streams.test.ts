@@ -14,6 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno } from "../native/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore, type StoreOptions } from "./directory-store.js";
+import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import { readStreamIndex } from "./stream-index.js";
 
@@ -148,9 +149,8 @@ describe(".streams", () => {
     appendFileSync(at(".streams"), `${bootA} cons`);
     open().close();
     expect(contents(".streams")).toBe(`${bootB} console-2\n`);
-    expect(readStreamIndex(directory)).toEqual([
-      { boot: bootB, name: { type: "console", id: 2n, compressed: false } },
-    ]);
+    const name = { type: "console", id: 2n, compressed: false };
+    expect(readStreamIndex(directory)).toEqual([{ boot: bootB, name, first: name, offset: 0 }]);
   });
 
   test("what is no line of it means nothing", () => {
@@ -166,10 +166,10 @@ describe(".streams", () => {
 describe("rooms", () => {
   const rooms = {
     ...DEFAULT_ROOMS,
-    dmesg: { records: 2, bytes: 10, recordBytes: 10 },
-    console: { records: 2, bytes: 20, recordBytes: 12 },
+    dmesg: { records: 3, bytes: 12 },
+    console: { records: 4, bytes: 80 },
   };
-  const full = expect.objectContaining({ errno: errno.ENOSPC });
+  const full = expect.objectContaining({ errno: errno.ENOSPC, refusal: "ROOM" });
   const write = (store: DirectoryStore, bytes: number) => {
     store.write("dmesg", false, [Buffer.alloc(bytes, "x")]);
     store.commit(({ writes }) => {
@@ -177,28 +177,52 @@ describe("rooms", () => {
     });
   };
 
-  test("bound the number and the bytes of records, also those of former runs", () => {
+  test("bound the number and the bytes of records, also those of former runs: the first and the newest are kept", () => {
+    const store = open({ rooms });
+    for (let i = 0; i < 5; i++) write(store, 4);
+    const kept = (newest: string) => ["dmesg-1", expect.any(String), newest];
+    expect(recordNames()).toEqual(kept("dmesg-5"));
+    store.close();
+    write(open({ rooms }), 4);
+    expect(recordNames()).toEqual(kept("dmesg-6"));
+  });
+
+  test("refuse at once what can't fit, and drop nothing for it", () => {
     const store = open({ rooms });
     write(store, 4);
-    expect(() => write(store, 7)).toThrow(full);
-    write(store, 6);
-    store.close();
-    const again = open({ rooms });
-    expect(() => write(again, 1)).toThrow(full);
-    again.write("ftrace", false, [Buffer.alloc(100)]);
+    write(store, 4);
+    expect(() => write(store, 9)).toThrow(full);
+    expect(() => write(store, 100)).toThrow(full);
     expect(recordNames()).toEqual(["dmesg-1", "dmesg-2"]);
   });
 
-  test("count what isn't committed yet", () => {
-    const store = open({ rooms });
-    store.write("dmesg", false, [Buffer.alloc(1)]);
-    store.write("dmesg", false, [Buffer.alloc(1)]);
-    expect(() => store.write("dmesg", false, [Buffer.alloc(1)])).toThrow(full);
+  test("count what isn't committed yet, and never drop it", () => {
+    const held: (() => void)[] = [];
+    const store = open({
+      rooms,
+      committer: {
+        run: (batch, done) => {
+          held.push(() => {
+            done(commit(batch));
+          });
+        },
+      },
+    });
+    const stage = () => store.write("dmesg", false, [Buffer.alloc(1)]);
+    for (let i = 0; i < 3; i++) stage();
+    store.commit(() => undefined);
+    expect(stage).toThrow(full);
+    for (const run of held.splice(0)) run();
+    stage();
+    expect(recordNames()).toEqual(["dmesg-1", "dmesg-3"]);
+    store.close();
+    for (const run of held.splice(0)) run();
   });
 
   test("are there again when the guest's erasing removes files, or their owner does", () => {
     const store = open({ rooms, onErase: "remove" });
     write(store, 10);
+    expect(() => write(store, 10)).toThrow(full);
     expect(store.erase("dmesg", 1n)).toBe(true);
     write(store, 10);
     unlinkSync(at("dmesg-2"));
@@ -207,17 +231,130 @@ describe("rooms", () => {
     expect(recordNames()).toEqual(["dmesg-3"]);
   });
 
-  test("bound a stream and all streams of a type; what doesn't fit is left out whole", () => {
+  test("that were made smaller are kept to: what is beyond goes with the next record", () => {
+    const store = open();
+    for (let i = 0; i < 9; i++) write(store, 1);
+    store.close();
+    write(open({ rooms }), 1);
+    expect(recordNames()).toEqual(["dmesg-1", "dmesg-10", expect.any(String)]);
+  });
+
+  test("what is dropped is told, whole dumps at a time", () => {
+    const dropped: Dropped[] = [];
+    const store = open({
+      rooms: { ...rooms, dmesg: { records: 8, bytes: 10_000 } },
+      onDropped: (one) => dropped.push(one),
+    });
+    const dump = (boot: string, part: number) => {
+      const head = `Panic#1 Part${part} boot=${boot.repeat(32)} oldest-first\n`;
+      store.write("dmesg", false, [Buffer.from(head)]);
+      store.commit(() => undefined);
+    };
+    for (const boot of ["a", "b", "c"]) for (const part of [1, 2]) dump(boot, part);
+    expect(dropped).toEqual([]);
+    for (const part of [1, 2, 3]) dump("d", part);
+    const [one, ...others] = dropped;
+    expect(others).toEqual([]);
+    expect([["dmesg-3", "dmesg-4"].map(at), ["dmesg-5", "dmesg-6"].map(at)]).toContainEqual(
+      one?.paths,
+    );
+    expect(one).toMatchObject({ type: "dmesg", bytes: 2 * statSync(at("dmesg-1")).size });
+  });
+
+  test("a flood of one type leaves the others alone", () => {
     const store = open({ rooms });
-    store.beginBoot();
-    store.append("console", [Buffer.alloc(12, "a")]);
-    expect(() => store.append("console", [Buffer.alloc(1)])).toThrow(full);
-    store.beginBoot();
-    store.append("console", [Buffer.alloc(8, "b")]);
-    expect(() => store.append("console", [Buffer.alloc(1)])).toThrow(full);
-    store.beginBoot();
-    expect(() => store.append("console", [Buffer.alloc(1)])).toThrow(full);
+    write(store, 1);
+    store.beginBoot(bootA);
+    for (let i = 0; i < 200; i++) store.append("console", line(`${i} is a line`));
+    expect(contents("dmesg-1")).toBe("x");
+    const consoles = recordNames().filter((name) => name.startsWith("console"));
+    expect(consoles).toHaveLength(4);
+    const bytes = consoles.reduce((sum, name) => sum + statSync(at(name)).size, 0);
+    expect(bytes).toBeLessThanOrEqual(80);
+  });
+});
+
+describe("a stream that goes on in another file", () => {
+  /** Pieces of 10 bytes. */
+  const rooms = { ...DEFAULT_ROOMS, console: { records: 4, bytes: 80 } };
+  const name = (id: bigint) => ({ type: "console", id, compressed: false }) as const;
+
+  test.each([bootA, undefined])("says where it stands in its stream (boot %s)", (boot) => {
+    const store = open({ rooms });
+    store.beginBoot(boot);
+    for (const text of ["12345", "6789", "and on", "on"]) store.append("console", line(text));
+    expect(contents("console-1")).toBe("12345\n");
+    expect(contents("console-2")).toBe("6789\n");
+    expect(contents("console-3")).toBe("and on\non\n");
+    const first = name(1n);
+    expect(readStreamIndex(directory)).toEqual([
+      ...(boot === undefined ? [] : [{ boot, name: first, first, offset: 0 }]),
+      { boot, name: name(2n), first, offset: 6 },
+      { boot, name: name(3n), first, offset: 11 },
+    ]);
+  });
+
+  test("goes on in its last file after a restart, and none of its files is shown meanwhile", () => {
+    const store = open({ rooms });
+    store.beginBoot(bootA);
+    for (const text of ["12345", "6789"]) store.append("console", line(text));
+    expect(store.records(["console"])).toEqual([]);
+    expect(store.erase("console", 1n)).toBe(false);
+    store.close();
+    const again = open({ rooms });
+    expect(again.records(["console"])).toHaveLength(2);
+    again.beginBoot(bootA);
+    expect(again.records(["console"])).toEqual([]);
+    again.append("console", line("abc"));
+    expect(contents("console-2")).toBe("6789\nabc\n");
+    again.endBoot();
+    expect(again.records(["console"])).toEqual([name(1n), name(2n)]);
+  });
+
+  test("keeps its beginning and its newest; the offsets tell what is missing between", () => {
+    const store = open({ rooms });
+    store.beginBoot(bootB);
+    store.append("console", line("another"));
+    store.beginBoot(bootA);
+    for (let i = 10; i < 30; i++) store.append("console", line(`line ${i}`));
+    expect(recordNames()).toEqual(["console-1", "console-2", "console-20", "console-21"]);
+    expect(contents("console-2")).toBe("line 10\n");
+    expect(contents("console-21")).toBe("line 29\n");
+    expect(
+      readStreamIndex(directory)
+        .slice(-2)
+        .map(({ offset }) => offset),
+    ).toEqual([144, 152]);
+  });
+
+  test("what is larger than a file gets one of its own", () => {
+    const store = open({ rooms });
+    store.append("console", line("x".repeat(30)));
+    store.append("console", line("y"));
     expect(recordNames()).toEqual(["console-1", "console-2"]);
-    expect(contents("console-2")).toBe("bbbbbbbb");
+  });
+});
+
+describe("data that isn't taken", () => {
+  const rooms = { ...DEFAULT_ROOMS, console: { records: 2, bytes: 1000 } };
+
+  test("is counted, and said in the stream where it is missing", () => {
+    const store = open({ rooms });
+    store.append("console", line("before"));
+    for (let i = 0; i < 3; i++) {
+      expect(() => store.append("console", [Buffer.alloc(2000)])).toThrow("ENOSPC");
+    }
+    store.append("console", [Buffer.from("part of a li")]);
+    expect(() => store.append("console", [Buffer.alloc(5000)])).toThrow("ENOSPC");
+    store.append("console", line("after"));
+    expect(contents("console-1")).toBe(
+      "before\n[virtio-pstore: 6000 bytes are missing here]\npart of a li\n" +
+        "[virtio-pstore: 5000 bytes are missing here]\nafter\n",
+    );
+    expect(() => store.append("console", [Buffer.alloc(1001)])).toThrow("ENOSPC");
+    store.endBoot();
+    expect(contents("console-1")).toMatch(
+      /after\n\[virtio-pstore: 1001 bytes are missing here\]\n$/,
+    );
   });
 });

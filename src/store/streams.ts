@@ -1,54 +1,85 @@
-import { constants, fstatSync, openSync } from "node:fs";
+import { constants } from "node:fs";
 import { join } from "node:path";
-import { errno, errnoOf, SystemError } from "../native/index.js";
-import { append } from "./files.js";
+import { errno, errnoOf } from "../native/index.js";
+import { type Files, isSystemError, lengthOf } from "./files.js";
+import { GrowingFile } from "./growing-file.js";
 import { formatRecordName, isStream, type RecordName, type StreamTypeName } from "./record-name.js";
-import { StreamIndex } from "./stream-index.js";
+import { missingNote, type StreamIndex, type StreamPiece } from "./stream-index.js";
 
 const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
-/** A stream's file. */
-export interface OpenStream {
-  readonly name: RecordName;
-  readonly fd: number;
-}
-
 /** What streams need of the store that they are part of. */
 export interface StreamHost {
+  readonly files: Files;
   readonly directory: string;
-  /** Makes an empty file for a new stream. Throws the system call's error. */
-  begin(type: StreamTypeName): OpenStream;
-  /** Closes a stream's file once nothing that is under way needs it. */
-  retire(stream: OpenStream): void;
+  /** Makes an empty file for a stream. Throws the system call's error. */
+  begin(type: StreamTypeName): { readonly name: RecordName; readonly file: GrowingFile };
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
-  /** Throws where the type has no room for so many bytes more. */
-  expectRoom(type: StreamTypeName, records: number, bytes: number): void;
-  grew(type: StreamTypeName, bytes: number): void;
-  /** The most bytes that one stream of the type may have. */
-  mostBytes(type: StreamTypeName): number;
+  /**
+   * Throws where the type has no room for so much more, and can't be given it. What is returned makes
+   * the room, and is called when the data is in its file.
+   */
+  findRoom(type: StreamTypeName, records: number, bytes: number): () => void;
+  /** The file has so many bytes more. */
+  grew(name: RecordName, bytes: number): void;
+  /** The most bytes that one file of the type may have. */
+  pieceBytes(type: StreamTypeName): number;
+}
+
+/** The file that a stream is at. */
+interface OpenPiece extends StreamPiece {
+  readonly file: GrowingFile;
+  /** In bytes. */
+  size: number;
+  /** `.streams` has a line for it, or needs none. */
+  noted: boolean;
+}
+
+/** Descriptors of streams: what is to be synced, and what is to be closed after that. */
+export interface StreamFiles {
+  readonly sync: number[];
+  readonly close: number[];
 }
 
 /** The streams of the current boot, one for each type. */
 export class Streams {
   readonly #host: StreamHost;
   readonly #index: StreamIndex;
-  readonly #open = new Map<StreamTypeName, OpenStream & { size: number }>();
+  readonly #open = new Map<StreamTypeName, OpenPiece>();
   readonly #dirty = new Set<number>();
+  /** Of files that nothing is appended to any more. */
+  #left: number[] = [];
+  /** Bytes that the guest sent since the last ones that are in its stream. */
+  readonly #missing = new Map<StreamTypeName, number>();
   #boot: string | undefined;
 
-  constructor(host: StreamHost) {
+  constructor(host: StreamHost, index: StreamIndex) {
     this.#host = host;
-    this.#index = new StreamIndex(host.directory);
+    this.#index = index;
   }
 
-  /** Whether the record belongs to the current boot, so that it may still grow. */
-  isCurrent({ type, id }: Pick<RecordName, "type" | "id">): boolean {
+  /** Whether the record belongs to the current boot, so that its stream may still grow. */
+  isCurrent(record: RecordName): boolean {
+    const { type } = record;
     if (!isStream(type)) return false;
-    const boot = this.#boot;
-    const current =
-      this.#open.get(type)?.name ?? (boot === undefined ? undefined : this.#index.get(boot, type));
-    return current?.id === id;
+    const current = this.#open.get(type) ?? this.#last(type);
+    return current !== undefined && current.first.id === this.firstOf(record).id;
+  }
+
+  /** The record that the stream began with which this one is part of. */
+  firstOf(record: RecordName): RecordName {
+    const open = isStream(record.type) ? this.#open.get(record.type) : undefined;
+    if (open?.name.id === record.id) return open.first;
+    return this.#index.get(record)?.first ?? record;
+  }
+
+  isOpen({ id }: RecordName): boolean {
+    return [...this.#open.values()].some(({ name }) => name.id === id);
+  }
+
+  get boot(): string | undefined {
+    return this.#boot;
   }
 
   /** A boot begins; `boot` is undefined where the driver told no id. The one before was ended. */
@@ -56,83 +87,141 @@ export class Streams {
     this.#boot = boot;
   }
 
-  /** Ends the boot: what is open is for the caller to sync and close. */
-  end(): { readonly streams: OpenStream[]; readonly dirty: number[] } {
-    const streams = [...this.#open.values()];
-    const dirty = this.takeDirty();
+  /** Ends the boot. */
+  end(): StreamFiles {
+    for (const [type, piece] of this.#open) {
+      this.#noteAtEnd(type, piece);
+      this.#left.push(piece.file.fd);
+    }
     this.#open.clear();
+    this.#missing.clear();
     this.#boot = undefined;
-    return { streams, dirty };
+    return this.take();
   }
 
   /** All of `data`, or nothing. Throws the system call's error. */
-  append(type: StreamTypeName, data: readonly Uint8Array[], bytes: number): void {
-    const most = this.#host.mostBytes(type);
-    const stream = this.#current(type) ?? this.#resume(type) ?? this.#begin(type, bytes);
-    if (stream.size + bytes > most) {
-      const path = join(this.#host.directory, formatRecordName(stream.name));
-      throw new SystemError("write", errno.ENOSPC, path);
-    }
-    this.#host.expectRoom(type, 0, bytes);
-    append(stream.fd, data);
-    stream.size += bytes;
-    this.#host.grew(type, bytes);
-    this.#dirty.add(stream.fd);
+  append(type: StreamTypeName, data: readonly Uint8Array[]): void {
+    const former = this.#current(type) ?? this.#resume(type);
+    const all = [...this.#missingNote(type, former), ...data];
+    const bytes = lengthOf(all);
+    const most = this.#host.pieceBytes(type);
+    const fits = former !== undefined && (former.size === 0 || former.size + bytes <= most);
+    const makeRoom = this.#host.findRoom(type, fits ? 0 : 1, bytes);
+    const piece = fits ? former : this.#begin(type, former);
+    this.#note(piece);
+    this.#grow(piece, all);
+    this.#missing.delete(type);
+    makeRoom();
   }
 
-  /** The files that have to be synced; from now on they count as such. */
-  takeDirty(): number[] {
-    const fds = [...this.#dirty, ...this.#index.takeDirty()];
+  /** The guest sent so many bytes that are not in its stream: that is said where they are missing. */
+  miss(type: StreamTypeName, bytes: number): void {
+    this.#missing.set(type, (this.#missing.get(type) ?? 0) + bytes);
+  }
+
+  /** The files that have to be synced, and closed; from now on they count as such. */
+  take(): StreamFiles {
+    const files = { sync: [...this.#dirty, ...this.#index.takeDirty()], close: this.#left };
     this.#dirty.clear();
-    return fds;
+    this.#left = [];
+    return files;
   }
 
   get dirty(): boolean {
     return this.#dirty.size > 0;
   }
 
-  close(): void {
-    this.#index.close();
+  #last(type: StreamTypeName): StreamPiece | undefined {
+    return this.#boot === undefined ? undefined : this.#index.last(this.#boot, type);
   }
 
-  /** The open stream, unless the host's owner removed its file: what comes now belongs into another. */
-  #current(type: StreamTypeName): (OpenStream & { size: number }) | undefined {
-    const stream = this.#open.get(type);
-    if (stream === undefined || fstatSync(stream.fd).nlink > 0) return stream;
+  /** The open file, unless the host's owner removed it: what comes now belongs into another. */
+  #current(type: StreamTypeName): OpenPiece | undefined {
+    const piece = this.#open.get(type);
+    if (piece === undefined || this.#host.files.fstat(piece.file.fd).nlink > 0) return piece;
     this.#open.delete(type);
-    this.#dirty.delete(stream.fd);
-    this.#host.retire(stream);
+    this.#dirty.delete(piece.file.fd);
+    this.#left.push(piece.file.fd);
     return undefined;
   }
 
-  /** The stream that this boot began before a reset, or before this process was started. */
-  #resume(type: StreamTypeName): (OpenStream & { size: number }) | undefined {
-    const boot = this.#boot;
-    const name = boot === undefined ? undefined : this.#index.get(boot, type);
-    if (name === undefined || this.#host.isErased(name)) return undefined;
+  /** The file that this boot's stream was at before a reset, or before this process was started. */
+  #resume(type: StreamTypeName): OpenPiece | undefined {
+    const { files, directory } = this.#host;
+    const last = this.#last(type);
+    if (last === undefined || this.#host.isErased(last.name)) return undefined;
     let fd: number;
     try {
-      const path = join(this.#host.directory, formatRecordName(name));
-      fd = openSync(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
+      const path = join(directory, formatRecordName(last.name));
+      fd = files.open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       // Its owner moved it away.
       if (errnoOf(error) === errno.ENOENT) return undefined;
       throw error;
     }
-    return this.#opened(type, { name, fd });
+    const { size } = files.fstat(fd);
+    const piece = { ...last, file: new GrowingFile(files, fd), size, noted: true };
+    this.#open.set(type, piece);
+    return piece;
   }
 
-  #begin(type: StreamTypeName, bytes: number): OpenStream & { size: number } {
-    this.#host.expectRoom(type, 1, bytes);
-    const stream = this.#opened(type, this.#host.begin(type));
-    // Behind the file, not before: a line without its file could come to mean another boot's.
-    if (this.#boot !== undefined) this.#index.add(this.#boot, stream.name);
-    return stream;
+  /** A new file: for a new stream, or for one that goes on. */
+  #begin(type: StreamTypeName, former: OpenPiece | undefined): OpenPiece {
+    const { name, file } = this.#host.begin(type);
+    const piece: OpenPiece = {
+      boot: this.#boot,
+      name,
+      first: former?.first ?? name,
+      offset: former === undefined ? 0 : former.offset + former.size,
+      file,
+      size: 0,
+      noted: this.#boot === undefined && former === undefined,
+    };
+    if (former !== undefined) this.#left.push(former.file.fd);
+    this.#open.set(type, piece);
+    return piece;
   }
 
-  #opened(type: StreamTypeName, file: OpenStream): OpenStream & { size: number } {
-    const stream = { ...file, size: fstatSync(file.fd).size };
-    this.#open.set(type, stream);
-    return stream;
+  /**
+   * Behind the file, not before: a line without its file could come to mean another boot's. Where it
+   * fails the data isn't taken, and the next data tries it again.
+   */
+  #note(piece: OpenPiece): void {
+    if (piece.noted) return;
+    const { boot, name, first, offset } = piece;
+    this.#index.add({ boot, name, first, offset });
+    piece.noted = true;
+  }
+
+  #grow(piece: OpenPiece, data: readonly Uint8Array[]): void {
+    const bytes = lengthOf(data);
+    piece.file.append(data);
+    piece.size += bytes;
+    this.#host.grew(piece.name, bytes);
+    this.#dirty.add(piece.file.fd);
+  }
+
+  /** A line that says how much is missing between what is in the stream and what comes now. */
+  #missingNote(type: StreamTypeName, piece: OpenPiece | undefined): Uint8Array[] {
+    const bytes = this.#missing.get(type);
+    if (bytes === undefined) return [];
+    const start = piece === undefined || this.#endsLine(piece) ? "" : "\n";
+    return [Buffer.from(start + missingNote(bytes))];
+  }
+
+  #endsLine({ file, size }: OpenPiece): boolean {
+    const last = Buffer.alloc(1);
+    const count = size === 0 ? 0 : this.#host.files.read(file.fd, last, size - 1);
+    return count === 0 || last[0] === 0x0a;
+  }
+
+  /** Nothing more comes behind what is missing. What can't be noted was told to the guest, and is logged. */
+  #noteAtEnd(type: StreamTypeName, piece: OpenPiece): void {
+    try {
+      const note = this.#missingNote(type, piece);
+      if (note.length > 0) this.#grow(piece, note);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
   }
 }

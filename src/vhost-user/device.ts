@@ -5,6 +5,8 @@ export interface LogEvent {
   readonly level: "info" | "warn" | "error";
   readonly code: string;
   readonly message: string;
+  /** The same for programs: names and numbers that are in the message. */
+  readonly details?: Readonly<Record<string, string | number>>;
 }
 
 /** A queue as a device sees it: a virtqueue and the driver's call descriptor. */

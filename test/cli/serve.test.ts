@@ -93,24 +93,32 @@ describe("serving one guest", () => {
     ]);
   });
 
-  test("--max-records and --max-bytes: each type has that much room, and the guest is told", async () => {
+  test("--max-records and --max-bytes: each type has that much room, and what is dropped is told", async () => {
     const { socket, records } = paths();
-    const room = ["--console", "--max-records", "2", "--max-bytes", "1M"];
+    const room = ["--console", "--max-records", "2", "--max-bytes", "1M", "--json"];
     const server = await serve(["--socket-path", socket, "--directory", records, ...room]);
     const guest = await connect(socket);
     const write = async (type: number, data: Buffer) =>
       (await guest.driver.write({ type }, data)).ret;
+    for (let i = 0; i < 3; i++) expect(await write(DMESG, text)).toBe(0);
     const line = Buffer.alloc(60_000, "x");
-    expect([await write(DMESG, text), await write(DMESG, text), await write(DMESG, text)]).toEqual([
-      0, 0, -28,
-    ]);
-    const consoles: number[] = [];
-    for (let i = 0; i < 18; i++) consoles.push(await write(CONSOLE, line));
-    // Seventeen times 60,000 bytes are less than 1M.
-    expect(consoles).toEqual([...Array<number>(17).fill(0), -28]);
-    expect(recordNames(records)).toEqual(["console-3", "dmesg-1", "dmesg-2"]);
+    for (let i = 0; i < 5; i++) expect(await write(CONSOLE, line)).toBe(0);
+    expect(recordNames(records)).toEqual(["console-4", "console-6", "dmesg-1", "dmesg-3"]);
     guest.close();
-    expect((await stop(server)).status).toBe(0);
+    const { status, stdout } = await stop(server);
+    expect(status).toBe(0);
+    const dropped = stdout
+      .trimEnd()
+      .split("\n")
+      .map((event) => JSON.parse(event) as Record<string, unknown>)
+      .filter(({ code }) => code === "DROPPED");
+    expect(dropped).toMatchObject([
+      { details: { type: "dmesg", files: 1, bytes: 25, allFiles: 1, allBytes: 25 } },
+      { details: { type: "console", files: 1, bytes: 120_000 } },
+    ]);
+    expect(dropped[0]?.message).toBe(
+      `dropped ${join(records, "dmesg-2")}, 25 bytes: the room for dmesg is full; since the start 1 files, 25 bytes`,
+    );
   });
 
   test("--fd with a listening socket: it is served and its file left alone", async () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -169,12 +169,4 @@ export function stuckDisk(folder: string): {
       writeFileSync(flag, "");
     },
   };
-}
-
-/** The process number of a running program's daemon, which it started itself. */
-export function daemonOf({ child }: Running): number {
-  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
-  const [first = ""] = children.trim().split(" ").slice(-1);
-  if (first === "") throw new Error("there is no daemon now");
-  return Number(first);
 }

@@ -245,32 +245,39 @@ describe("boot ids", () => {
 });
 
 describe("room", () => {
-  const small = { records: 2, bytes: 100, recordBytes: 100 };
-
   test.each([
     [FTRACE, "ftrace"],
     [DMESG, "dmesg"],
   ] as const)(
-    "pstore: type %i's room is full: -ENOSPC, and other types go on",
+    "pstore: type %i's room is full: the first and the newest are kept, and other types go on",
     async (type, name) => {
-      const rooms = { ...DEFAULT_ROOMS, [name]: small };
-      const { driver } = await startExtended({ rooms });
+      const rooms = { ...DEFAULT_ROOMS, [name]: { records: 2, bytes: 100 } };
+      const { driver, directory } = await startExtended({ rooms });
       const answers: number[] = [];
       for (let i = 0; i < 3; i++) answers.push((await driver.write({ type }, text)).ret);
-      expect(answers).toEqual([0, 0, -errno.ENOSPC]);
+      expect(answers).toEqual([0, 0, 0]);
+      expect(recordNames(directory)).toEqual([`${name}-1`, `${name}-3`]);
+      expect(await driver.write({ type }, Buffer.alloc(101))).toMatchObject({ ret: -errno.ENOSPC });
       for (const other of [DMESG, CONSOLE, FTRACE, PMSG].filter((one) => one !== type)) {
         expect(await driver.write({ type: other }, text)).toMatchObject({ ret: 0 });
       }
     },
   );
 
-  test("pstore: a stream's room is full: -ENOSPC, and other types go on", async () => {
-    const rooms = { ...DEFAULT_ROOMS, console: small };
+  test("pstore: a stream's room is full: its beginning and its newest are kept, and other types go on", async () => {
+    const rooms = { ...DEFAULT_ROOMS, console: { records: 3, bytes: 800 } };
     const { driver, directory } = await startExtended({ rooms });
-    expect(await driver.write({ type: CONSOLE }, Buffer.alloc(99, "x"))).toMatchObject({ ret: 0 });
-    expect(await driver.write({ type: CONSOLE }, text)).toMatchObject({ ret: -errno.ENOSPC });
+    for (const letter of "abcde") {
+      const data = Buffer.alloc(99, letter);
+      expect(await driver.write({ type: CONSOLE }, data)).toMatchObject({ ret: 0 });
+    }
     expect(await driver.write({ type: PMSG }, text)).toMatchObject({ ret: 0 });
-    expect(readFileSync(join(directory, "console-1"))).toHaveLength(99);
+    const kept = recordNames(directory)
+      .filter((name) => name.startsWith("console"))
+      .map((name) => readFileSync(join(directory, name), "utf8")[0]);
+    expect(kept).toEqual(["a", expect.any(String), "e"]);
+    // None of them is shown while its boot goes on.
+    expect((await driver.walk()).map(({ info }) => info.type)).not.toContain(CONSOLE);
   });
 });
 

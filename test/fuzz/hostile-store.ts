@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { DirectoryStore, type Rooms } from "../../src/store/index.js";
 import { fastFolder } from "./good-guest.js";
 
-const room = { records: 4, bytes: 1 << 18, recordBytes: 1 << 16 };
+const room = { records: 4, bytes: 1 << 18 };
 
 /** Full soon: a store's refusals are to be seen, too. */
 const ROOMS: Rooms = { dmesg: room, ftrace: room, console: room, pmsg: room };

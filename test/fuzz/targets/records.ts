@@ -2,7 +2,6 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { decompress, gunzip, gunzipBeginning } from "../../../src/report/decompress.js";
-import { parseHeader } from "../../../src/report/header.js";
 import {
   dumpText,
   findRecords,
@@ -13,6 +12,7 @@ import {
   readHeader,
 } from "../../../src/report/index.js";
 import { readFacts } from "../../../src/report/title/index.js";
+import { parseHeader } from "../../../src/store/index.js";
 import { fastFolder } from "../good-guest.js";
 import type { Random } from "../random.js";
 import { expect, type FuzzTarget, InputReader } from "../target.js";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseHeader } from "./header.js";
+import { parseHeader } from "./dump-header.js";
 
 const parse = (line: string) => parseHeader(Buffer.from(line));
 

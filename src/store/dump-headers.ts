@@ -1,0 +1,89 @@
+import { constants } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync, constants as zlib } from "node:zlib";
+import { parseHeader, type RecordHeader } from "./dump-header.js";
+import { type Files, isSystemError } from "./files.js";
+import { formatRecordName, type RecordName } from "./record-name.js";
+import { recordKey } from "./record-table.js";
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+/** Longer than any first line, compressed or not. */
+const BEGINNING_BYTES = 1024;
+
+/** More text than this doesn't come from so short a beginning, unless somebody means ill. */
+const MAX_TEXT_BYTES = 2 << 20;
+
+/** The first lines of a directory's dumps: noted when they are written, read when they were there before. */
+export class DumpHeaders {
+  readonly #files: Files;
+  readonly #directory: string;
+  readonly #known = new Map<string, RecordHeader | undefined>();
+
+  constructor(files: Files, directory: string) {
+    this.#files = files;
+    this.#directory = directory;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** A record is written; `data` as the guest sent it. */
+  note(name: RecordName, data: readonly Uint8Array[]): RecordHeader | undefined {
+    const header = name.compressed ? undefined : parseHeader(beginningOf(data))?.header;
+    this.#known.set(recordKey(name), header);
+    return header;
+  }
+
+  /** Undefined where the record has no such line, or the guest compressed it. */
+  get(name: RecordName): RecordHeader | undefined {
+    const key = recordKey(name);
+    if (!this.#known.has(key)) this.#known.set(key, this.#read(name));
+    return this.#known.get(key);
+  }
+
+  /** Forgets records that are gone. */
+  prune(isThere: (key: string) => boolean): void {
+    for (const key of this.#known.keys()) if (!isThere(key)) this.#known.delete(key);
+  }
+
+  #read(name: RecordName): RecordHeader | undefined {
+    if (name.compressed) return undefined;
+    const path = join(this.#directory, formatRecordName(name));
+    const beginning = Buffer.alloc(BEGINNING_BYTES);
+    try {
+      const fd = this.#files.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      try {
+        const stored = beginning.subarray(0, this.#files.read(fd, beginning, 0));
+        return parseHeader(name.gzip === true ? gunzipped(stored) : stored)?.header;
+      } finally {
+        this.#files.close(fd);
+      }
+    } catch (error) {
+      if (isSystemError(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+function beginningOf(data: readonly Uint8Array[]): Uint8Array {
+  const beginning: Uint8Array[] = [];
+  let left = BEGINNING_BYTES;
+  for (const view of data) {
+    if (left === 0) break;
+    const piece = view.subarray(0, left);
+    beginning.push(piece);
+    left -= piece.length;
+  }
+  return Buffer.concat(beginning);
+}
+
+function gunzipped(beginning: Uint8Array): Uint8Array {
+  try {
+    const options = { finishFlush: zlib.Z_SYNC_FLUSH, maxOutputLength: MAX_TEXT_BYTES };
+    return gunzipSync(beginning, options);
+  } catch {
+    return new Uint8Array();
+  }
+}

@@ -1,0 +1,66 @@
+import { LineFile, type LineFileHost } from "./line-file.js";
+import { parseRecordName } from "./record-name.js";
+
+/** More than there can be lines of records that are kept; of a longer file the end is read. */
+const MAX_BYTES = 64 << 20;
+
+/**
+ * `.erased`: the records that the guest erased and the host keeps, `dmesg-1` and so on, one a line. The
+ * highest id of all stays in it, because it must not be given again.
+ */
+export class ErasedList {
+  readonly #file: LineFile;
+  #keys = new Set<string>();
+  /** The key with the highest id, and that. */
+  #highest = { key: "", id: 0n };
+
+  /** Throws the system call's error. */
+  constructor(host: LineFileHost, path: string) {
+    this.#file = new LineFile(host, path);
+    for (const line of this.#file.load(MAX_BYTES)) this.#remember(line);
+  }
+
+  /** The highest id in it. */
+  get highestId(): bigint {
+    return this.#highest.id;
+  }
+
+  /** Lines in it. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  has(key: string): boolean {
+    return this.#keys.has(key);
+  }
+
+  /** Throws the system call's error; then the record isn't in the list. */
+  add(key: string): void {
+    this.#file.add(key);
+    this.#remember(key);
+  }
+
+  /** Drops the lines of all records but these. Throws the system call's error. */
+  prune(isThere: (key: string) => boolean): void {
+    const { key } = this.#highest;
+    const keys = [...this.#keys].filter((one) => one === key || isThere(one));
+    this.#file.replace(keys);
+    this.#keys = new Set(keys);
+  }
+
+  takeDirty(): number[] {
+    return this.#file.takeDirty();
+  }
+
+  /** The descriptors, for the caller to close. */
+  end(): number[] {
+    return this.#file.end();
+  }
+
+  #remember(key: string): void {
+    const id = parseRecordName(key)?.id;
+    if (id === undefined) return;
+    this.#keys.add(key);
+    if (id > this.#highest.id) this.#highest = { key, id };
+  }
+}

@@ -1,0 +1,103 @@
+import { constants } from "node:fs";
+import { errno, errnoOf, SystemError } from "../native/index.js";
+import { type Files, tryUnlink } from "./files.js";
+import { GrowingFile } from "./growing-file.js";
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TRUNC } = constants;
+
+/** What a line file needs of the store that it is part of. */
+export interface LineFileHost {
+  readonly files: Files;
+  /** Closes a descriptor once no commit that is under way uses it. */
+  retire(fd: number): void;
+}
+
+/**
+ * A file of notes, one a line, oldest first, that is made when there is something to note. A line counts
+ * when its end is there; one that a crash cut off is taken away before the next.
+ */
+export class LineFile {
+  readonly #host: LineFileHost;
+  readonly #path: string;
+  #file: GrowingFile | undefined;
+  #dirty = false;
+
+  constructor(host: LineFileHost, path: string) {
+    this.#host = host;
+    this.#path = path;
+  }
+
+  /** The lines there are: of a file with more than `most` bytes the last ones. */
+  load(most: number): string[] {
+    const { files } = this.#host;
+    let fd: number;
+    try {
+      fd = files.open(this.#path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
+    } catch (error) {
+      if (errnoOf(error) === errno.ENOENT) return [];
+      throw error;
+    }
+    try {
+      const found = files.fstat(fd);
+      if (!found.isFile()) throw new SystemError("open", errno.EEXIST, this.#path);
+      const bytes = Buffer.alloc(Math.min(found.size, most));
+      const count = files.read(fd, bytes, found.size - bytes.length);
+      const text = bytes.toString("latin1", 0, count);
+      const whole = text.lastIndexOf("\n") + 1;
+      if (whole < text.length) files.truncate(fd, found.size - (text.length - whole));
+      this.#file = new GrowingFile(files, fd);
+      return text.slice(0, whole).split("\n").slice(0, -1);
+    } catch (error) {
+      files.close(fd);
+      throw error;
+    }
+  }
+
+  /** Throws the system call's error; then there is no such line. */
+  add(line: string): void {
+    this.#file ??= this.#open(this.#path, 0);
+    this.#file.append([Buffer.from(`${line}\n`, "latin1")]);
+    this.#dirty = true;
+  }
+
+  /**
+   * Puts `lines` in the place of all there are. A crash leaves the one or the other file. Throws the
+   * system call's error; then nothing has changed.
+   */
+  replace(lines: readonly string[]): void {
+    const { files } = this.#host;
+    const temporary = `${this.#path}.new`;
+    const file = this.#open(temporary, O_TRUNC);
+    try {
+      file.append([Buffer.from(lines.map((line) => `${line}\n`).join(""), "latin1")]);
+      files.sync(file.fd);
+      files.rename(temporary, this.#path);
+    } catch (error) {
+      files.close(file.fd);
+      tryUnlink(files, temporary);
+      throw error;
+    }
+    if (this.#file !== undefined) this.#host.retire(this.#file.fd);
+    this.#file = file;
+  }
+
+  /** The descriptor where it has to be synced; from now on it counts as such. */
+  takeDirty(): number[] {
+    const fds = this.#dirty && this.#file !== undefined ? [this.#file.fd] : [];
+    this.#dirty = false;
+    return fds;
+  }
+
+  /** The descriptor, for the caller to close. */
+  end(): number[] {
+    const fds = this.#file === undefined ? [] : [this.#file.fd];
+    this.#file = undefined;
+    return fds;
+  }
+
+  #open(path: string, flags: number): GrowingFile {
+    const { files } = this.#host;
+    const all = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | flags;
+    return new GrowingFile(files, files.open(path, all, 0o600));
+  }
+}

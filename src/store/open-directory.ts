@@ -1,0 +1,134 @@
+import { constants, type Stats } from "node:fs";
+import { join, resolve } from "node:path";
+import { errno, SystemError, tryLock } from "../native/index.js";
+import { DumpHeaders } from "./dump-headers.js";
+import { ErasedList } from "./erased-list.js";
+import { type Files, makeDirectory } from "./files.js";
+import type { LineFileHost } from "./line-file.js";
+import { NextFile } from "./next-file.js";
+import { formatRecordName, parseRecordName, type RecordName } from "./record-name.js";
+import { type RecordEntry, RecordTable, recordKey } from "./record-table.js";
+import { STREAMS_NAME, StreamIndex } from "./stream-index.js";
+
+const { O_DIRECTORY, O_RDONLY } = constants;
+
+const ERASED_NAME = ".erased";
+
+/** Notes on so many records that are gone are worth making their file anew. */
+const MAX_STALE = 1000;
+
+/** Another process has the directory. */
+export class DirectoryInUseError extends SystemError {
+  constructor(directory: string) {
+    super("flock", errno.EAGAIN, directory);
+    this.name = "DirectoryInUseError";
+  }
+}
+
+/**
+ * A directory of records that this process has locked, and what is known of it.
+ *
+ * `dmesg-1.enc.z`, `console-2`: a record (see record-name.ts). `.next-3`: see next-file.ts. `.erased`:
+ * see erased-list.ts. `.streams`: see stream-index.ts.
+ */
+export class OpenDirectory {
+  readonly path: string;
+  readonly fd: number;
+  readonly table = new RecordTable();
+  readonly headers: DumpHeaders;
+  readonly next: NextFile;
+  readonly erased: ErasedList;
+  readonly index: StreamIndex;
+  readonly #files: Files;
+  readonly #found: Stats;
+
+  /**
+   * Opens or makes the directory. Ids begin at `firstId`, or behind those that it knows of. Throws
+   * DirectoryInUseError, or the system call's error.
+   */
+  constructor(host: LineFileHost, path: string, firstId: bigint) {
+    const { files } = host;
+    this.#files = files;
+    this.path = path;
+    makeDirectory(files, resolve(path));
+    this.fd = files.open(path, O_RDONLY | O_DIRECTORY);
+    const opened: { end(): number[] }[] = [{ end: () => [this.fd] }];
+    const keep = <T extends { end(): number[] }>(part: T): T => {
+      opened.push(part);
+      return part;
+    };
+    try {
+      if (!tryLock(this.fd)) throw new DirectoryInUseError(path);
+      this.#found = files.fstat(this.fd);
+      this.headers = new DumpHeaders(files, path);
+      this.next = keep(new NextFile(files, path));
+      this.erased = keep(new ErasedList(host, join(path, ERASED_NAME)));
+      this.next.skipTo(firstId);
+      this.next.skipTo(this.erased.highestId + 1n);
+      this.next.recover(this.scan([]));
+      const isThere = (name: RecordName) => this.table.has(recordKey(name));
+      this.index = keep(new StreamIndex(host, join(path, STREAMS_NAME), isThere));
+      this.next.get();
+      files.sync(this.fd);
+    } catch (error) {
+      for (const part of opened) for (const fd of part.end()) files.close(fd);
+      throw error;
+    }
+  }
+
+  pathOf(record: RecordName): string {
+    return join(this.path, formatRecordName(record));
+  }
+
+  /**
+   * Whether the directory is still the one of its name. Throws ENOENT where there is none: it was moved
+   * away.
+   */
+  isInPlace(): boolean {
+    const found = this.#files.stat(this.path);
+    if (found === undefined) {
+      throw new SystemError("stat", errno.ENOENT, `${this.path}: moved away, or removed`);
+    }
+    return found.ino === this.#found.ino && found.dev === this.#found.dev;
+  }
+
+  /**
+   * Reads the directory anew: its owner may add and remove files. `pending` is in files that don't have
+   * their names yet. Returns the names of all that is there.
+   */
+  scan(pending: Iterable<RecordEntry>): string[] {
+    const entries = this.#files.list(this.path);
+    this.table.clear();
+    let newest = 0n;
+    for (const entry of entries) {
+      const name = parseRecordName(entry.name);
+      if (name === undefined) continue;
+      // Whatever has a record's name takes its id; only a file is a record.
+      if (name.id > newest) newest = name.id;
+      if (!entry.isFile()) continue;
+      const found = this.#files.lstat(this.pathOf(name));
+      if (found !== undefined) this.table.set({ name, size: found.size, timeMs: found.mtimeMs });
+    }
+    for (const entry of pending) {
+      if (!this.table.has(recordKey(entry.name))) this.table.set(entry);
+    }
+    // A record put there by hand may have the id that was to come next.
+    this.next.skipTo(newest + 1n);
+    return entries.map(({ name }) => name);
+  }
+
+  /** Drops notes on records that are gone, where there are many. Throws the system call's error. */
+  prune(): void {
+    const { table, erased, index, headers } = this;
+    const most = table.size + MAX_STALE;
+    const isThere = (key: string) => table.has(key);
+    if (erased.size > most) erased.prune(isThere);
+    if (index.size > most) index.prune((name) => table.has(recordKey(name)));
+    if (headers.size > most) headers.prune(isThere);
+  }
+
+  /** Its descriptors, for the caller to close. */
+  end(): number[] {
+    return [...this.next.end(), ...this.erased.end(), ...this.index.end(), this.fd];
+  }
+}
