@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
+import { addErst } from "./erst/command.js";
 import { addFollow } from "./follow.js";
 import { addList } from "./list.js";
 import { addRun } from "./run.js";
@@ -19,7 +20,7 @@ const program = new Command("virtio-pstore")
   .enablePositionalOptions()
   .helpCommand(false);
 
-for (const add of [addRun, addServe, addList, addShow, addFollow]) add(program);
+for (const add of [addRun, addServe, addList, addShow, addFollow, addErst]) add(program);
 for (const command of program.commands) {
   command
     .copyInheritedSettings(program)

@@ -11,10 +11,12 @@ import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
 import { qemu } from "./vmm/qemu.js";
+import { checkErst, erstArguments, erstIds } from "./vmm/qemu-erst.js";
 import { uml } from "./vmm/uml.js";
 
 interface RunOptions extends DeviceOptions {
-  directory: string;
+  directory?: string;
+  erst?: string;
   vmm?: "qemu" | "uml";
   json: boolean;
 }
@@ -39,7 +41,12 @@ export function addRun(program: Command): void {
         "passed through. A line on stderr tells each record that was stored.",
     )
     .argument("<command...>", "the VMM's command line")
-    .requiredOption("--directory <dir>", "where records are stored; made if it isn't there")
+    .option("--directory <dir>", "where records are stored; made if it isn't there")
+    .option(
+      "--erst <file>",
+      "add QEMU's acpi-erst with its store in FILE, made if it isn't there, for guests without our " +
+        "driver; without --directory in place of the virtio-pstore device",
+    )
     .addOption(
       new Option("--vmm <kind>", "what COMMAND is, where its name doesn't tell").choices(
         Object.keys(VMMS),
@@ -65,9 +72,17 @@ function vmmOf(command: string, named: RunOptions["vmm"]): Vmm {
 }
 
 async function run([command = "", ...args]: string[], options: RunOptions): Promise<number> {
+  const { directory, erst } = options;
   const vmm = vmmOf(command, options.vmm);
+  if (directory === undefined && erst === undefined) {
+    throw new UserError("run needs --directory DIR, where the records are stored", USAGE);
+  }
+  if (erst !== undefined && vmm !== qemu) {
+    throw new UserError(`--erst is for QEMU: ${vmm.name} has no such device`, USAGE);
+  }
   // Before there is anything that a signal would leave behind.
-  vmm.check(command, args);
+  if (directory !== undefined) vmm.check(command, args);
+  if (erst !== undefined) checkErst(command, args, erst);
   let folder: string | undefined;
   const cleanUp = () => {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
@@ -81,21 +96,31 @@ async function run([command = "", ...args]: string[], options: RunOptions): Prom
   onSignals(SIGNALS, (name) => {
     signals.handle(name);
   });
+  const all = erst === undefined ? args : [...args, ...erstArguments(erst)];
+  const before = erst === undefined ? undefined : erstIds(erst);
   try {
+    if (directory === undefined) return await exitStatus({ command, args: all }, signals);
     folder = mkdtempSync(join(tmpdir(), "virtio-pstore-"));
     const socketPath = join(folder, "socket");
-    const start = vmm.addDevice(command, args, socketPath);
-    return await serveWhile(start, socketPath, options, signals);
+    const start = vmm.addDevice(command, all, socketPath);
+    return await serveWhile(start, socketPath, { ...options, directory }, signals);
   } finally {
     cleanUp();
+    if (erst !== undefined && before !== undefined) tellNew(erst, before);
   }
+}
+
+/** Says how many records a guest left in its ERST file. */
+function tellNew(path: string, before: ReadonlySet<bigint>): void {
+  const count = [...erstIds(path)].filter((id) => !before.has(id)).length;
+  if (count > 0) warn(`${path} has ${count === 1 ? "a new record" : `${count} new records`}`);
 }
 
 /** Runs the VMM with the back-end beside it, and returns the VMM's exit status. */
 async function serveWhile(
   start: VmmCommand,
   socketPath: string,
-  options: RunOptions,
+  options: RunOptions & { directory: string },
   signals: SignalHandler,
 ): Promise<number> {
   const output = options.json ? jsonOutput : textOutput;

@@ -26,23 +26,35 @@ function checkMachine(args: readonly string[]): void {
   throw new UserError(`QEMU's machine ${type} has no PCI bus for the device: use ${mend}`);
 }
 
-/** Whether this QEMU has the device, asked of itself. */
-function checkDevice(command: string): void {
+/** The devices that this QEMU has, as it lists them itself. */
+export function deviceHelp(command: string): string {
   const { error, stdout } = spawnSync(command, ["-device", "help"], {
     encoding: "utf8",
     timeout: 10_000,
     stdio: ["ignore", "pipe", "ignore"],
   });
-  if (error !== undefined) {
-    if ("code" in error && error.code === "ENOENT") {
-      throw new UserError(`${command}: no such command`, 127);
-    }
-    throw new UserError(`${command} -device help: ${error.message}`);
+  if (error === undefined) return stdout;
+  if ("code" in error && error.code === "ENOENT") {
+    throw new UserError(`${command}: no such command`, 127);
   }
-  if (stdout.includes(`"${DEVICE}"`)) return;
-  const found = stdout.includes(`"${OLD_DEVICE}"`) ? `: its ${OLD_DEVICE} can't be created` : "";
+  throw new UserError(`${command} -device help: ${error.message}`);
+}
+
+/** Whether this QEMU has the device. */
+function checkDevice(command: string): void {
+  const help = deviceHelp(command);
+  if (help.includes(`"${DEVICE}"`)) return;
+  const found = help.includes(`"${OLD_DEVICE}"`) ? `: its ${OLD_DEVICE} can't be created` : "";
   throw new UserError(
     `${command} is too old to have a vhost-user device of any kind${found}. QEMU 11 is needed (Debian trixie-backports has it)`,
+  );
+}
+
+/** A QEMU that leaves this process can't be followed. */
+export function checkForeground(args: readonly string[]): void {
+  if (!has(args, "daemonize")) return;
+  throw new UserError(
+    "QEMU can't be followed with -daemonize: leave it out, or use `virtio-pstore serve`",
   );
 }
 
@@ -50,11 +62,7 @@ function checkDevice(command: string): void {
 export const qemu: Vmm = {
   name: "QEMU",
   check: (command, args) => {
-    if (has(args, "daemonize")) {
-      throw new UserError(
-        "QEMU can't be followed with -daemonize: leave it out, or use `virtio-pstore serve`",
-      );
-    }
+    checkForeground(args);
     checkMachine(args);
     memoryArguments(args);
     checkDevice(command);

@@ -1,0 +1,44 @@
+import { type Command, Option } from "commander";
+import { ErstFile } from "../../erst/index.js";
+import { formatSize, sizeOption } from "../size.js";
+import { erstError } from "./open.js";
+
+interface CreateOptions {
+  readonly size: number;
+  readonly recordSize: number;
+}
+
+/** What `erst create` and `run --erst` make where they aren't told otherwise, in bytes. */
+export const DEFAULT_SIZE = 16 << 20;
+export const DEFAULT_RECORD_SIZE = 64 << 10;
+
+const LARGEST = 2 ** 32 - 1;
+
+export function addCreate(erst: Command): void {
+  erst
+    .command("create")
+    .summary("make an ERST file without records")
+    .argument("<file>", "a file that isn't there yet")
+    .addOption(
+      new Option("--size <size>", "of the file: a multiple of the record size, below 4G")
+        .argParser(sizeOption(2 * 4096, LARGEST))
+        .default(DEFAULT_SIZE, "16M"),
+    )
+    .addOption(
+      new Option("--record-size <size>", "of the largest record: a power of two from 4K on")
+        .argParser(sizeOption(4096, LARGEST))
+        .default(DEFAULT_RECORD_SIZE, "64K"),
+    )
+    .action(create);
+}
+
+function create(path: string, { size, recordSize }: CreateOptions): void {
+  try {
+    ErstFile.create(path, size, recordSize);
+  } catch (error) {
+    throw erstError(path, error);
+  }
+  process.stderr.write(
+    `virtio-pstore: made ${path}: ${formatSize(size)}, records of at most ${formatSize(recordSize)}\n`,
+  );
+}

@@ -1,0 +1,120 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { SECTION_MCE } from "../../src/erst/guid.js";
+import { encodeStore } from "../support/erst-records.js";
+import { run, temporaryFolder } from "./support.js";
+
+const MCE = { id: 2n, sections: [{ type: SECTION_MCE, body: Buffer.alloc(8) }] };
+const PART = { id: 7n, body: deflateRawSync("Panic#1 Part1\n<0>[    1.000000] the last words\n") };
+
+function storeFile(bytes = encodeStore({ records: [MCE, PART] })): string {
+  const path = join(temporaryFolder(), "erst");
+  writeFileSync(path, bytes);
+  return path;
+}
+
+describe("erst", () => {
+  test("create makes a store, info and check read it; it isn't made twice", async () => {
+    const path = join(temporaryFolder(), "erst");
+    const args = ["erst", "create", path, "--size", "1M", "--record-size", "16K"];
+    expect(await run(args)).toEqual({
+      status: 0,
+      stdout: "",
+      stderr: `virtio-pstore: made ${path}: 1M, records of at most 16K\n`,
+    });
+    const info = await run(["erst", "info", path]);
+    expect(info.stdout).toBe(`${path}: 1M, records of at most 16K\n0 of 63 slots used\n`);
+    expect(await run(["erst", "check", path])).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(await run(args)).toMatchObject({
+      status: 1,
+      stderr: `virtio-pstore: ${path}: file already exists\n`,
+    });
+  });
+
+  test.each([
+    [["--size", "1M", "--record-size", "5000"], 1, "a record size of 5000"],
+    [["--size", "100000"], 1, "a size of 100000: it must be a multiple of the record size"],
+    [["--size", "64K"], 1, "no room for any"],
+    [["--size", "4G"], 2, "It must be from"],
+  ])("create %j: one line, and nothing is made", async (options, status, message) => {
+    const path = join(temporaryFolder(), "erst");
+    const ended = await run(["erst", "create", path, ...options]);
+    expect(ended.status).toBe(status);
+    expect(ended.stderr).toContain(message);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("info says what each slot holds, as text and as JSON", async () => {
+    const path = storeFile();
+    const { stdout } = await run(["erst", "info", path]);
+    expect(stdout.split("\n").slice(1)).toEqual([
+      "2 of 7 slots used",
+      "slot 1: record 0x2, 2026-09-21T14:13:20.000Z, 208 bytes, fatal: machine check",
+      "slot 2: record 0x7, 2026-09-21T14:13:20.000Z, 245 bytes, fatal: dmesg, compressed",
+      "",
+    ]);
+    const json = JSON.parse((await run(["erst", "info", "--json", path])).stdout);
+    expect(json).toMatchObject({
+      path,
+      header: { fileBytes: 65536, recordSize: 8192, recordCount: 2 },
+      slots: [
+        { index: 1, id: "0x2", offset: 8192, type: "mce" },
+        { index: 2, id: "0x7", type: "dmesg", sections: [{ offset: 200, length: 45 }] },
+      ],
+    });
+  });
+
+  test("check tells a damaged slot with its offset, exits with 1 and changes nothing", async () => {
+    const bytes = encodeStore({ records: [MCE, PART] });
+    bytes.writeUInt32LE(9000, 8192 + 20);
+    const path = storeFile(bytes);
+    const line = "offset 8212: a record length of 9000, where 128 to 8192 can be";
+    expect(await run(["erst", "check", path])).toEqual({
+      status: 1,
+      stdout: `${path}: ${line}\n`,
+      stderr: "",
+    });
+    const { stdout } = await run(["erst", "info", path]);
+    expect(stdout).toContain(`slot 1: record 0x2, damaged: ${line}`);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+  });
+
+  test.each(["info", "check"])("%s of what is no store: one line, status 1", async (command) => {
+    const bytes = encodeStore();
+    bytes.writeUInt16LE(0x0200, 16);
+    const broken: readonly (readonly [string, string])[] = [
+      [storeFile(Buffer.alloc(65536, "x")), "offset 0: no ERST store begins like this"],
+      [storeFile(bytes), "offset 16: version 0x200; 0x100 is known"],
+      [storeFile(encodeStore().subarray(0, 60000)), "60000 bytes are no whole slots of 8192"],
+    ];
+    for (const [path, message] of broken) {
+      expect(await run(["erst", command, path])).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: `virtio-pstore: ${path}: ${message}\n`,
+      });
+    }
+  });
+
+  test("show takes the file in place of a directory", async () => {
+    const { status, stdout } = await run(["show", storeFile()]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "<0>[    1.000000] the last words\n" });
+  });
+});
+
+describe("run --erst", () => {
+  test("is for QEMU, and for one that has the device", async () => {
+    const erst = join(temporaryFolder(), "erst");
+    expect(await run(["run", "--erst", erst, "--vmm", "uml", "--", "true"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("--erst is for QEMU"),
+    });
+    expect(await run(["run", "--erst", erst, "--vmm", "qemu", "--", "true"])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("true has no acpi-erst: QEMU 7.0 is the first that does"),
+    });
+    expect(existsSync(erst)).toBe(false);
+  });
+});
