@@ -1,89 +1,63 @@
-import type { Command } from "commander";
-import { type DecodedRecord, decodeRecord, type RecordEntry } from "../report/index.js";
-import { isDump } from "../store/index.js";
-import { errorLine, warn } from "./errors.js";
-import { recordsAt } from "./records-at.js";
+import { type Command, Option } from "commander";
+import { type Crash, type CrashFacts, isCutShort, missingParts } from "../report/index.js";
+import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
+import { crashJson } from "./crash-json.js";
+import { CrashesAt } from "./crashes-at.js";
+import { listRecords } from "./list-records.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
+import { formatTable, terminalWidth } from "./table.js";
+import { formatAge } from "./time.js";
 
-interface ListOptions {
-  json: boolean;
+interface ListOptions extends CrashFilter {
+  readonly json: boolean;
+  readonly records: boolean;
 }
 
-/** So many of a boot id's digits tell boots apart well enough for people. */
-const SHORT_BOOT = 8;
-
 export function addList(program: Command): void {
-  program
+  const command = program
     .command("list")
-    .summary("list the records in a directory")
+    .summary("list the crashes in a directory")
     .description(
-      "Lists records, oldest first; of every guest where the directory holds guests'. " +
-        "ERASED says which ones the guest erased, and is no longer shown.",
+      "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
+        "name by which other commands know one. A guest that oopses and then panics has two.",
     )
-    .argument("<path>", "a directory of records or of guests, or a record's file")
+    .argument("<path>", "a directory of records or of guests, or a record's file");
+  addFilterOptions(command)
+    .addOption(
+      new Option("--records", "list the records, also consoles and what the guest erased")
+        .default(false)
+        .conflicts(["title", "signature"]),
+    )
     .option("--json", "print a JSON array", false)
-    .action((path: string, options: ListOptions) => list(path, options));
+    .action((path: string, options: ListOptions) =>
+      options.records ? listRecords(path, options) : list(path, options),
+    );
 }
 
 async function list(path: string, options: ListOptions): Promise<void> {
-  // One at a time, and no text is kept: a guest decides how many there are, and how large.
-  const rows = recordsAt(path).files.map(decode);
+  const at = new CrashesAt(path, options);
+  const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
+  at.close();
   if (options.json) {
-    await writeOut(`${JSON.stringify(rows.map(jsonRow), null, 2)}\n`);
+    const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
+    await writeOut(`${JSON.stringify(all, null, 2)}\n`);
     return;
   }
-  const withBoots = rows.some((row) => bootOf(row) !== undefined);
-  const boots = (cell: string) => (withBoots ? [cell] : []);
   const table = [
-    ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", ...boots("BOOT"), "DUMP"],
-    ...rows.map((row) => [
-      ...fileCells(row),
-      ...boots(bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"),
-      dumpOf(row),
-    ]),
+    ["CRASH", "AGE", "KERNEL", "PARTS", "SIZE", "TITLE"],
+    ...rows.map(({ crash, facts }) => cells(crash, facts)),
   ];
-  const widths: number[] = [];
-  for (const row of table) {
-    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  }
-  const lines = table.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  await writeOut(`${lines.join("\n")}\n`);
+  await writeOut(formatTable(table, terminalWidth()));
 }
 
-/** A record that can't be read, or is erased at this moment, doesn't keep the others from being told. */
-function decode(file: RecordEntry): DecodedRecord {
-  try {
-    return decodeRecord(file);
-  } catch (error) {
-    warn(errorLine(error));
-    return { ...file, header: undefined, headerBytes: 0, textBytes: undefined };
-  }
+function cells({ name, dump, size }: Crash, { title, release }: CrashFacts): string[] {
+  return [name, formatAge(dump.time), release ?? "-", partsOf(dump), formatSize(size), title];
 }
 
-function jsonRow({ headerBytes, id, time, textBytes, source, ...row }: DecodedRecord): unknown {
-  return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
-}
-
-const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
-
-function fileCells({ guest, name, time, size, textBytes, erased }: DecodedRecord): string[] {
-  return [
-    guest === "" ? name : `${guest}/${name}`,
-    time.toISOString().replace("T", " ").slice(0, 19),
-    formatSize(size),
-    textBytes === undefined ? "?" : formatSize(textBytes),
-    erased ? "yes" : "-",
-  ];
-}
-
-function dumpOf({ header, type }: DecodedRecord): string {
-  if (header === undefined) return isDump(type) ? "unreadable" : "-";
-  const last = header.last === true ? ", the last" : "";
-  return `${header.reason}#${header.count} part ${header.part}${last}`;
+/** How many are there, of how many as far as that is known; a + where the end is missing. */
+function partsOf(dump: Crash["dump"]): string {
+  const there = dump.parts.length;
+  const missing = missingParts(dump);
+  return `${there}${missing > 0 ? `/${there + missing}` : ""}${isCutShort(dump) ? "+" : ""}`;
 }

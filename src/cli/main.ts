@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { version } from "../version.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
 import { addErst } from "./erst/command.js";
 import { addFollow } from "./follow.js";
@@ -6,7 +7,6 @@ import { addList } from "./list.js";
 import { addRun } from "./run.js";
 import { addServe } from "./serve.js";
 import { addShow } from "./show.js";
-import { version } from "./version.js";
 
 const program = new Command("virtio-pstore")
   .description("A guest's last words on the host: a virtio-pstore device for any vhost-user VMM.")

@@ -1,59 +1,60 @@
 import { type Command, Option } from "commander";
-import {
-  type Dump,
-  dumpText,
-  groupDumps,
-  type HeadedRecord,
-  isCutShort,
-  linePieces,
-  printable,
-  type RecordEntry,
-  readHeader,
-  recordBytes,
-  recordText,
-} from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/index.js";
-import { errorLine, UserError, warn } from "./errors.js";
+import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
+import { CrashesAt } from "./crashes-at.js";
+import { USAGE, UserError, warn } from "./errors.js";
+import { isColored, writeLog } from "./log-text.js";
+import { openPager } from "./pager.js";
 import { recordsAt } from "./records-at.js";
-import { expectNoTerminal, writeOut } from "./stdout.js";
+import { showJson } from "./show-json.js";
+import { allOf, ofCrash, recordShown, type Shown } from "./shown.js";
+import { expectNoTerminal } from "./stdout.js";
 
-interface ShowOptions {
-  all: boolean;
-  raw: boolean;
-  ftrace: boolean;
-  console: boolean;
-  pmsg: boolean;
-}
-
-/** Something to show, with a line that says what it is. */
-interface Shown {
-  readonly title: string;
-  text(): Iterable<Uint8Array>;
+interface ShowOptions extends CrashFilter {
+  readonly all: boolean;
+  readonly ftrace: boolean;
+  readonly console: boolean;
+  readonly pmsg: boolean;
+  readonly dmesg: boolean;
+  readonly json: boolean;
+  readonly raw: boolean;
+  readonly color: "auto" | "always" | "never";
+  readonly pager: boolean;
 }
 
 export function addShow(program: Command): void {
-  program
+  const one = (flags: string, description: string, others: string[]) =>
+    new Option(flags, description).default(false).conflicts(others);
+  const command = program
     .command("show")
-    .summary("show a dump: its parts joined oldest first, decompressed")
+    .summary("show a crash: its log's parts joined oldest first, decompressed")
     .description(
-      "Shows the newest dump of a directory, or all; or what one record's file holds. " +
-        "Control characters of the guest's text are shown as \\xNN.",
+      "Shows the newest crash of a directory, or the one that is named as list names it; or what " +
+        "one record's file holds. Control characters of the guest's text are shown as \\xNN. On a " +
+        "terminal the text has colours and goes through a pager.",
     )
     .argument("<path>", "a directory of records or of guests, or a record's file")
-    .option("--all", "every one, oldest first", false)
+    .argument("[crash]", "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear")
+    .addOption(one("--all", "every one, oldest first", ["json"]))
+    .addOption(one("--ftrace", "the trace in place of the log", ["console", "pmsg", "json"]))
     .addOption(
-      new Option("--ftrace", "the trace of an oops or panic in place of its log")
-        .default(false)
-        .conflicts(["console", "pmsg"]),
+      one("--console", "what the crash's boot printed; without a crash's name, the newest boot", [
+        ...["ftrace", "pmsg", "json"],
+      ]),
     )
+    .addOption(one("--pmsg", "what its user space wrote to /dev/pmsg0, likewise", ["json"]))
+    .addOption(one("--dmesg", "as dmesg prints it: without the level before each line", ["json"]))
+    .addOption(one("--json", "a crash and its log as a JSON object", ["raw"]))
+    .addOption(one("--raw", "the guest's bytes as they are; not to a terminal", ["dmesg"]))
     .addOption(
-      new Option("--console", "a boot's console in place of a dump")
-        .default(false)
-        .conflicts(["ftrace", "pmsg"]),
+      new Option("--color <when>", "colours: auto is on a terminal, unless $NO_COLOR is set")
+        .choices(["auto", "always", "never"])
+        .default("auto"),
     )
-    .option("--pmsg", "what a boot's user space wrote to /dev/pmsg0, likewise", false)
-    .option("--raw", "the guest's bytes as they are; not to a terminal", false)
-    .action((path: string, options: ShowOptions) => show(path, options));
+    .option("--no-pager", "don't use $PAGER, or less, on a terminal");
+  addFilterOptions(command).action((path: string, name: string | undefined, options: ShowOptions) =>
+    show(path, name, options),
+  );
 }
 
 function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
@@ -62,88 +63,54 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
   return pmsg ? "pmsg" : "dmesg";
 }
 
-async function show(path: string, options: ShowOptions): Promise<void> {
+async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
   if (options.raw) expectNoTerminal();
-  const { files, only } = recordsAt(path);
-  if (only !== undefined) {
-    await write(fileText(only), options);
+  if (name !== undefined && (options.all || isFiltered(options))) {
+    throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
+  }
+  const { only } = recordsAt(path);
+  if (only !== undefined && !options.json) {
+    await write([recordShown(only)], options);
     return;
   }
-  const type = typeOf(options);
-  const ofType = files.filter((file) => file.type === type);
-  const all = isStream(type) ? streams(ofType) : dumps(ofType);
-  const newest = all.at(-1);
-  if (newest === undefined) throw new UserError(`${path} ${nothing(type, files)}`);
-  const shown = options.all ? all : [newest];
-  for (const one of shown) {
-    warn(one.title);
-    if (!(await write(one.text(), options))) return;
-  }
-  if (shown.length < all.length) {
-    const what = isStream(type) ? "boots" : "dumps";
-    warn(`this is the newest of ${all.length} ${what}; --all shows every one`);
-  }
-}
-
-/** Dumps, oldest first. By their headers alone: only what is shown is decompressed. */
-function dumps(files: readonly RecordEntry[]): Shown[] {
-  return groupDumps(files.flatMap(headed)).map((dump) => ({
-    title: dumpTitle(dump),
-    text: () => dumpText(dump),
-  }));
-}
-
-/** Streams, the one that was last written last. */
-function streams(files: readonly RecordEntry[]): Shown[] {
-  return [...files]
-    .sort((a, b) => a.time.getTime() - b.time.getTime())
-    .map((file) => ({
-      title: `${from(file.guest)}${file.type}-${file.id}, ${bootTitle(file.boot)}last written ${file.time.toISOString()}`,
-      text: () => fileText(file),
-    }));
-}
-
-const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
-
-const bootTitle = (boot: string | undefined): string =>
-  boot === undefined ? "" : `boot ${boot}, `;
-
-function dumpTitle(dump: Dump): string {
-  const { guest, reason, count, time, boot } = dump;
-  const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
-  const end = isCutShort(dump) ? ", cut short" : "";
-  return `${from(guest)}${reason}#${count} at ${time.toISOString()}, ${bootTitle(boot)}${parts}${end}`;
-}
-
-/** A record that can't be read, or is erased at this moment, doesn't keep the others from being shown. */
-function headed(file: RecordEntry): HeadedRecord[] {
+  const at = new CrashesAt(path, options);
   try {
-    return [readHeader(file)];
-  } catch (error) {
-    warn(errorLine(error));
-    return [];
+    if (options.json) {
+      await showJson(at, name === undefined ? at.newest() : at.named(name));
+      return;
+    }
+    const type = typeOf(options);
+    const all = name === undefined ? allOf(at, type) : [ofCrash(at, at.named(name), type)];
+    if (all.length === 0) throw new UserError(nothing(at, type));
+    const shown = options.all ? all : all.slice(-1);
+    await write(shown, options);
+    if (shown.length < all.length) {
+      const what = isStream(type) ? "boots" : type === "ftrace" ? "traces" : "crashes";
+      warn(`this is the newest of ${all.length} ${what}; --all shows every one`);
+    }
+  } finally {
+    at.close();
   }
 }
 
-/** False where nobody reads any more. */
-async function write(text: Iterable<Uint8Array>, { raw }: ShowOptions): Promise<boolean> {
-  for (const piece of raw ? text : linePieces(text)) {
-    if (!(await writeOut(raw ? piece : printable(piece)))) return false;
+async function write(shown: readonly Shown[], options: ShowOptions): Promise<void> {
+  const output = openPager(options.pager && !options.raw);
+  const text = { ...options, color: isColored(options.color) };
+  for (const one of shown) {
+    const title = one.title();
+    if (title !== undefined) {
+      if (output.isPager) await output.write(`${title}\n\n`);
+      else warn(title);
+    }
+    if (!(await writeLog(output, one.text(), text))) break;
   }
-  return true;
-}
-
-function fileText(file: RecordEntry): Iterable<Uint8Array> {
-  const text = recordText(readHeader(file));
-  if (text !== undefined) return text;
-  warn(`${file.path} can't be decompressed; this is how it is`);
-  return recordBytes(file);
+  await output.end();
 }
 
 /** Streams aren't shown with dumps: one can be very long. */
-function nothing(type: RecordTypeName, files: readonly RecordEntry[]): string {
-  const stream = files.findLast((file) => isStream(file.type));
-  if (isStream(type) || stream === undefined) return `holds no ${type} record`;
+function nothing({ path, records }: CrashesAt, type: RecordTypeName): string {
+  const stream = records.findLast((record) => isStream(record.type));
+  if (isStream(type) || stream === undefined) return `${path} holds no ${type} record`;
   const what = stream.type === "console" ? "console output" : "what user space wrote";
-  return `holds no ${type} record, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`;
+  return `${path} holds no ${type} record, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`;
 }

@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { codeOf, systemReason, UserError } from "./errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */
@@ -14,9 +15,9 @@ export function expectNoTerminal(): void {
  * Writes, and waits until the reader took it, so that what is large is never held as a whole. False
  * where the reader has gone away (`| head`): nothing more is worth writing.
  */
-export function writeOut(text: string | Uint8Array): Promise<boolean> {
+export function writeTo(stream: Writable, text: string | Uint8Array): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => {
+    stream.write(text, (error) => {
       if (error === null || error === undefined) resolve(true);
       else if (CLOSED.includes(codeOf(error) ?? "")) resolve(false);
       else
@@ -26,3 +27,7 @@ export function writeOut(text: string | Uint8Array): Promise<boolean> {
     });
   });
 }
+
+/** The same to stdout. */
+export const writeOut = (text: string | Uint8Array): Promise<boolean> =>
+  writeTo(process.stdout, text);

@@ -20,6 +20,8 @@ const files: RecordSource = {
   },
 };
 
+const filesOf = (directory: string): RecordSource => ({ ...files, directory });
+
 /** Where the store keeps the names of erased records. */
 const ERASED_NAME = ".erased";
 
@@ -57,27 +59,29 @@ function recordFile(
   parsed: RecordName,
   { size, mtime }: Stats,
   { erased, pieces }: Notes,
+  source: RecordSource,
 ): RecordEntry {
   const key = keyOf(parsed);
   const name = basename(path);
   const of = { ...parsed, name, path, guest, size, time: mtime, erased: erased.has(key) };
   const piece = isStream(parsed.type) ? pieces.get(key) : undefined;
-  if (piece === undefined) return { ...of, source: files };
+  if (piece === undefined) return { ...of, source };
   const { boot, first, offset } = piece;
-  const part = { ...of, stream: { first: keyOf(first), offset }, source: files };
+  const part = { ...of, stream: { first: keyOf(first), offset }, source };
   return boot === undefined ? part : { ...part, boot };
 }
 
 function recordsOf(directory: string, guest: string): RecordEntry[] {
   const found: RecordEntry[] = [];
   const notes = notesOf(directory);
+  const source = filesOf(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const name = parseRecordName(entry.name);
     if (name === undefined || !entry.isFile()) continue;
     const path = join(directory, entry.name);
     // The guest may erase it at this moment.
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats !== undefined) found.push(recordFile(path, guest, name, stats, notes));
+    if (stats !== undefined) found.push(recordFile(path, guest, name, stats, notes, source));
   }
   return found.sort(compareRecords);
 }
@@ -104,5 +108,5 @@ export function recordInDirectory(path: string): RecordEntry[] {
   const name = parseRecordName(basename(path));
   const found = statSync(path);
   if (name === undefined || !found.isFile()) return [];
-  return [recordFile(path, "", name, found, notesOf(dirname(path)))];
+  return [recordFile(path, "", name, found, notesOf(dirname(path)), files)];
 }

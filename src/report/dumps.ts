@@ -72,29 +72,60 @@ export function isCutShort({ oldestFirst, parts }: Dump): boolean {
   return oldestFirst && !parts.some(({ header }) => header?.last === true);
 }
 
-/**
- * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
- * is said where it is missing.
- */
-export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
+/** What a dump's text is made of, oldest first: its records, and the numbers of parts that are missing. */
+type Piece = HeadedRecord | { readonly first: number; readonly last: number };
+
+function piecesOfDump(dump: Dump): Piece[] {
   const step = dump.oldestFirst ? 1 : -1;
   const parts = [...dump.parts].sort(
     (a, b) => step * ((a.header?.part ?? 0) - (b.header?.part ?? 0)),
   );
+  const pieces: Piece[] = [];
   // Of text that is newest first nobody knows how many older parts there should be.
   let expected = dump.oldestFirst ? 1 : undefined;
   for (const record of parts) {
     const part = record.header?.part;
     if (part !== undefined && expected !== undefined && step * (part - expected) > 0) {
-      yield missing(expected, part - step);
+      pieces.push({ first: expected, last: part - step });
     }
-    const text = recordText(record);
-    if (text !== undefined) yield* text;
-    else yield unreadable(record);
+    pieces.push(record);
     if (part !== undefined) expected = part + step;
   }
-  if (!dump.oldestFirst && expected !== undefined && expected > 0) yield missing(expected, 1);
+  if (!dump.oldestFirst && expected !== undefined && expected > 0) {
+    pieces.push({ first: expected, last: 1 });
+  }
+  return pieces;
+}
+
+/** How many parts are known to be missing between those that are there, or before them. */
+export function missingParts(dump: Dump): number {
+  return piecesOfDump(dump).reduce(
+    (sum, piece) => sum + ("first" in piece ? Math.abs(piece.last - piece.first) + 1 : 0),
+    0,
+  );
+}
+
+/**
+ * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
+ * is said where it is missing.
+ */
+export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
+  for (const piece of piecesOfDump(dump)) {
+    if ("first" in piece) yield missing(piece.first, piece.last);
+    else yield* partText(piece);
+  }
   if (isCutShort(dump)) yield note("the dump is cut short here: its last part is missing");
+}
+
+function* partText(record: HeadedRecord): Generator<Buffer, void, void> {
+  try {
+    const text = recordText(record);
+    if (text !== undefined) yield* text;
+    else yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
+  } catch (error) {
+    // Also one that is removed at this moment: what the others hold is shown all the same.
+    yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** A dump's text as a whole, for a dump that is known to be small. */
@@ -103,9 +134,6 @@ export function joinDump(dump: Dump): Buffer {
 }
 
 const note = (text: string): Buffer => Buffer.from(`[virtio-pstore: ${text}]\n`);
-
-const unreadable = ({ path, size }: HeadedRecord): Buffer =>
-  note(`${path} can't be decompressed: ${size} bytes`);
 
 function missing(first: number, last: number): Buffer {
   return note(

@@ -1,4 +1,16 @@
 export type { RecordHeader } from "../store/index.js";
+export { type BootStream, findStreams, streamText } from "./boot-streams.js";
+export { CrashReader } from "./crash-reader.js";
+export {
+  type Crash,
+  type CrashFacts,
+  factsOf,
+  findCrashes,
+  guestOf,
+  ownRecords,
+  type Related,
+  relatedTo,
+} from "./crashes.js";
 export {
   type DecodedRecord,
   decodeRecord,
@@ -7,7 +19,7 @@ export {
   recordBytes,
   recordText,
 } from "./decode.js";
-export { type Dump, dumpText, groupDumps, isCutShort, joinDump } from "./dumps.js";
+export { type Dump, dumpText, groupDumps, isCutShort, joinDump, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
 export { ConsoleFollower } from "./follow.js";
 export { linePieces } from "./pieces.js";

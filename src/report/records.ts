@@ -34,6 +34,8 @@ export interface RecordEntry extends Omit<RecordName, "type"> {
 
 /** What keeps records: a directory's files, or slots of another kind of store. */
 export interface RecordSource {
+  /** Where it keeps them, if that is a directory in which an index may lie. */
+  readonly directory?: string;
   /** The stored bytes from `from` up to `to`, or to their end where that comes first. */
   read(record: RecordEntry, from: number, to: number): Iterable<Buffer>;
   /** Removes a record for good. Throws the system call's error. */

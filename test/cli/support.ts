@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,6 +43,8 @@ export interface StartOptions {
   readonly descriptors?: readonly number[];
   readonly env?: Readonly<Record<string, string>>;
   readonly command?: string;
+  /** Where root runs the tests: root may read everything. */
+  readonly asNobody?: boolean;
 }
 
 /** Starts the program; it is gone when the test is over. */
@@ -50,6 +52,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
   const child = spawn(options.command ?? program, args, {
     stdio: ["ignore", "pipe", "pipe", ...(options.descriptors ?? [])],
     env: { ...process.env, ...options.env },
+    ...(options.asNobody === true && process.geteuid?.() === 0 ? { uid: 65534 } : {}),
   });
   let stdout = "";
   let stderr = "";
@@ -169,4 +172,12 @@ export function stuckDisk(folder: string): {
       writeFileSync(flag, "");
     },
   };
+}
+
+/** A record's file, or another's, written at so many seconds since 1970. */
+export function put(path: string, contents: string | Uint8Array, seconds: number): string {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, contents);
+  utimesSync(path, seconds, seconds);
+  return path;
 }

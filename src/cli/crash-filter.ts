@@ -1,0 +1,54 @@
+import { type Command, Option } from "commander";
+import { type Crash, type CrashFacts, guestOf, type RecordEntry } from "../report/index.js";
+import { parseTime } from "./time.js";
+
+/** Which crashes a command is asked for. */
+export interface CrashFilter {
+  readonly since?: Date;
+  readonly until?: Date;
+  readonly guest?: string;
+  readonly title?: string;
+  readonly signature?: string;
+}
+
+export function addFilterOptions(command: Command): Command {
+  const time = (flags: string, description: string) =>
+    new Option(flags, description).argParser(parseTime);
+  return command
+    .addOption(
+      time(
+        "--since <time>",
+        "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), or 90m, 12h, 2d ago",
+      ),
+    )
+    .addOption(time("--until <time>", "up to this time, likewise"))
+    .option("--guest <name>", "of this guest: the name of its directory")
+    .option("--title <text>", "with this text in the title, in capitals or not")
+    .option("--signature <id>", "with this signature, or one that begins so");
+}
+
+export const isFiltered = (filter: CrashFilter): boolean =>
+  [filter.since, filter.until, filter.guest, filter.title, filter.signature].some(
+    (value) => value !== undefined,
+  );
+
+/** Whether records of a guest are asked for. */
+export const isGuest = (record: RecordEntry, { guest }: CrashFilter): boolean =>
+  guest === undefined || guestOf(record) === guest;
+
+export const isWithin = (time: Date, { since, until }: CrashFilter): boolean =>
+  (since === undefined || time >= since) && (until === undefined || time <= until);
+
+/** `facts` is asked only where the filter needs it: that reads the whole log. */
+export function isWanted(
+  crash: Crash,
+  filter: CrashFilter,
+  facts: (crash: Crash) => CrashFacts,
+): boolean {
+  const { title, signature } = filter;
+  return (
+    isWithin(crash.dump.time, filter) &&
+    (title === undefined || facts(crash).title.toLowerCase().includes(title.toLowerCase())) &&
+    (signature === undefined || facts(crash).signature.startsWith(signature))
+  );
+}

@@ -1,0 +1,97 @@
+import {
+  type Crash,
+  type CrashFacts,
+  CrashReader,
+  findCrashes,
+  type HeadedRecord,
+  type Related,
+  relatedTo,
+} from "../report/index.js";
+import { type CrashFilter, isGuest, isWanted } from "./crash-filter.js";
+import { errorLine, UserError, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
+
+/** The crashes at a path that a command was asked for, and what else is recorded there. */
+export class CrashesAt {
+  readonly path: string;
+  /** Of the guests that are asked for. */
+  readonly records: readonly HeadedRecord[];
+  /** Oldest first. */
+  readonly crashes: readonly Crash[];
+  readonly #reader: CrashReader;
+  readonly #progress = new Progress();
+
+  constructor(path: string, filter: CrashFilter = {}) {
+    this.path = path;
+    this.#reader = new CrashReader((error) => {
+      warn(errorLine(error));
+    });
+    this.records = recordsAt(path)
+      .files.filter((record) => isGuest(record, filter))
+      .map((record) => this.#reader.headed(record));
+    this.crashes = findCrashes(this.records).filter((crash) =>
+      isWanted(crash, filter, (one) => this.facts(one)),
+    );
+  }
+
+  facts(crash: Crash): CrashFacts {
+    this.#progress.step();
+    return this.#reader.facts(crash);
+  }
+
+  related(crash: Crash): Related {
+    return relatedTo(crash, this.records);
+  }
+
+  /** For the end: keeps what was read for the next time. */
+  close(): void {
+    this.#progress.end();
+    this.#reader.save();
+  }
+
+  newest(): Crash {
+    const newest = this.crashes.at(-1);
+    if (newest === undefined) throw new UserError(`${this.path} holds no such crash`);
+    return newest;
+  }
+
+  /** By its name, without the guest where that is clear, by its id alone, or by a record's name. */
+  named(name: string): Crash {
+    const found = this.crashes.filter((crash) => isNamed(crash, name));
+    const exact = found.find((crash) => crash.name === name);
+    const [only, another] = exact === undefined ? found : [exact];
+    if (only === undefined) throw new UserError(`${this.path} holds no crash ${name}`);
+    if (another !== undefined) {
+      const names = found.map((crash) => crash.name);
+      throw new UserError(`${name} could be ${names.slice(0, 5).join(" or ")}: say which`);
+    }
+    return only;
+  }
+}
+
+function isNamed({ name, dump }: Crash, asked: string): boolean {
+  const own = name.slice(name.lastIndexOf("/") + 1);
+  return (
+    [name, own, `${dump.parts[0]?.id}`].includes(asked) ||
+    dump.parts.some((part) => [part.name, `${dump.guest}/${part.name}`].includes(asked))
+  );
+}
+
+/** Tells on a terminal how far it is, where reading takes long. */
+class Progress {
+  readonly #began = performance.now();
+  #count = 0;
+  #told = 0;
+
+  step(): void {
+    this.#count++;
+    const now = performance.now();
+    if (!process.stderr.isTTY || now - this.#began < 2000 || now - this.#told < 200) return;
+    this.#told = now;
+    process.stderr.write(`\rvirtio-pstore: read ${this.#count} crashes`);
+  }
+
+  end(): void {
+    if (this.#told > 0) process.stderr.write("\r\u001b[K");
+  }
+}

@@ -1,0 +1,70 @@
+import { type DecodedRecord, decodeRecord, type RecordEntry } from "../report/index.js";
+import { isDump } from "../store/index.js";
+import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
+import { errorLine, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
+import { formatSize } from "./size.js";
+import { writeOut } from "./stdout.js";
+import { formatTable } from "./table.js";
+import { formatTime } from "./time.js";
+
+/** So many of a boot id's digits tell boots apart well enough for people. */
+const SHORT_BOOT = 8;
+
+/** `list --records`: each record, oldest first. */
+export async function listRecords(
+  path: string,
+  options: CrashFilter & { readonly json: boolean },
+): Promise<void> {
+  // One at a time, and no text is kept: a guest decides how many there are, and how large.
+  const rows = recordsAt(path)
+    .files.filter((record) => isGuest(record, options) && isWithin(record.time, options))
+    .map(decode);
+  if (options.json) {
+    await writeOut(`${JSON.stringify(rows.map(jsonRow), null, 2)}\n`);
+    return;
+  }
+  const withBoots = rows.some((row) => bootOf(row) !== undefined);
+  const boots = (cell: string) => (withBoots ? [cell] : []);
+  const table = [
+    ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", ...boots("BOOT"), "DUMP"],
+    ...rows.map((row) => [
+      ...fileCells(row),
+      ...boots(bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"),
+      dumpOf(row),
+    ]),
+  ];
+  await writeOut(formatTable(table));
+}
+
+/** A record that can't be read, or is erased at this moment, doesn't keep the others from being told. */
+function decode(record: RecordEntry): DecodedRecord {
+  try {
+    return decodeRecord(record);
+  } catch (error) {
+    warn(errorLine(error));
+    return { ...record, header: undefined, headerBytes: 0, textBytes: undefined };
+  }
+}
+
+function jsonRow({ headerBytes, id, time, textBytes, source, ...row }: DecodedRecord): unknown {
+  return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
+}
+
+const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
+
+function fileCells({ guest, name, time, size, textBytes, erased }: DecodedRecord): string[] {
+  return [
+    guest === "" ? name : `${guest}/${name}`,
+    formatTime(time),
+    formatSize(size),
+    textBytes === undefined ? "?" : formatSize(textBytes),
+    erased ? "yes" : "-",
+  ];
+}
+
+function dumpOf({ header, type }: DecodedRecord): string {
+  if (header === undefined) return isDump(type) ? "unreadable" : "-";
+  const last = header.last === true ? ", the last" : "";
+  return `${header.reason}#${header.count} part ${header.part}${last}`;
+}

@@ -1,0 +1,93 @@
+import {
+  type BootStream,
+  type Crash,
+  type Dump,
+  dumpText,
+  findStreams,
+  groupDumps,
+  isCutShort,
+  type RecordEntry,
+  readHeader,
+  recordBytes,
+  recordText,
+  streamText,
+} from "../report/index.js";
+import { isStream, type RecordTypeName } from "../store/index.js";
+import type { CrashesAt } from "./crashes-at.js";
+import { UserError, warn } from "./errors.js";
+
+/** Something to show. */
+export interface Shown {
+  /** What it is, in a line; undefined where the user named the very record. */
+  title(): string | undefined;
+  text(): Iterable<Uint8Array>;
+}
+
+/** All of a type at a path, oldest first; a boot's stream counts as old as its last line. */
+export function allOf(at: CrashesAt, type: RecordTypeName): Shown[] {
+  if (type === "dmesg") return at.crashes.map((crash) => crashShown(at, crash));
+  if (isStream(type)) return findStreams(at.records, type).map(streamShown);
+  return groupDumps(at.records)
+    .filter((dump) => dump.type === type)
+    .map(traceShown);
+}
+
+/** A crash's log, or what else was recorded of its boot; UserError where there is none. */
+export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Shown {
+  if (type === "dmesg") return crashShown(at, crash);
+  const { ftrace, console, pmsg } = at.related(crash);
+  if (type === "ftrace" && ftrace !== undefined) return traceShown(ftrace);
+  const stream = type === "console" ? console : type === "pmsg" ? pmsg : undefined;
+  if (stream !== undefined) return streamShown(stream);
+  const why =
+    crash.dump.boot === undefined ? ": its records don't say which boot it was in" : " of its boot";
+  throw new UserError(`there is no ${type} record with ${crash.name}${why}`);
+}
+
+/** What one record holds. */
+export function recordShown(record: RecordEntry): Shown {
+  return {
+    title: () => undefined,
+    text: () => {
+      const text = recordText(readHeader(record));
+      if (text !== undefined) return text;
+      warn(`${record.path} can't be decompressed; this is how it is`);
+      return recordBytes(record);
+    },
+  };
+}
+
+const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
+  title: () => {
+    const { title, release } = at.facts(crash);
+    const kernel = release === undefined ? "" : `kernel ${release}, `;
+    return `${crash.name}: ${title} (${kernel}${dumpTitle(crash.dump)})`;
+  },
+  text: () => dumpText(crash.dump),
+});
+
+const traceShown = (dump: Dump): Shown => ({
+  title: () => `${from(dump.guest)}ftrace: ${dumpTitle(dump)}`,
+  text: () => dumpText(dump),
+});
+
+const streamShown = (stream: BootStream): Shown => ({
+  title: () => {
+    const { guest, boot, time, records } = stream;
+    const names = records.map(({ name }) => name).join(", ");
+    return `${from(guest)}${names}, ${bootTitle(boot)}last written ${time.toISOString()}`;
+  },
+  text: () => streamText(stream),
+});
+
+const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
+
+const bootTitle = (boot: string | undefined): string =>
+  boot === undefined ? "" : `boot ${boot}, `;
+
+function dumpTitle(dump: Dump): string {
+  const { reason, count, time, boot } = dump;
+  const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
+  const end = isCutShort(dump) ? ", cut short" : "";
+  return `${reason}#${count} at ${time.toISOString()}, ${bootTitle(boot)}${parts}${end}`;
+}

@@ -1,0 +1,40 @@
+import { InvalidArgumentError } from "commander";
+
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** A moment as `2026-11-22`, `2026-11-22 04:42[:16]` (UTC, as list tells it), or so long ago: `90m`, `2d`. */
+export function parseTime(text: string): Date {
+  const ago = /^([0-9]{1,6})([smhdw])$/.exec(text);
+  if (ago !== null) return new Date(Date.now() - Number(ago[1]) * (UNITS[ago[2] ?? ""] ?? 0));
+  const match =
+    /^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)Z?)?$/.exec(
+      text,
+    );
+  const time = new Date(`${match?.[1]}T${match?.[2] ?? "00:00"}Z`);
+  if (match === null || Number.isNaN(time.getTime())) {
+    throw new InvalidArgumentError(
+      "A time is 2026-11-22, '2026-11-22 04:42' (UTC), or how long ago: 90m, 12h, 2d, 3w.",
+    );
+  }
+  return time;
+}
+
+/** How long ago, in its largest unit. */
+export function formatAge(time: Date): string {
+  const ms = Math.max(0, Date.now() - time.getTime());
+  let age = `${Math.floor(ms / 1000)}s`;
+  for (const unit of ["m", "h", "d"]) {
+    const count = Math.floor(ms / (UNITS[unit] ?? 1));
+    if (count > 0) age = `${count}${unit}`;
+  }
+  return age;
+}
+
+/** In UTC, to the second. */
+export const formatTime = (time: Date): string => time.toISOString().replace("T", " ").slice(0, 19);

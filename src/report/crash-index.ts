@@ -1,0 +1,176 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { RecordHeader } from "../store/index.js";
+import { version } from "../version.js";
+import type { CrashFacts } from "./crashes.js";
+import type { HeadedRecord } from "./decode.js";
+import type { RecordEntry } from "./records.js";
+
+/** What was read of a record before; of a dump's first one also what its log says. */
+interface Line {
+  /** The record's name, size and time, as keyOf() makes it. */
+  readonly key: string;
+  readonly header: RecordHeader;
+  readonly headerBytes: number;
+  /** The keys of all of the dump's parts: facts hold for these and no others. */
+  readonly parts?: readonly string[];
+  readonly facts?: CrashFacts;
+}
+
+const INDEX_NAME = ".index";
+
+/** Lines of many times as many records as a directory has; a longer file isn't read. */
+const MAX_INDEX_BYTES = 256 << 20;
+
+/** Of another version nothing is taken: it may have understood logs differently. */
+const HEAD = JSON.stringify({ index: "virtio-pstore", version });
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+const keyOf = ({ name, size, time }: RecordEntry): string => `${name} ${size} ${time.getTime()}`;
+
+/**
+ * `.index` of a directory of records: what was read of them before, so that a list of thousands needn't
+ * read them again. It holds nothing that the records don't, and is left out where it is damaged, can't be
+ * read, or tells of files that have changed since.
+ */
+export class CrashIndex {
+  readonly #directory: string | undefined;
+  readonly #known: ReadonlyMap<string, Line>;
+  readonly #seen = new Map<string, Line>();
+  #changed = false;
+
+  /** Without a directory nothing is known, and nothing kept. */
+  constructor(directory: string | undefined) {
+    this.#directory = directory;
+    this.#known = directory === undefined ? new Map() : readIndex(join(directory, INDEX_NAME));
+  }
+
+  /** A dump's record and its header, for which `read` is called where it isn't known. */
+  headed(record: RecordEntry, read: (record: RecordEntry) => HeadedRecord): HeadedRecord {
+    const key = keyOf(record);
+    const known = this.#known.get(key);
+    if (known !== undefined) {
+      this.#seen.set(key, known);
+      return { ...record, header: known.header, headerBytes: known.headerBytes };
+    }
+    const headed = read(record);
+    const { header, headerBytes } = headed;
+    // What nobody can read isn't kept: one day somebody may.
+    if (header !== undefined) {
+      this.#seen.set(key, { key, header, headerBytes });
+      this.#changed = true;
+    }
+    return headed;
+  }
+
+  /** What the log in a dump's parts says, for which `read` is called where it isn't known. */
+  facts(records: readonly RecordEntry[], read: () => CrashFacts): CrashFacts {
+    const parts = records.map(keyOf);
+    const line = this.#seen.get(parts[0] ?? "");
+    if (line?.facts !== undefined && line.parts?.join() === parts.join()) return line.facts;
+    const facts = read();
+    if (line !== undefined && parts.every((key) => this.#seen.has(key))) {
+      this.#seen.set(line.key, { ...line, parts, facts });
+      this.#changed = true;
+    }
+    return facts;
+  }
+
+  /** Writes what is new, where that is possible. Records that weren't asked for are forgotten. */
+  save(): void {
+    if (this.#directory === undefined || !this.#changed) return;
+    const path = join(this.#directory, INDEX_NAME);
+    const temporary = `${path}.${process.pid}`;
+    const lines = [HEAD, ...[...this.#seen.values()].map((line) => JSON.stringify(line))];
+    try {
+      writeFileSync(temporary, `${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
+      renameSync(temporary, path);
+      this.#changed = false;
+    } catch {
+      // A directory that may only be read, a full disk: then everything is read again the next time.
+      rmSync(temporary, { force: true });
+    }
+  }
+}
+
+function readIndex(path: string): Map<string, Line> {
+  const known = new Map<string, Line>();
+  let text: string;
+  try {
+    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const found = fstatSync(fd);
+      if (!found.isFile() || found.size > MAX_INDEX_BYTES) return known;
+      text = readFileSync(fd, "utf8");
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return known;
+  }
+  const [head, ...lines] = text.split("\n");
+  if (head !== HEAD) return known;
+  for (const line of lines) {
+    const parsed = parseLine(line);
+    if (parsed !== undefined) known.set(parsed.key, parsed);
+  }
+  return known;
+}
+
+function parseLine(line: string): Line | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isLine(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null;
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+
+/** Whether the fields that are named are of a type; `optional` ones may be left out. */
+const are = (fields: Fields, type: string, names: readonly string[], optional = false): boolean =>
+  names.every((name) => {
+    const value = fields[name];
+    if (value === undefined) return optional;
+    return type === "count" ? isCount(value) : typeof value === type;
+  });
+
+function isLine(value: unknown): value is Line {
+  if (!isFields(value)) return false;
+  const { header, parts, facts } = value;
+  return (
+    are(value, "string", ["key"]) &&
+    are(value, "count", ["headerBytes"]) &&
+    isHeader(header) &&
+    (parts === undefined || (Array.isArray(parts) && parts.every((k) => typeof k === "string"))) &&
+    (facts === undefined || isFacts(facts))
+  );
+}
+
+const isHeader = (value: unknown): boolean =>
+  isFields(value) &&
+  are(value, "string", ["reason"]) &&
+  are(value, "count", ["count", "part"]) &&
+  are(value, "string", ["boot", "guestTime"], true) &&
+  are(value, "boolean", ["oldestFirst", "last"], true);
+
+const isFacts = (value: unknown): boolean =>
+  isFields(value) &&
+  are(value, "string", ["title", "signature", "kind"]) &&
+  are(value, "string", ["release", "taint", "task"], true) &&
+  are(value, "count", ["cpu", "pid"], true);

@@ -1,0 +1,71 @@
+import { isDump } from "../store/index.js";
+import { CrashIndex } from "./crash-index.js";
+import { type Crash, type CrashFacts, factsOf } from "./crashes.js";
+import { type HeadedRecord, readHeader } from "./decode.js";
+import { printable } from "./printable.js";
+import type { RecordEntry } from "./records.js";
+
+/** Reads records' headers, and what logs say, or takes them from their directories' indexes. */
+export class CrashReader {
+  readonly #indexes = new Map<string | undefined, CrashIndex>();
+  readonly #onUnreadable: (error: unknown) => void;
+
+  /** `onUnreadable` is told of a record that can't be read, or is removed at this moment. */
+  constructor(onUnreadable: (error: unknown) => void) {
+    this.#onUnreadable = onUnreadable;
+  }
+
+  headed(record: RecordEntry): HeadedRecord {
+    try {
+      return isDump(record.type)
+        ? this.#indexOf(record).headed(record, readHeader)
+        : readHeader(record);
+    } catch (error) {
+      this.#onUnreadable(error);
+      return { ...record, header: undefined, headerBytes: 0 };
+    }
+  }
+
+  /** Printable; the title is the reason where the log tells none. */
+  facts(crash: Crash): CrashFacts {
+    const { parts, reason } = crash.dump;
+    const found = this.#indexOf(parts[0]).facts(parts, () => {
+      const { frames, ...facts } = factsOf(crash);
+      return facts;
+    });
+    return printableFacts(found, reason);
+  }
+
+  /** Keeps what is new for the next time, where a directory may be written to. */
+  save(): void {
+    for (const index of this.#indexes.values()) index.save();
+  }
+
+  #indexOf(record: RecordEntry | undefined): CrashIndex {
+    const directory = record?.source.directory;
+    const there = this.#indexes.get(directory);
+    if (there !== undefined) return there;
+    const index = new CrashIndex(directory);
+    this.#indexes.set(directory, index);
+    return index;
+  }
+}
+
+const HARMLESS = /^[ -~]*$/;
+
+const oneLine = (text: string): string =>
+  HARMLESS.test(text) ? text : printable(Buffer.from(text)).replace(/[\n\t]/g, " ");
+
+function printableFacts(facts: CrashFacts, reason: string): CrashFacts {
+  const { title, signature, kind, release, taint, task, cpu, pid } = facts;
+  return {
+    title: title === "" ? reason : oneLine(title),
+    signature: oneLine(signature),
+    kind: oneLine(kind),
+    ...(release === undefined ? {} : { release: oneLine(release) }),
+    ...(taint === undefined ? {} : { taint: oneLine(taint) }),
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(task === undefined ? {} : { task: oneLine(task) }),
+    ...(pid === undefined ? {} : { pid }),
+  };
+}

@@ -1,0 +1,85 @@
+import { basename, dirname, resolve } from "node:path";
+import { type BootStream, findStreams } from "./boot-streams.js";
+import type { HeadedRecord } from "./decode.js";
+import { type Dump, dumpText, groupDumps } from "./dumps.js";
+import { linePieces } from "./pieces.js";
+import type { RecordEntry } from "./records.js";
+import { type LogFacts, readFacts } from "./title/index.js";
+
+/** One dump of a guest's log: an oops, a panic, … A guest that oopses and then panics leaves two. */
+export interface Crash {
+  /** Its first record's, but for how that is compressed; its guest's before it where the path holds several: `web/dmesg-7`. */
+  readonly name: string;
+  /** The name of the guest's directory. */
+  readonly guest: string;
+  readonly dump: Dump;
+  /** As stored, in bytes. */
+  readonly size: number;
+}
+
+/** What else was recorded of a crash's boot. */
+export interface Related {
+  /** The trace that was dumped with the log. */
+  readonly ftrace: Dump | undefined;
+  readonly console: BootStream | undefined;
+  readonly pmsg: BootStream | undefined;
+}
+
+/** What a crash's log says, but for the trace. */
+export type CrashFacts = Omit<LogFacts, "frames">;
+
+/** The name of the guest's directory, also where that was named itself. */
+export const guestOf = ({ guest, path }: RecordEntry): string =>
+  guest === "" ? basename(dirname(resolve(path))) : guest;
+
+/** The crashes that the records hold, oldest first. */
+export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
+  return groupDumps(records)
+    .filter(({ type }) => type === "dmesg")
+    .flatMap((dump) => {
+      const [first] = dump.parts;
+      if (first === undefined) return [];
+      const own = first.name.replace(/\.enc\.z$|\.gz$/, "");
+      return [
+        {
+          name: dump.guest === "" ? own : `${dump.guest}/${own}`,
+          guest: guestOf(first),
+          dump,
+          size: dump.parts.reduce((sum, { size }) => sum + size, 0),
+        },
+      ];
+    });
+}
+
+/** Of the same guest and boot, where the crash's boot is known. */
+export function relatedTo({ dump }: Crash, records: readonly HeadedRecord[]): Related {
+  const { guest, boot, reason, count } = dump;
+  if (boot === undefined) return { ftrace: undefined, console: undefined, pmsg: undefined };
+  const ofBoot = records.filter(
+    (record) => record.guest === guest && (record.header?.boot ?? record.boot) === boot,
+  );
+  return {
+    ftrace: groupDumps(ofBoot).find(
+      (other) => other.type === "ftrace" && other.reason === reason && other.count === count,
+    ),
+    console: findStreams(ofBoot, "console").at(-1),
+    pmsg: findStreams(ofBoot, "pmsg").at(-1),
+  };
+}
+
+/** What a crash's log says of it. */
+export const factsOf = ({ dump }: Crash): LogFacts => readFacts(linesOf(dumpText(dump)));
+
+function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
+  for (const piece of linePieces(text)) {
+    const lines = piece.toString("utf8").split("\n");
+    // Behind the last line break is nothing, not a line.
+    if (lines.at(-1) === "") lines.pop();
+    yield* lines;
+  }
+}
+
+/** The records of a crash that are its own: its log's parts and its trace's. */
+export function ownRecords({ dump }: Crash, { ftrace }: Related): RecordEntry[] {
+  return [...dump.parts, ...(ftrace?.parts ?? [])];
+}

@@ -1,0 +1,162 @@
+import { chmodSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { complaint, put, run, script, temporaryFolder } from "./support.js";
+
+const boot = "0123456789abcdef".repeat(2);
+const head = (reason: string, count: number, part: number, more = " last") =>
+  `${reason}#${count} Part${part} boot=${boot} time=1790000000.000000001 oldest-first${more}\n`;
+
+/** A guest that oopsed and then panicked in one boot, with all that belongs to it, and was booted again. */
+function oneGuest(): string {
+  const folder = temporaryFolder();
+  const guest = join(folder, "web");
+  put(join(guest, "dmesg-1"), `${head("Oops", 1, 1)}<4>[    1.000000] BUG: oops\n`, 1000);
+  put(join(guest, "ftrace-2"), `${head("Oops", 1, 1)}trace of the oops\n`, 1001);
+  put(join(guest, "dmesg-3"), `${head("Panic", 2, 1, "")}<0>[    2.000000] panic\n`, 1002);
+  put(join(guest, "dmesg-4"), `${head("Panic", 2, 2)}<12>[    2.000001] rest\nmore\n`, 1003);
+  put(join(guest, "ftrace-5"), `${head("Panic", 2, 1)}trace of the panic\n`, 1004);
+  put(join(guest, "console-6"), "printed ", 1005);
+  put(join(guest, "console-7"), "in pieces\n", 1006);
+  put(join(guest, "pmsg-8"), "user space\n", 1007);
+  put(join(guest, "console-9"), "the next boot\n", 2000);
+  const streams = ["console-6", "console-7 console-6 10", "pmsg-8"].map(
+    (name) => `${boot} ${name}\n`,
+  );
+  put(join(guest, ".streams"), `${streams.join("")}${"ab".repeat(16)} console-9\n`, 2000);
+  return folder;
+}
+
+const stdoutOf = async (...args: readonly string[]) => (await run(["show", ...args])).stdout;
+
+describe("show PATH CRASH", () => {
+  test("takes the crash's name, what is clear of it, its id, and its records' names", async () => {
+    const folder = oneGuest();
+    for (const name of ["web/dmesg-1", "dmesg-1", "1"]) {
+      expect(await stdoutOf(folder, name)).toBe("<4>[    1.000000] BUG: oops\n");
+    }
+    for (const name of ["web/dmesg-3", "dmesg-4", "web/dmesg-4"]) {
+      expect(await stdoutOf(folder, name)).toContain("panic\n<12>[    2.000001] rest\nmore\n");
+    }
+  });
+
+  test("a name that none or several have: one line, status 1", async () => {
+    const folder = oneGuest();
+    put(join(folder, "db", "dmesg-1"), "Panic#1 Part1\ntext\n", 1);
+    const several = await run(["show", folder, "1"]);
+    expect(several).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(several)).toEqual([
+      "virtio-pstore: 1 could be db/dmesg-1 or web/dmesg-1: say which",
+    ]);
+    const none = await run(["show", folder, "web/dmesg-99"]);
+    expect(none).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no crash web/dmesg-99`]);
+    expect((await run(["show", folder, "1", "--all"])).status).toBe(2);
+  });
+
+  test("--ftrace, --console and --pmsg show what belongs to it", async () => {
+    const folder = oneGuest();
+    expect(await stdoutOf(folder, "1", "--ftrace")).toBe("trace of the oops\n");
+    expect(await stdoutOf(folder, "3", "--ftrace")).toBe("trace of the panic\n");
+    expect(await stdoutOf(folder, "3", "--console")).toBe(
+      "printed [virtio-pstore: 2 bytes are missing here]\nin pieces\n",
+    );
+    expect(await stdoutOf(folder, "3", "--pmsg")).toBe("user space\n");
+    expect(await stdoutOf(folder, "--console")).toBe("the next boot\n");
+    unlinkSync(join(folder, "web", "pmsg-8"));
+    const none = await run(["show", folder, "3", "--pmsg"]);
+    expect(none.status).toBe(1);
+    expect(complaint(none)).toEqual([
+      "virtio-pstore: there is no pmsg record with web/dmesg-3 of its boot",
+    ]);
+  });
+
+  test("--title and the other filters choose the newest that fits", async () => {
+    const folder = oneGuest();
+    expect(await stdoutOf(folder, "--until", "1970-01-01 00:16:40")).toContain("BUG: oops");
+    const none = await run(["show", folder, "--guest", "db"]);
+    expect(none.status).toBe(1);
+    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+  });
+});
+
+describe("how it is shown", () => {
+  test("--dmesg leaves out the level, as dmesg does", async () => {
+    expect(await stdoutOf(oneGuest(), "3", "--dmesg")).toBe(
+      "[    2.000000] panic\n[    2.000001] rest\nmore\n",
+    );
+  });
+
+  test("--json tells the crash, its trace's functions and its log", async () => {
+    const log = "Kernel panic - not syncing: \u001b\n CPU: 0 PID: 1 Comm: \u0007\n";
+    const folder = temporaryFolder();
+    put(join(folder, "dmesg-1"), head("Panic", 1, 1) + log, 1);
+    const { stdout } = await run(["show", folder, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      name: "dmesg-1",
+      frames: [],
+      cutShort: false,
+      log: "Kernel panic - not syncing: \\x1b\n CPU: 0 PID: 1 Comm: \\x07\n",
+    });
+  });
+
+  test("colours only where they are wanted, and then by what matters", async () => {
+    const folder = temporaryFolder();
+    const lines = [
+      "<6>[    1.000000] quiet",
+      "<0>[    1.000001] Kernel panic - not syncing: x",
+      "<4>[    1.000002] Call Trace:",
+      "<4>[    1.000003]  panic+0x1/0x2",
+      "<3>[    1.000004] an error",
+    ];
+    put(join(folder, "dmesg-1"), `${head("Panic", 1, 1)}${lines.join("\n")}\n`, 1);
+    expect(await stdoutOf(folder)).toBe(`${lines.join("\n")}\n`);
+    const colored = (await stdoutOf(folder, "--color", "always")).split("\n");
+    const e = "\u001b";
+    const prefix = (i: number) => `${e}[2m${lines[i]?.slice(0, 18)}${e}[0m`;
+    expect(colored).toEqual([
+      `${prefix(0)}quiet`,
+      `${prefix(1)}${e}[1;31mKernel panic - not syncing: x${e}[0m`,
+      `${prefix(2)}${e}[1mCall Trace:${e}[0m`,
+      `${prefix(3)}${e}[36m panic+0x1/0x2${e}[0m`,
+      `${prefix(4)}${e}[31man error${e}[0m`,
+      "",
+    ]);
+  });
+
+  test("on a terminal it has colours and goes through $PAGER, unless that isn't wanted", async () => {
+    const folder = oneGuest();
+    const pager = script(join(folder, "pager"), "sed 's/^/paged: /'");
+    const onTerminal = async (options: string, env: Readonly<Record<string, string>>) => {
+      const program = join(import.meta.dirname, "../../bin/virtio-pstore");
+      const line = `${program} show ${folder} web/dmesg-1 ${options}`;
+      const ended = await run(["-qec", line, "/dev/null"], {
+        command: "script",
+        env: { TERM: "xterm", NO_COLOR: "", PAGER: pager, ...env },
+      });
+      return ended.stdout.replaceAll("\r", "");
+    };
+    const paged = await onTerminal("", {});
+    expect(paged).toMatch(/^paged: web\/dmesg-1: .*Oops#1/);
+    expect(paged).toContain("paged: \u001b[2m<4>[    1.000000] \u001b[0m\u001b[1;31mBUG: oops");
+    expect(await onTerminal("", { NO_COLOR: "1" })).toContain(
+      "\npaged: <4>[    1.000000] BUG: oops",
+    );
+    expect(await onTerminal("--no-pager --color never", {})).toContain(
+      "\n<4>[    1.000000] BUG: oops",
+    );
+    expect(await onTerminal("", { PAGER: "/nowhere/pager" })).toContain(
+      "virtio-pstore: the pager /nowhere/pager can't be run: set PAGER, or use --no-pager",
+    );
+  });
+
+  test("what can't be read is said where it is missing, and the rest is shown", async () => {
+    const folder = oneGuest();
+    chmodSync(folder, 0o755);
+    chmodSync(join(folder, "web", "dmesg-3"), 0);
+    const { status, stdout } = await run(["show", folder, "--all"], { asNobody: true });
+    expect(status).toBe(0);
+    expect(stdout).toContain("dmesg-3 can't be read: EACCES: permission denied");
+    expect(stdout).toContain("rest\nmore\n");
+  });
+});
