@@ -114,13 +114,13 @@ export async function serve(...args: readonly string[]): Promise<Serving> {
 }
 
 /** What QEMU needs for a back-end that already serves at `socket`. */
-export function qemuDevice(socket: string, memoryMiB = 256): string[] {
+export function qemuDevice(socket: string, memoryMiB = 256, queues = 3): string[] {
   return [
     ...["-object", `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
     ...["-machine", "memory-backend=mem"],
     ...["-chardev", `socket,id=pstore,path=${socket}`],
     "-device",
-    "vhost-user-test-device-pci,virtio-id=22,num_vqs=3,vq_size=128,config_size=32,chardev=pstore",
+    `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=32,chardev=pstore`,
   ];
 }
 

@@ -32,7 +32,7 @@ module_param(how, charp, 0);
 MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; warn: WARN(); "
 		 "panic; irq: panic in hard interrupt context; nmi: in an NMI; "
 		 "probe: panic where the function probe= is called next; "
-		 "storm: panic while all other CPUs print; "
+		 "storm: panic while all CPUs print; "
 		 "softlockup: never schedule again; hung: sleep uninterruptibly for ever; "
 		 "lines: only print");
 
@@ -42,7 +42,8 @@ MODULE_PARM_DESC(probe, "Function that how=probe panics in; with +0xN behind it,
 
 static char *probe_when = "now";
 module_param(probe_when, charp, 0);
-MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panics, and once more in the call");
+MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panics, and once more in the call; "
+		 "held: another CPU stays in the call for ever, and then it panics");
 
 static unsigned int lines;
 module_param(lines, uint, 0);
@@ -193,15 +194,70 @@ static int crash_nmi(void)
  * driver's queue lock is had by probing what it calls under it.
  */
 static atomic_t crash_probed;
+/* The CPU that the probe leaves alone, and which waits for another to hit it. */
+static int crash_watcher = -1;
 
 static int crash_probe_hit(struct kprobe *p, struct pt_regs *regs)
 {
-	if (!atomic_xchg(&crash_probed, 1))
+	bool hold = !strcmp(probe_when, "held");
+	int watcher = READ_ONCE(crash_watcher);
+
+	if (hold && (watcher < 0 || watcher == raw_smp_processor_id()))
+		return 0;
+	if (atomic_xchg(&crash_probed, 1))
+		return 0;
+	if (!hold)
 		crash_panic("inside %s", probe);
+	for (;;)
+		cpu_relax();
 	return 0;
 }
 
 static struct kprobe crash_kprobe = { .pre_handler = crash_probe_hit };
+
+static int crash_print_for_ever(void *data)
+{
+	unsigned int i;
+
+	for (i = 1;; i++) {
+		pr_info("crash-storm cpu %u line %08u %s\n",
+			raw_smp_processor_id(), i,
+			"some text that makes the line as long as lines are");
+		if (i % 64 == 0)
+			cond_resched();
+	}
+	return 0;
+}
+
+/* All CPUs print from now on. */
+static int crash_all_print(void)
+{
+	struct task_struct *task;
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		task = kthread_create(crash_print_for_ever, NULL, "crash/%u",
+				      cpu);
+		if (IS_ERR(task))
+			return PTR_ERR(task);
+		kthread_bind(task, cpu);
+		wake_up_process(task);
+	}
+	return 0;
+}
+
+static int crash_while_held(void)
+{
+	int ret = crash_all_print();
+
+	if (ret)
+		return ret;
+	preempt_disable();
+	WRITE_ONCE(crash_watcher, raw_smp_processor_id());
+	while (!atomic_read(&crash_probed))
+		cpu_relax();
+	crash_panic("while another CPU is inside %s", probe);
+}
 
 static int crash_probe(void)
 {
@@ -220,38 +276,17 @@ static int crash_probe(void)
 		return ret;
 	if (!strcmp(probe_when, "panic"))
 		crash_panic("before %s", probe);
-	return 0;
-}
-
-static int crash_print_for_ever(void *data)
-{
-	unsigned int i;
-
-	for (i = 1;; i++) {
-		pr_info("crash-storm cpu %u line %08u %s\n",
-			raw_smp_processor_id(), i,
-			"some text that makes the line as long as lines are");
-		if (i % 64 == 0)
-			cond_resched();
-	}
-	return 0;
+	if (!strcmp(probe_when, "held"))
+		ret = crash_while_held();
+	return ret;
 }
 
 static int crash_storm(void)
 {
-	struct task_struct *task;
-	unsigned int cpu;
+	int ret = crash_all_print();
 
-	for_each_online_cpu(cpu) {
-		if (cpu == raw_smp_processor_id())
-			continue;
-		task = kthread_create(crash_print_for_ever, NULL, "crash/%u",
-				      cpu);
-		if (IS_ERR(task))
-			return PTR_ERR(task);
-		kthread_bind(task, cpu);
-		wake_up_process(task);
-	}
+	if (ret)
+		return ret;
 	msleep(300);
 	crash_panic("in a storm");
 }

@@ -1,0 +1,186 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { isCutShort } from "../../src/report/index.js";
+import { type QemuGuestOptions, runGuest } from "../../vm/guest.js";
+import type { KernelName } from "../../vm/kernel.js";
+import {
+  crashGuest,
+  crashLines,
+  describeGuests,
+  dumpsOf,
+  dumpTexts,
+  qemuDevice,
+  runWithDevice,
+  serve,
+  temporaryFolder,
+  textOf,
+  upTo,
+} from "./support.js";
+
+// Panics at bad moments: nothing that a dying CPU might hold is waited for, and the dump is there to its end.
+
+/** Lines that are printed before the provocation. */
+const lines = 500;
+
+interface Provocation {
+  readonly kernel: KernelName;
+  /** How the test's module is loaded, and what comes before. */
+  readonly script: string;
+  /** In the panic's first message. */
+  readonly message: string;
+  readonly options?: Partial<QemuGuestOptions>;
+  /** Of the device; the third is the panic's own. */
+  readonly queues?: 2 | 3;
+  /** Number of oopses and panics, this one included. */
+  readonly count?: number;
+  /** Notes of what is missing. */
+  readonly lost?: readonly string[];
+}
+
+/** Boots, provokes, and gives the folder of what arrived. */
+async function provoke({ kernel, script, options, queues = 3 }: Provocation) {
+  const directory = join(temporaryFolder(), "crashes");
+  const guest = await crashGuest(kernel, { script: `${script}\nsleep 20\n`, ...options });
+  if (queues === 3) {
+    const { output } = await runWithDevice(directory, guest, "--console");
+    return { directory, output };
+  }
+  const socket = join(temporaryFolder(), "socket");
+  const daemon = await serve("--console", "--socket-path", socket, "--directory", directory);
+  const { output } = await runGuest([...guest, ...qemuDevice(socket, 256, queues)]);
+  await daemon.stop();
+  return { directory, output: output + daemon.log() };
+}
+
+/** What the driver or the report says of text that is missing. */
+const notes = (text: string): string[] => text.match(/\[virtio-pstore: .*\]/g) ?? [];
+
+/** Every line of the log, from the boot's first to the panic's, up to the part that is marked as the last. */
+function expectWhole(
+  directory: string,
+  { message, count = 1, lost = [] }: Provocation,
+  output: string,
+): void {
+  const dump = dumpsOf(directory, "dmesg").at(-1);
+  if (dump === undefined) throw new Error(`no dump: ${output}`);
+  expect(dump).toMatchObject({ reason: "Panic", count });
+  expect(isCutShort(dump)).toBe(false);
+  const text = dumpTexts(directory).at(-1) ?? "";
+  expect(text).toContain("Linux version");
+  expect(crashLines(text)).toEqual(upTo(lines));
+  expect(text).toContain(message);
+  expect(notes(text)).toEqual(lost);
+}
+
+/** The console goes on to the panic, in order, and says of nothing that it was lost. */
+function expectConsole(directory: string, { message, lost = [] }: Provocation): void {
+  const [text = "", ...others] = textOf(directory, "console");
+  expect(others).toEqual([]);
+  expect(crashLines(text)).toEqual(upTo(lines));
+  expect(text).toContain(message);
+  expect(notes(text)).toEqual(lost);
+}
+
+const insmod = (how: string) => `insmod /crash.ko lines=${lines} ${how}`;
+const inLock = "how=probe probe=virtqueue_add_sgs";
+/** Something to send, so that the probe is hit. */
+const print = "\necho something > /dev/kmsg";
+
+describeGuests("a panic at a bad moment", () => {
+  const provocations: readonly (readonly [string, Provocation])[] = [
+    [
+      "in hard interrupt context",
+      {
+        kernel: "6.12",
+        script: insmod("how=irq"),
+        message: "crash: in interrupt context, hardirq 1",
+      },
+    ],
+    ["in an NMI", { kernel: "7.3", script: insmod("how=nmi"), message: "crash: in NMI context" }],
+    [
+      "with the write queue's lock held",
+      {
+        kernel: "6.1",
+        script: insmod(inLock) + print,
+        message: "crash: inside virtqueue_add_sgs",
+      },
+    ],
+    [
+      "with the write queue's lock held, and no queue of the panic's own",
+      {
+        kernel: "7.3",
+        script: insmod(inLock) + print,
+        message: "crash: inside virtqueue_add_sgs",
+        queues: 2,
+      },
+    ],
+    [
+      "while another CPU holds the write queue's lock",
+      {
+        kernel: "6.1",
+        script: insmod(`${inLock} probe_when=held`),
+        message: "crash: while another CPU is inside virtqueue_add_sgs",
+        options: { arguments: ["-smp", "2"] },
+        // That CPU has room for its message in the log, and will never write it.
+        lost: ["[virtio-pstore: 1 lines lost]"],
+      },
+    ],
+    [
+      "while the log is being formatted for the dump",
+      {
+        kernel: "6.12",
+        script: insmod("how=probe probe=kmsg_dump_get_line probe_when=panic"),
+        message: "crash: inside kmsg_dump_get_line",
+        count: 2,
+      },
+    ],
+    [
+      "with the lock of the panic's own queue held",
+      {
+        kernel: "7.3",
+        script: insmod(`${inLock} probe_when=panic`),
+        message: "crash: inside virtqueue_add_sgs",
+        count: 2,
+      },
+    ],
+    [
+      "by panic_on_oops, in a workqueue",
+      {
+        kernel: "6.1",
+        script: `echo 1 > /proc/sys/kernel/panic_on_oops\n${insmod("how=oops")}`,
+        message: "Kernel panic - not syncing: Fatal exception",
+        count: 2,
+      },
+    ],
+    [
+      "by hung_task_panic",
+      {
+        kernel: "6.1",
+        script: [
+          "echo 1 > /proc/sys/kernel/hung_task_panic",
+          "echo 1 > /proc/sys/kernel/hung_task_timeout_secs",
+          insmod("how=hung"),
+        ].join("\n"),
+        message: "hung_task: blocked tasks",
+      },
+    ],
+    [
+      "by softlockup_panic",
+      {
+        kernel: "7.3",
+        script: [
+          "echo 1 > /proc/sys/kernel/softlockup_panic",
+          "echo 1 > /proc/sys/kernel/watchdog_thresh",
+          insmod("how=softlockup"),
+        ].join("\n"),
+        message: "softlockup: hung tasks",
+      },
+    ],
+  ];
+
+  it.each(provocations)("%s", async (_, provocation) => {
+    const { directory, output } = await provoke(provocation);
+    expectWhole(directory, provocation, output);
+    expectConsole(directory, provocation);
+  });
+});
