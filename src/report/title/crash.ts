@@ -26,8 +26,9 @@ interface Reading {
 /**
  * Finds, among the reports of a log, the one that names the crash. Reports that follow each other
  * closely are one burst, and the gravest of it, among equals the first, stands for it: what comes
- * after is mostly its effect. If a panic follows that is only a consequence, it is that burst's.
- * Otherwise it is the gravest of all; among equals the last, because that is what a dump was made for.
+ * after is mostly its effect. An oops behind another that came to its end begins a new burst. If a
+ * panic follows that is only a consequence, its burst names the crash; otherwise the gravest of all,
+ * among equals the last, because that is what a dump was made for.
  */
 export class CrashFinder {
   /** The newest report. */
@@ -63,6 +64,14 @@ export class CrashFinder {
     return rule.continues === true;
   }
 
+  /** Whether what is reported now has to do with the burst no more. */
+  #isOver(weight: number, time: number): boolean {
+    if (time - this.#lastTime > BURST_SECONDS) return true;
+    // An oops that the kernel came back from: the next one has a dump of its own.
+    const { report, linesLeft } = this.#burst ?? {};
+    return linesLeft === 0 && report?.rule.weight === 2 && weight === 2;
+  }
+
   #begin(rule: Rule, match: RegExpExecArray, { caller, time }: LogLine): void {
     const reading: Reading = {
       report: beginReport(rule, match),
@@ -71,7 +80,7 @@ export class CrashFinder {
       linesLeft: MAX_REPORT_LINES,
     };
     const { weight } = rule;
-    if (time - this.#lastTime > BURST_SECONDS) this.#burst = undefined;
+    if (this.#isOver(weight, time)) this.#burst = undefined;
     if (this.#burst === undefined || weight > this.#burst.report.rule.weight) {
       this.#burst = reading;
       if (this.#crash === undefined || weight >= this.#crash.report.rule.weight) {

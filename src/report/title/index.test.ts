@@ -63,7 +63,7 @@ describe("readFacts", () => {
       ),
     );
     const line = fc.oneof(
-      fc.string({ unit: "binary", maxLength: 300 }),
+      fc.string({ unit: "binary", maxLength: 40 }),
       fc.array(word).map((words) => words.join(" ")),
     );
     fc.assert(

@@ -1,0 +1,198 @@
+import { describe, expect, it } from "vitest";
+import { readFacts } from "./index.js";
+
+const facts = (text: string) => readFacts(text.trim().split("\n"));
+
+/** As the kernel's printk formats make them, of functions that don't exist. */
+const reports: readonly (readonly [title: string, kind: string, text: string])[] = [
+  [
+    "KASAN: slab-use-after-free Read in foo_close",
+    "kasan",
+    `
+BUG: KASAN: slab-use-after-free in refcount_read+0x10/0x20
+Read of size 4 at addr ffff888012345678 by task a.out/7
+Call Trace:
+ <TASK>
+ dump_stack_lvl+0x10/0x20
+ kasan_report+0x10/0x20
+ refcount_read+0x10/0x20
+ ? bar+0x1/0x2
+ foo_close.constprop.0.cold+0x10/0x20 [foo]
+Allocated by task 7:
+ foo_open+0x10/0x20
+`,
+  ],
+  [
+    "KMSAN: uninit-value in foo_parse",
+    "kmsan",
+    `
+BUG: KMSAN: uninit-value in foo_parse+0x10/0x20
+ foo_parse+0x10/0x20
+ foo_read+0x10/0x20
+Uninit was created at:
+ slab_alloc_node+0x10/0x20
+`,
+  ],
+  ["KCSAN: data-race in foo_get / foo_put", "kcsan", "BUG: KCSAN: data-race in foo_get / foo_put"],
+  [
+    "KFENCE: use-after-free read in foo_close",
+    "kfence",
+    "BUG: KFENCE: use-after-free read in foo_close+0x10/0x20\n\nUse-after-free read at 0x123 (in kfence-#1):\n foo_close+0x10/0x20",
+  ],
+  [
+    "UBSAN: shift-out-of-bounds in foo_shift",
+    "ubsan",
+    "UBSAN: shift-out-of-bounds in lib/foo.c:12:3\nCall Trace:\n __ubsan_handle_shift_out_of_bounds+0x1/0x2\n foo_shift+0x1/0x2",
+  ],
+  [
+    "possible deadlock in foo_lock_both",
+    "lockdep",
+    `
+WARNING: possible circular locking dependency detected
+6.1.0 #1 Not tainted
+a.out/7 is trying to acquire lock:
+ffff888012345678 (&a->lock){+.+.}-{3:3}, at: foo_lock_both+0x10/0x20
+`,
+  ],
+  [
+    "INFO: task hung in foo_wait",
+    "hung-task",
+    `
+INFO: task kworker/0:1:7 blocked for more than 120 seconds.
+Call Trace:
+ __schedule+0x1/0x2
+ schedule+0x1/0x2
+ mutex_lock+0x1/0x2
+ foo_wait+0x1/0x2
+Kernel panic - not syncing: hung_task: blocked tasks
+`,
+  ],
+  [
+    "INFO: rcu detected stall in foo_ioctl",
+    "rcu-stall",
+    `
+rcu: INFO: rcu_preempt self-detected stall on CPU
+Call Trace:
+ <IRQ>
+ rcu_dump_cpu_stacks+0x1/0x2
+ </IRQ>
+ foo_spin+0x1/0x2
+ foo_ioctl+0x1/0x2
+ __x64_sys_ioctl+0x1/0x2
+ do_syscall_64+0x1/0x2
+`,
+  ],
+  [
+    "BUG: soft lockup in foo_thread",
+    "soft-lockup",
+    `
+watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [foo:7]
+RIP: 0010:foo_spin+0x1/0x2
+Call Trace:
+ foo_thread+0x1/0x2
+ kthread+0x1/0x2
+ ret_from_fork+0x1/0x2
+Kernel panic - not syncing: softlockup: hung tasks
+`,
+  ],
+  [
+    "WARNING: refcount bug in foo_put",
+    "warning",
+    `
+refcount_t: underflow; use-after-free.
+WARNING: lib/refcount.c:28 at refcount_warn_saturate+0x1/0x2, CPU#1: a.out/7
+RIP: 0010:refcount_warn_saturate+0x1/0x2
+Call Trace:
+ foo_put+0x1/0x2
+`,
+  ],
+  [
+    "memory leak in foo_new",
+    "leak",
+    "BUG: memory leak\nunreferenced object 0xffff888012345678 (size 8):\n  backtrace:\n    [<0000000012345678>] kmalloc+0x1/0x2\n    [<0000000012345678>] foo_new+0x1/0x2",
+  ],
+  [
+    "BUG: unable to handle kernel paging request in foo_write",
+    "oops",
+    `
+Unable to handle kernel paging request at virtual address dead000000000100
+Mem abort info:
+Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP
+CPU: 2 PID: 7 Comm: a.out Not tainted 6.12.0-arm64 #1
+pc : foo_write+0x10/0x20 [foo]
+lr : foo_write+0x8/0x20 [foo]
+Call trace:
+ foo_write+0x10/0x20 [foo]
+ vfs_write+0x10/0x20
+`,
+  ],
+  [
+    "kernel panic: VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
+    "panic",
+    "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+  ],
+  [
+    "kernel panic: Attempted to kill init!",
+    "panic",
+    "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+  ],
+];
+
+describe("titles by family", () => {
+  it.each(reports)("%s", (title, kind, text) => {
+    expect(facts(text)).toMatchObject({ title, kind });
+  });
+
+  it("a jump to where no function is is blamed on who jumped", () => {
+    const text =
+      "BUG: kernel NULL pointer dereference, address: 0000000000000000\nRIP: 0010:0x0\nCall Trace:\n process_one_work+0x1/0x2";
+    expect(facts(text).title).toMatch(/in process_one_work$/);
+  });
+
+  it("where a report shows nobody it says so, as syzkaller does", () => {
+    expect(facts("general protection fault: 0000 [#1] SMP").title).toBe(
+      "general protection fault in corrupted",
+    );
+  });
+});
+
+describe("which report names the crash", () => {
+  const oops = (time: number, name: string) =>
+    `[ ${time}.000000] BUG: kernel NULL pointer dereference, address: 0000000000000010
+[ ${time}.000001] Oops: 0002 [#1] SMP
+[ ${time}.000002] RIP: 0010:${name}+0x1/0x2
+[ ${time}.000003] ---[ end trace 0000000000000000 ]---`;
+  const warning = (time: number) =>
+    `[ ${time}.000000] WARNING: CPU: 0 PID: 7 at lib/foo.c:1 foo_warn+0x1/0x2`;
+  const panic = (time: number, message: string) =>
+    `[ ${time}.000000] Kernel panic - not syncing: ${message}`;
+
+  it.each([
+    ["the last oops, not the one before", [oops(10, "a"), oops(20, "b")], / in b$/],
+    ["the last oops, also when they follow closely", [oops(10, "a"), oops(11, "b")], / in b$/],
+    ["the oops, not a later warning", [oops(10, "a"), warning(30)], / in a$/],
+    ["the oops, not an earlier warning", [warning(10), oops(11, "a")], / in a$/],
+    [
+      "the oops that a panic follows",
+      [warning(5), oops(10, "a"), panic(10, "Fatal exception")],
+      / in a$/,
+    ],
+    [
+      "the warning that a panic follows, not an older oops",
+      [oops(10, "a"), warning(90), panic(90, "panic_on_warn set ...")],
+      /^WARNING in foo_warn$/,
+    ],
+    [
+      "a panic of its own, not what was before",
+      [oops(10, "a"), panic(11, "sysrq triggered crash")],
+      /^kernel panic: sysrq triggered crash$/,
+    ],
+    [
+      "nothing that comes after the panic",
+      [warning(5), panic(5, "panic_on_warn set"), oops(6, "a")],
+      /^WARNING/,
+    ],
+  ])("%s", (_, parts, title) => {
+    expect(facts(parts.join("\n")).title).toMatch(title);
+  });
+});
