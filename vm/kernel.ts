@@ -76,7 +76,8 @@ async function takeModules(
   root: string,
 ): Promise<void> {
   const from = join(onlyEntry(join(unpacked, "lib/modules"), /\d/), "kernel");
-  const paths = readdirSync(from, { recursive: true, encoding: "utf8" });
+  // Where the kernel needs none, its modules may be in a package that isn't unpacked.
+  const paths = existsSync(from) ? readdirSync(from, { recursive: true, encoding: "utf8" }) : [];
   const to = join(temporary, "modules");
   mkdirSync(to);
   for (const name of names) {
