@@ -43,7 +43,7 @@ const LOADS: readonly Load[] = [
 const ROUNDS = 6;
 
 /** Records of many rounds, whose removal the daemon needn't have noticed. */
-const ROOM = ["--max-records", "1000000", "--max-bytes", "500G"];
+const ROOM = ["--max-records", "1000000", "--max-bytes", "500G", "--rate", "off"];
 
 /** Guest B's console writes, in one measurement of a stall. */
 const STALL_SAMPLES = 400;

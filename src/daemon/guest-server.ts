@@ -41,6 +41,8 @@ export class GuestServer {
       onErase: device.onErase,
       compress: device.compress,
       rooms: device.rooms,
+      rates: device.rates,
+      minFree: device.minFree,
       committer: options.committer,
       after: (delayMs, task) => {
         loop.after(delayMs, task);

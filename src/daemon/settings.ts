@@ -1,4 +1,4 @@
-import type { OnErase, RecordTypeName, Rooms } from "../store/index.js";
+import type { MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../store/index.js";
 
 /** One guest that a daemon serves. */
 export interface GuestSettings {
@@ -24,6 +24,10 @@ export interface DeviceSettings {
   readonly onErase: OnErase;
   /** What the records of each type may take in a guest's directory. */
   readonly rooms: Rooms;
+  /** How fast a guest's records of each type may come. */
+  readonly rates: Rates;
+  /** What is left free on each directory's file system. */
+  readonly minFree: MinFree;
 }
 
 /** What a daemon is started with. */

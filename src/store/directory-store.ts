@@ -8,8 +8,10 @@ import {
   type StagedRecord,
 } from "./commit.js";
 import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
+import { FreeSpace, type MinFree } from "./free-space.js";
 import type { GrowingFile } from "./growing-file.js";
 import { DirectoryInUseError, OpenDirectory } from "./open-directory.js";
+import { RateLimiter, type Rates } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
 import type { DumpTypeName, RecordName, RecordTypeName, StreamTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
@@ -45,6 +47,10 @@ export interface StoreOptions {
   readonly committer?: Committer;
   /** Each type's own; DEFAULT_ROOMS where not given. */
   readonly rooms?: Rooms;
+  /** How fast they may come; as fast as they do where not given. */
+  readonly rates?: Rates;
+  /** What is left free on the file system; nothing where not given. */
+  readonly minFree?: MinFree;
   /** Dumps that the guest didn't compress are stored with gzip. */
   readonly compress?: boolean;
   /** Calls a function once, after so many milliseconds: streams are synced then. */
@@ -98,6 +104,8 @@ export class DirectoryStore {
   readonly #options: StoreOptions;
   readonly #files: Files;
   readonly #committer: Committer;
+  readonly #limiter: RateLimiter;
+  readonly #free: FreeSpace;
   #place: Place;
   #syncScheduled = false;
   #staged: Staged[] = [];
@@ -115,6 +123,8 @@ export class DirectoryStore {
     this.#options = options;
     this.#files = options.files ?? systemFiles;
     this.#committer = options.committer ?? new InlineCommitter(this.#files);
+    this.#limiter = new RateLimiter(options.rates ?? {});
+    this.#free = new FreeSpace(this.#files, options.minFree ?? { bytes: 0, share: 0 });
     try {
       this.#place = this.#openPlace(1n);
     } catch (error) {
@@ -146,7 +156,10 @@ export class DirectoryStore {
       if (this.#ending >= MAX_ENDING) {
         throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
       }
-      this.#here().streams.append(type, data);
+      const { streams } = this.#here();
+      this.#expectRate(type, lengthOf(data));
+      this.#free.expect(this.directory, lengthOf(data));
+      streams.append(type, data);
     } catch (error) {
       this.#place.streams.miss(type, lengthOf(data));
       this.#tellRefused(type, data, error);
@@ -265,8 +278,10 @@ export class DirectoryStore {
     const place = this.#here();
     const { next, table, headers } = place.directory;
     const gzip = this.#options.compress === true && !compressed;
+    this.#expectRate(type, lengthOf(data));
     const bytes = gzip ? [deflated(data)] : data;
     const size = lengthOf(bytes);
+    this.#free.expect(this.directory, size);
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
@@ -501,6 +516,11 @@ export class DirectoryStore {
         this.#tellSyncError(result);
       });
     });
+  }
+
+  #expectRate(type: RecordTypeName, bytes: number): void {
+    if (this.#limiter.take(type, bytes)) return;
+    throw new RefusedError("RATE", errno.EBUSY, `${type} comes faster than is taken`);
   }
 
   #tellRefused(type: RecordTypeName, data: readonly Uint8Array[], error: unknown): void {

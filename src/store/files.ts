@@ -13,6 +13,8 @@ import {
   readSync,
   renameSync,
   type Stats,
+  type StatsFs,
+  statfsSync,
   statSync,
   unlinkSync,
   writevSync,
@@ -36,6 +38,8 @@ export interface Files {
   lstat(path: string): Stats | undefined;
   /** Of the directory, also where a link leads to it. Undefined where there is nothing. */
   stat(path: string): Stats | undefined;
+  /** Of the file system. */
+  statfs(path: string): StatsFs;
   list(path: string): Dirent[];
   mkdir(path: string): void;
   /** Fails with EEXIST where there is a file of the new name. */
@@ -59,6 +63,7 @@ export const systemFiles: Files = {
   fstat: (fd) => fstatSync(fd),
   lstat: (path) => lstatSync(path, missing),
   stat: (path) => statSync(path, missing),
+  statfs: (path) => statfsSync(path),
   list: (path) => readdirSync(path, { withFileTypes: true }),
   mkdir: (path) => mkdirSync(path, 0o700),
   renameNew,

@@ -14,6 +14,8 @@ export {
   type StoreOptions,
 } from "./directory-store.js";
 export { parseHeader, type RecordHeader } from "./dump-header.js";
+export { DEFAULT_MIN_FREE, type MinFree } from "./free-space.js";
+export { DEFAULT_RATES, type Rate, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
 export {
   compareRecords,

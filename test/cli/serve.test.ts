@@ -121,6 +121,46 @@ describe("serving one guest", () => {
     );
   });
 
+  test("--rate: beyond the burst of 64 MiB the guest is told EBUSY, and the operator how much it was", async () => {
+    const { socket, records } = paths();
+    const rate = ["--console", "--rate", "1K,dmesg=off", "--json"];
+    const server = await serve(["--socket-path", socket, "--directory", records, ...rate]);
+    const guest = await connect(socket);
+    const data = Buffer.alloc(65_536, "x");
+    const answers: number[] = [];
+    for (let i = 0; i < 1026; i++) {
+      answers.push((await guest.driver.write({ type: CONSOLE }, data)).ret);
+    }
+    expect(answers).toEqual([...Array<number>(1024).fill(0), -16, -16]);
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    guest.close();
+    const { stdout } = await stop(server);
+    expect(stdout).toContain('"code":"RATE","message":"refused 65536 bytes of console (EBUSY): ');
+    expect(stdout).toContain(
+      '"details":{"type":"console","bytes":65536,"allTimes":2,"allBytes":131072}',
+    );
+    const end = readFileSync(join(records, "console-1")).subarray(-48).toString();
+    expect(end).toBe("\n[virtio-pstore: 131072 bytes are missing here]\n");
+  });
+
+  test("--min-free: where less is free the guest is told ENOSPC, and the operator why", async () => {
+    const { socket, records } = paths();
+    const server = await serve([
+      "--socket-path",
+      socket,
+      "--directory",
+      records,
+      "--min-free",
+      "99%",
+    ]);
+    const guest = await connect(socket);
+    expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: -28 });
+    guest.close();
+    const { stderr } = await stop(server);
+    expect(stderr).toContain("refused 25 bytes of dmesg (ENOSPC): ");
+    expect(stderr).toContain("[FREE_SPACE]");
+  });
+
   test("--fd with a listening socket: it is served and its file left alone", async () => {
     const { socket, records } = paths();
     const fd = listenUnix(socket);
@@ -313,6 +353,9 @@ describe("a command line that can't be served ends with status 2 and one line th
     ["a socket twice", ["--guest", "a=/1", "--guest", "b=/1"], /a name and a socket of its own/],
     ["a standard descriptor", ["--fd", "2"], /from 3 on, not 2/],
     ["no descriptor", ["--fd", "x"], /from 3 on, not x/],
+    ["a rate that is none", [...ok, "--rate", "fast"], /A size is a number of bytes/],
+    ["a bound for no type", [...ok, "--max-bytes", "log=1M"], /log is none of dmesg, console/],
+    ["a share of more than all", [...ok, "--min-free", "100%"], /from 0 to 99 with % behind it/],
     ["a bufsize that is none", [...ok, "--bufsize", "big"], /A size is a number of bytes/],
     ["a bufsize too small", [...ok, "--bufsize", "4095"], /from 4K to 4M/],
     ["a bufsize too large", [...ok, "--bufsize", "5M"], /from 4K to 4M/],

@@ -1,0 +1,136 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import {
+  DEFAULT_MIN_FREE,
+  DEFAULT_RATES,
+  DEFAULT_ROOMS,
+  type MinFree,
+  type Rate,
+  type Rates,
+  RECORD_TYPES,
+  type RecordTypeName,
+  type Room,
+  type Rooms,
+} from "../store/index.js";
+import { parseSize, sizeOption } from "./size.js";
+
+const LARGEST_ROOM = 1024 ** 4 - 1;
+const LARGEST_RATE = 1024 ** 4 - 1;
+
+/** A value for each type of records, where one was given. */
+type PerType<T> = ReadonlyMap<RecordTypeName, T>;
+
+/** What a directory and its file system are protected with, as commander parses it. */
+export interface LimitOptions {
+  readonly maxRecords?: PerType<number>;
+  readonly maxBytes?: PerType<number>;
+  readonly rate?: PerType<number | "off">;
+  readonly minFree?: MinFree;
+}
+
+const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
+
+/** An option's parser for `64M`, `console=1G,dmesg=64M`, or both: what has no type is for the others. */
+function perType<T>(parse: (text: string) => T): (text: string) => PerType<T> {
+  return (text) => {
+    const values = new Map<RecordTypeName, T>();
+    const named = new Set<RecordTypeName>();
+    for (const item of text.split(",")) {
+      const [, type, value] = /^([a-z]+)=(.*)$/.exec(item) ?? [undefined, undefined, item];
+      if (type === undefined) {
+        const all = parse(value ?? "");
+        for (const one of RECORD_TYPES) if (!named.has(one)) values.set(one, all);
+        continue;
+      }
+      if (!isType(type)) {
+        throw new InvalidArgumentError(`${type} is none of ${RECORD_TYPES.join(", ")}.`);
+      }
+      named.add(type);
+      values.set(type, parse(value ?? ""));
+    }
+    return values;
+  };
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^[0-9]{1,9}$/.test(text) && count > 0) return count;
+  throw new InvalidArgumentError("It must be a whole number from 1 to 999999999.");
+}
+
+const parseRate = (text: string): number | "off" =>
+  text === "off" ? text : sizeOption(1, LARGEST_RATE)(text);
+
+function parseMinFree(text: string): MinFree {
+  const percent = /^([0-9]{1,2})%$/.exec(text)?.[1];
+  if (percent !== undefined) {
+    return { bytes: Number.MAX_SAFE_INTEGER, share: Number(percent) / 100 };
+  }
+  const bytes = parseSize(text);
+  if (bytes !== undefined) return { bytes, share: 1 };
+  throw new InvalidArgumentError(
+    "It must be a size, or a whole number from 0 to 99 with % behind it.",
+  );
+}
+
+/** Adds the options that bound what a guest can do to the host's disk. */
+export function addLimitOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--max-records <n>",
+        "the most records of each type that are kept, or TYPE=N,… (default: 1000)",
+      ).argParser(perType(parseCount)),
+    )
+    .addOption(
+      new Option(
+        "--max-bytes <size>",
+        "the most bytes that each type's records take together, or TYPE=SIZE,… " +
+          "(default: 256M, console=1G)",
+      ).argParser(perType(sizeOption(1 << 20, LARGEST_ROOM))),
+    )
+    .addOption(
+      new Option(
+        "--rate <size>",
+        "the most bytes a second that are taken of each type in the long run, or TYPE=SIZE,…; " +
+          "off for no bound (default: 1M, pmsg=256K)",
+      ).argParser(perType(parseRate)),
+    )
+    .addOption(
+      new Option(
+        "--min-free <size>",
+        "what is left free on the file system, a size or a percentage (default: 5%, at most 1G)",
+      ).argParser(parseMinFree),
+    );
+}
+
+function rooms({ maxRecords, maxBytes }: LimitOptions): Rooms {
+  const room = (type: RecordTypeName): Room => {
+    const { records, bytes } = DEFAULT_ROOMS[type];
+    return { records: maxRecords?.get(type) ?? records, bytes: maxBytes?.get(type) ?? bytes };
+  };
+  return {
+    dmesg: room("dmesg"),
+    ftrace: room("ftrace"),
+    console: room("console"),
+    pmsg: room("pmsg"),
+  };
+}
+
+/** A higher rate has a higher burst: a second of it, at least. */
+function rates({ rate }: LimitOptions): Rates {
+  const all = RECORD_TYPES.flatMap((type): [RecordTypeName, Rate][] => {
+    const known = DEFAULT_RATES[type];
+    const bytesPerSecond = rate?.get(type) ?? known.bytesPerSecond;
+    if (bytesPerSecond === "off") return [];
+    const burstBytes = Math.max(known.burstBytes, bytesPerSecond);
+    return [[type, { ...known, bytesPerSecond, burstBytes }]];
+  });
+  return Object.fromEntries(all);
+}
+
+/** The defaults, but for what was asked for. */
+export const limitSettings = (options: LimitOptions) => ({
+  rooms: rooms(options),
+  rates: rates(options),
+  minFree: options.minFree ?? DEFAULT_MIN_FREE,
+});

@@ -1,0 +1,94 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { DEFAULT_RATES, RateLimiter } from "./rate-limit.js";
+
+const rate = { bytesPerSecond: 1000, recordsPerSecond: 10, burstBytes: 5000, burstRecords: 20 };
+
+function limiter() {
+  const clock = { ms: 0 };
+  return { clock, limiter: new RateLimiter({ dmesg: rate }, () => clock.ms) };
+}
+
+describe("a guest's rate", () => {
+  test("a burst at once, and then what the rate gives", () => {
+    const { clock, limiter: one } = limiter();
+    expect(one.take("dmesg", 5000)).toBe(true);
+    expect(one.take("dmesg", 1)).toBe(false);
+    clock.ms = 500;
+    expect(one.take("dmesg", 501)).toBe(false);
+    expect(one.take("dmesg", 500)).toBe(true);
+    expect(one.take("dmesg", 1)).toBe(false);
+  });
+
+  test("small records are bounded by their number", () => {
+    const { clock, limiter: one } = limiter();
+    const taken = () => Array.from({ length: 30 }, () => one.take("dmesg", 1)).filter(Boolean);
+    expect(taken()).toHaveLength(20);
+    clock.ms = 1000;
+    expect(taken()).toHaveLength(10);
+  });
+
+  test("what isn't taken costs nothing", () => {
+    const { limiter: one } = limiter();
+    for (let i = 0; i < 100; i++) expect(one.take("dmesg", 6000)).toBe(false);
+    expect(one.take("dmesg", 5000)).toBe(true);
+  });
+
+  test("a type without a rate has no bounds", () => {
+    const { limiter: one } = limiter();
+    for (let i = 0; i < 1000; i++) expect(one.take("console", 1 << 20)).toBe(true);
+  });
+
+  test("a pause of any length gives one burst; a clock that stands still or goes back gives nothing", () => {
+    const { clock, limiter: one } = limiter();
+    clock.ms = 1e9;
+    expect(one.take("dmesg", 5001)).toBe(false);
+    expect(one.take("dmesg", 5000)).toBe(true);
+    clock.ms = 0;
+    expect(one.take("dmesg", 1)).toBe(false);
+  });
+
+  test("whatever comes when: never more than the burst and what the rate gives in any span", () => {
+    const requests = fc.array(
+      fc.record({ gap: fc.nat(400), bytes: fc.integer({ min: 1, max: 3000 }) }),
+      { maxLength: 200 },
+    );
+    fc.assert(
+      fc.property(requests, (given) => {
+        const { clock, limiter: one } = limiter();
+        const taken: { ms: number; bytes: number }[] = [];
+        for (const { gap, bytes } of given) {
+          clock.ms += gap;
+          if (one.take("dmesg", bytes)) taken.push({ ms: clock.ms, bytes });
+        }
+        taken.forEach(({ ms: from }, first) => {
+          let bytes = 0;
+          for (const [i, { ms, bytes: more }] of taken.slice(first).entries()) {
+            bytes += more;
+            expect(bytes).toBeLessThanOrEqual(5000 + (ms - from) + 1e-6);
+            expect(i + 1).toBeLessThanOrEqual(20 + (ms - from) / 100 + 1e-6);
+          }
+        });
+      }),
+    );
+  });
+
+  test("whatever came before: a guest that waits long enough has its burst again", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 6000 }), { maxLength: 50 }), (sizes) => {
+        const { clock, limiter: one } = limiter();
+        for (const size of sizes) one.take("dmesg", size);
+        clock.ms += 5000;
+        expect(one.take("dmesg", 5000)).toBe(true);
+      }),
+    );
+  });
+});
+
+test("the defaults take two dumps of the largest log, and a panic's 10 MB of console text, at once", () => {
+  const one = new RateLimiter(DEFAULT_RATES, () => 0);
+  for (let at = 0; at < 2 * (64 << 20); at += 128 << 10) {
+    expect(one.take("dmesg", 128 << 10)).toBe(true);
+  }
+  for (let at = 0; at < 16 << 20; at += 100) expect(one.take("console", 100)).toBe(true);
+});
