@@ -1,6 +1,6 @@
 import { PstoreDevice } from "../device/index.js";
 import type { EventLoop } from "../native/index.js";
-import { type Committer, DirectoryStore } from "../store/index.js";
+import { type Committer, DirectoryStore, troubleWith } from "../store/index.js";
 import { type LogEvent, Server, Session } from "../vhost-user/index.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
@@ -61,7 +61,7 @@ export class GuestServer {
         log({ level: "warn", code: "MOVED", message });
       },
       onSyncError: (number) => {
-        const message = `data in ${guest.directory} could not be synced (errno ${number})`;
+        const message = `what was taken could not be synced: ${troubleWith(guest.directory, number)}`;
         log({ level: "error", code: "SYNC", message });
       },
     });

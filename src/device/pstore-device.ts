@@ -5,6 +5,7 @@ import {
   type RecordName,
   type RecordTypeName,
   RefusedError,
+  troubleWith,
 } from "../store/index.js";
 import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
@@ -211,16 +212,18 @@ export class PstoreDevice implements VirtioDevice {
       if (request.kind === "dump") {
         const data = request.from.views(REQUEST_BYTES);
         const place = this.#store.write(request.type, request.compressed, data);
-        return ({ writes }) => status(-(writes[place] ?? errno.EIO));
+        return ({ writes }) => {
+          const number = writes[place] ?? errno.EIO;
+          if (number !== 0) this.#warnOfStore(request, number);
+          return status(-number);
+        };
       }
       return this.#do(request, parsed, status);
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
       // The store itself tells what it refuses.
-      if (!(error instanceof RefusedError)) {
-        this.#warn("STORE", `${request.kind} failed: ${error.message}`);
-      }
+      if (!(error instanceof RefusedError)) this.#warnOfStore(request, errnoOf(error));
       const ret = -errnoOf(error);
       return () => status(ret);
     }
@@ -280,6 +283,10 @@ export class PstoreDevice implements VirtioDevice {
       }
     }
     return [encodeResponse(cmd, type, 0)];
+  }
+
+  #warnOfStore({ kind }: Request, number: number): void {
+    this.#warn("STORE", `${kind}: ${troubleWith(this.#store.directory, number)}`);
   }
 
   #warn(code: string, message: string): void {

@@ -18,7 +18,7 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
   const streams = new Map<string, RecordEntry[]>();
   for (const record of records) {
     if (record.type !== type) continue;
-    const key = `${record.guest}/${record.stream?.first ?? record.path}`;
+    const key = `${record.guest}/${record.stream?.first ?? record.name}`;
     const there = streams.get(key);
     if (there === undefined) streams.set(key, [record]);
     else there.push(record);
@@ -37,10 +37,14 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
 /** A stream's text in pieces; what is missing is said where it is. Of what nothing decompresses, the bytes. */
 export function* streamText({ records }: BootStream): Generator<Buffer, void, void> {
   let end = 0;
+  let newline = true;
   for (const record of records) {
     const missing = (record.stream?.offset ?? end) - end;
-    if (missing > 0) yield Buffer.from(missingNote(missing));
-    yield* recordText(readHeader(record)) ?? recordBytes(record);
+    if (missing > 0) yield Buffer.from((newline ? "" : "\n") + missingNote(missing));
+    for (const piece of recordText(readHeader(record)) ?? recordBytes(record)) {
+      yield piece;
+      newline = piece.at(-1) === 0x0a;
+    }
     end = (record.stream?.offset ?? 0) + record.size;
   }
 }

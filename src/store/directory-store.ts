@@ -19,6 +19,7 @@ import { RefusedError } from "./refused-error.js";
 import { type Dropped, RoomKeeper } from "./room-keeper.js";
 import { DEFAULT_ROOMS, pieceBytes, type Rooms } from "./rooms.js";
 import { Streams } from "./streams.js";
+import { adviceOn } from "./trouble.js";
 
 /** Why a directory can't be used as a store; the message says what to do. */
 export class StoreError extends Error {
@@ -546,20 +547,13 @@ function isHidden(
   return pending === true || directory.erased.has(recordKey(name)) || streams.isCurrent(name);
 }
 
-const ADVICE = new Map([
-  [errno.ENOSPC, "make room"],
-  [errno.EDQUOT, "make room"],
-  [errno.EMFILE, "raise the limit of open files (ulimit -n)"],
-  [errno.ENOLCK, "its file system has no locks: use a local one"],
-]);
-
 function storeError(directory: string, error: unknown): StoreError {
   if (error instanceof DirectoryInUseError) {
     const message = `${directory} is used by another virtio-pstore process: end it, or name another directory`;
     return new StoreError("DIRECTORY_IN_USE", message);
   }
   const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  const advice = ADVICE.get(errnoOf(error)) ?? "it must be a directory this user may write to";
+  const advice = adviceOn(errnoOf(error)) ?? "it must be a directory this user may write to";
   const message = `${directory} can't be used for records (${reason}): ${advice}`;
   return new StoreError("DIRECTORY_UNUSABLE", message);
 }

@@ -33,6 +33,8 @@ export class FreeSpace {
 
   /** Throws RefusedError where so many bytes more in a directory would leave too little. */
   expect(directory: string, bytes: number): void {
+    // The disk itself says when it is full.
+    if (this.#minFree.bytes === 0 || this.#minFree.share === 0) return;
     const nowMs = this.#now();
     if (nowMs - this.#checkedMs >= CHECK_MS || bytes > this.#left) {
       this.#checkedMs = nowMs;

@@ -33,3 +33,4 @@ export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-keeper.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
 export { missingNote, readStreamIndex, type StreamPiece } from "./stream-index.js";
+export { troubleWith } from "./trouble.js";

@@ -11,9 +11,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { errno } from "../native/index.js";
+import { errno, SystemError } from "../native/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore, type StoreOptions } from "./directory-store.js";
+import { systemFiles } from "./files.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import { readStreamIndex } from "./stream-index.js";
@@ -163,6 +164,58 @@ describe(".streams", () => {
   });
 });
 
+describe("notes on what is gone", () => {
+  const lines = (name: string) => contents(name).split("\n").length - 1;
+
+  test(".streams and .erased don't grow with every boot and erasure there was", () => {
+    // Nothing here needs the disk.
+    const files = { ...systemFiles, sync: () => undefined, datasync: () => undefined };
+    const store = open({ onErase: "remove", files });
+    for (let i = 0; i < 1500; i++) {
+      store.beginBoot(i.toString(16).padStart(32, "0"));
+      store.append("console", line("x"));
+      store.beginBoot();
+      expect(store.erase("console", BigInt(i + 1))).toBe(true);
+      store.commit(() => undefined);
+    }
+    expect(lines(".streams")).toBeLessThan(1010);
+    store.close();
+    const keeping = open({ files });
+    for (let i = 0; i < 1500; i++) {
+      keeping.write("dmesg", false, line("x"));
+      keeping.commit(() => undefined);
+      const id = BigInt(1501 + i);
+      expect(keeping.erase("dmesg", id)).toBe(true);
+      unlinkSync(at(`dmesg-${id}`));
+      if (i % 100 === 0) keeping.records([]);
+    }
+    keeping.close();
+    expect(lines(".erased")).toBeLessThan(1110);
+    const [newest] = contents(".erased").trimEnd().split("\n").slice(-1);
+    expect(newest).toBe("dmesg-3000");
+  });
+
+  test("a line of .streams that failed is tried again before anything else is appended", () => {
+    let failing = false;
+    const store = open({
+      files: {
+        ...systemFiles,
+        open: (path, flags, mode) => {
+          if (failing && path.endsWith(".streams")) throw new SystemError("open", errno.EIO, path);
+          return systemFiles.open(path, flags, mode);
+        },
+      },
+    });
+    store.beginBoot(bootA);
+    failing = true;
+    expect(() => store.append("console", line("lost"))).toThrow("EIO");
+    failing = false;
+    store.append("console", line("kept"));
+    expect(contents("console-1")).toBe("[virtio-pstore: 5 bytes are missing here]\nkept\n");
+    expect(contents(".streams")).toBe(`${bootA} console-1\n`);
+  });
+});
+
 describe("rooms", () => {
   const rooms = {
     ...DEFAULT_ROOMS,
@@ -185,6 +238,16 @@ describe("rooms", () => {
     store.close();
     write(open({ rooms }), 4);
     expect(recordNames()).toEqual(kept("dmesg-6"));
+  });
+
+  test("count a record that had to go by another name", () => {
+    const store = open({ rooms });
+    writeFileSync(at("dmesg-1"), "1234");
+    write(store, 4);
+    expect(recordNames()).toEqual(["dmesg-1", "dmesg-2"]);
+    write(store, 4);
+    write(store, 4);
+    expect(recordNames()).toHaveLength(3);
   });
 
   test("refuse at once what can't fit, and drop nothing for it", () => {
