@@ -18,13 +18,13 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno } from "../native/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
+import { DirectoryStore } from "./directory-store.js";
 import {
   type BatchResult,
-  DirectoryStore,
   type StoredRecord,
   StoreError,
   type StoreOptions,
-} from "./directory-store.js";
+} from "./store-options.js";
 
 let directory = "";
 let stores: DirectoryStore[] = [];

@@ -7,87 +7,26 @@ import {
   InlineCommitter,
   type StagedRecord,
 } from "./commit.js";
-import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
-import { FreeSpace, type MinFree } from "./free-space.js";
-import type { GrowingFile } from "./growing-file.js";
-import { DirectoryInUseError, OpenDirectory } from "./open-directory.js";
-import { RateLimiter, type Rates } from "./rate-limit.js";
+import { type Files, lengthOf, systemFiles, tryUnlink } from "./files.js";
+import { FreeSpace } from "./free-space.js";
+import { Place } from "./place.js";
+import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
 import type { DumpTypeName, RecordName, RecordTypeName, StreamTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
-import { type Dropped, RoomKeeper } from "./room-keeper.js";
-import { DEFAULT_ROOMS, pieceBytes, type Rooms } from "./rooms.js";
-import { Streams } from "./streams.js";
-import { adviceOn } from "./trouble.js";
-
-/** Why a directory can't be used as a store; the message says what to do. */
-export class StoreError extends Error {
-  readonly code: "DIRECTORY_UNUSABLE" | "DIRECTORY_IN_USE";
-
-  constructor(code: StoreError["code"], message: string) {
-    super(message);
-    this.name = "StoreError";
-    this.code = code;
-  }
-}
-
-/** What ERASE does to the host's file. */
-export type OnErase = "keep" | "remove";
-
-/** A record that has just become durable. */
-export interface StoredRecord extends RecordName {
-  /** In bytes. */
-  readonly size: number;
-  readonly path: string;
-}
-
-/** What a store is opened with. */
-export interface StoreOptions {
-  readonly onErase?: OnErase;
-  readonly committer?: Committer;
-  /** Each type's own; DEFAULT_ROOMS where not given. */
-  readonly rooms?: Rooms;
-  /** How fast they may come; as fast as they do where not given. */
-  readonly rates?: Rates;
-  /** What is left free on the file system; nothing where not given. */
-  readonly minFree?: MinFree;
-  /** Dumps that the guest didn't compress are stored with gzip. */
-  readonly compress?: boolean;
-  /** Calls a function once, after so many milliseconds: streams are synced then. */
-  readonly after?: (delayMs: number, task: () => void) => void;
-  readonly onStored?: (record: StoredRecord) => void;
-  /** Records had to make room for others. */
-  readonly onDropped?: (dropped: Dropped) => void;
-  /** Data wasn't taken because of a bound that the store keeps to. */
-  readonly onRefused?: (type: RecordTypeName, bytes: number, why: RefusedError) => void;
-  /** Data that was already acknowledged could not be synced. */
-  readonly onSyncError?: (number: number) => void;
-  /** Another directory has the name of the one that was used, and is used from now on. */
-  readonly onMoved?: () => void;
-  /** The system's where not given. */
-  readonly files?: Files;
-}
-
-/** Whether each request of a batch is durable. */
-export interface BatchResult {
-  /** For each write() since the last commit(), in order: 0 or its errno. */
-  readonly writes: readonly number[];
-  /** For everything else: 0 or an errno. */
-  readonly rest: number;
-}
+import { DEFAULT_ROOMS } from "./rooms.js";
+import {
+  type BatchResult,
+  type StoredRecord,
+  type StoreOptions,
+  storeError,
+} from "./store-options.js";
 
 interface Staged extends StagedRecord {
   readonly stored: StoredRecord;
   readonly entry: RecordEntry;
   readonly place: Place;
-}
-
-/** A directory, and what works on it. */
-interface Place {
-  readonly directory: OpenDirectory;
-  readonly streams: Streams;
-  readonly rooms: RoomKeeper;
 }
 
 /** A stream's data is synced so long after it was written, at the latest. */
@@ -114,7 +53,6 @@ export class DirectoryStore {
   readonly #pending = new Set<Staged>();
   /** Boots whose streams are still being synced. */
   #ending = 0;
-  #namesChanged = false;
   #mustCommit = false;
   #open = true;
 
@@ -213,10 +151,10 @@ export class DirectoryStore {
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
     const place = this.#here();
-    this.#scan(place);
+    place.scan();
     return place.directory.table
       .ofType(...types)
-      .filter((entry) => !isHidden(place, entry))
+      .filter((entry) => !place.isHidden(entry))
       .map(({ name }) => name);
   }
 
@@ -226,7 +164,7 @@ export class DirectoryStore {
    */
   read(record: RecordName, room: number): RecordContents | undefined {
     const place = this.#here();
-    if (isHidden(place, { name: record })) return undefined;
+    if (place.isHidden({ name: record })) return undefined;
     return readRecord(place.directory.pathOf(record), record, room);
   }
 
@@ -239,7 +177,7 @@ export class DirectoryStore {
     const { directory } = place;
     const key = recordKey({ type, id });
     const entry = directory.table.get(key);
-    if (entry === undefined || isHidden(place, entry)) return false;
+    if (entry === undefined || place.isHidden(entry)) return false;
     const path = directory.pathOf(entry.name);
     if (this.#files.lstat(path) === undefined) {
       directory.table.delete(key);
@@ -257,9 +195,9 @@ export class DirectoryStore {
     } else {
       directory.erased.add(key);
     }
-    this.#namesChanged = true;
+    place.namesChanged = true;
     this.#mustCommit = true;
-    this.#prune(place);
+    place.prune();
     return true;
   }
 
@@ -308,7 +246,7 @@ export class DirectoryStore {
     this.#pending.add(staged);
     table.set(entry);
     this.#mustCommit = true;
-    this.#take(place);
+    place.take();
     makeRoom();
     return this.#staged.length - 1;
   }
@@ -327,93 +265,18 @@ export class DirectoryStore {
   }
 
   #openPlace(firstId: bigint): Place {
-    const files = this.#files;
-    const rooms = this.#options.rooms ?? DEFAULT_ROOMS;
-    const host = {
-      files,
-      retire: (fd: number) => {
+    return new Place({
+      files: this.#files,
+      path: this.directory,
+      firstId,
+      rooms: this.#options.rooms ?? DEFAULT_ROOMS,
+      retire: (fd) => {
         this.#close([fd]);
       },
-    };
-    const directory = new OpenDirectory(host, this.directory, firstId);
-    const streams: Streams = new Streams(
-      {
-        files,
-        directory: this.directory,
-        begin: (type) => this.#beginStream(place, type),
-        isErased: (record) => directory.erased.has(recordKey(record)),
-        findRoom: (type, records, bytes) => place.rooms.find({ type, records, bytes }),
-        grew: (name, bytes) => {
-          const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
-          directory.table.set({ name, size: size + bytes, timeMs: Date.now() });
-        },
-        pieceBytes: (type) => pieceBytes(rooms[type]),
-      },
-      directory.index,
-    );
-    const place: Place = {
-      directory,
-      streams,
-      rooms: new RoomKeeper({
-        files,
-        rooms,
-        directory,
-        streams,
-        scan: () => {
-          this.#scan(place);
-        },
-        onDropped: (dropped) => {
-          this.#namesChanged = true;
-          this.#options.onDropped?.(dropped);
-        },
-      }),
-    };
-    return place;
-  }
-
-  #scan({ directory }: Place): void {
-    const here = [...this.#pending].filter(({ place }) => place.directory === directory);
-    const { id } = directory.next;
-    directory.scan(here.map(({ entry }) => entry));
-    if (directory.next.id !== id) this.#namesChanged = true;
-  }
-
-  /** Notes on what is gone can wait: nothing depends on it. */
-  #prune({ directory }: Place): void {
-    try {
-      directory.prune();
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-    }
-  }
-
-  #take({ directory }: Place): void {
-    directory.next.take();
-    this.#namesChanged = true;
-  }
-
-  #beginStream(
-    place: Place,
-    type: StreamTypeName,
-  ): { readonly name: RecordName; readonly file: GrowingFile } {
-    const { next, table } = place.directory;
-    const begin = () => {
-      const { id, file, path } = next.get();
-      const name: RecordName = { type, id, compressed: false };
-      this.#files.renameNew(path, place.directory.pathOf(name));
-      this.#take(place);
-      table.set({ name, size: 0, timeMs: Date.now() });
-      this.#prune(place);
-      return { name, file };
-    };
-    try {
-      return begin();
-    } catch (error) {
-      if (errnoOf(error) !== errno.EEXIST) throw error;
-      // Somebody put a file of the same name into the directory since the id was chosen.
-      this.#scan(place);
-      return begin();
-    }
+      pending: (place) =>
+        [...this.#pending].flatMap((one) => (one.place === place ? [one.entry] : [])),
+      onDropped: (dropped) => this.#options.onDropped?.(dropped),
+    });
   }
 
   /**
@@ -451,7 +314,7 @@ export class DirectoryStore {
   /** Somebody put a file of the same name into the directory since the id was chosen. */
   #storeUnderNewId({ temporaryPath, stored, place }: Staged): StoredRecord {
     const { directory } = place;
-    this.#scan(place);
+    place.scan();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
     this.#files.renameNew(temporaryPath, path);
@@ -492,14 +355,15 @@ export class DirectoryStore {
 
   /** Commits all that has to be durable before what is staged may be acknowledged. */
   #run(records: readonly StagedRecord[], done: (result: CommitResult) => void): void {
-    const { directory, streams } = this.#place;
+    const place = this.#place;
+    const { directory, streams } = place;
     const { sync, close } = streams.take();
     const batch: Commit = {
       records,
       appended: [...sync, ...directory.erased.takeDirty()],
-      directory: this.#namesChanged || records.length > 0 ? directory.fd : undefined,
+      directory: place.namesChanged || records.length > 0 ? directory.fd : undefined,
     };
-    this.#namesChanged = false;
+    place.namesChanged = false;
     this.#committer.run(batch, (result) => {
       for (const fd of close) this.#files.close(fd);
       done(result);
@@ -512,7 +376,7 @@ export class DirectoryStore {
     this.#syncScheduled = true;
     after(STREAM_SYNC_MS, () => {
       this.#syncScheduled = false;
-      if (!this.#open || !(this.#place.streams.dirty || this.#namesChanged)) return;
+      if (!this.#open || !(this.#place.streams.dirty || this.#place.namesChanged)) return;
       this.#run([], (result) => {
         this.#tellSyncError(result);
       });
@@ -538,25 +402,6 @@ const entryOf = ({ size, path, ...name }: StoredRecord): RecordEntry => ({
   size,
   timeMs: Date.now(),
 });
-
-/** Whether the guest isn't shown the record: it isn't durable, it was erased, or its boot goes on. */
-function isHidden(
-  { directory, streams }: Place,
-  { name, pending }: Pick<RecordEntry, "name" | "pending">,
-): boolean {
-  return pending === true || directory.erased.has(recordKey(name)) || streams.isCurrent(name);
-}
-
-function storeError(directory: string, error: unknown): StoreError {
-  if (error instanceof DirectoryInUseError) {
-    const message = `${directory} is used by another virtio-pstore process: end it, or name another directory`;
-    return new StoreError("DIRECTORY_IN_USE", message);
-  }
-  const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  const advice = adviceOn(errnoOf(error)) ?? "it must be a directory this user may write to";
-  const message = `${directory} can't be used for records (${reason}): ${advice}`;
-  return new StoreError("DIRECTORY_UNUSABLE", message);
-}
 
 /** Copied first: the guest may go on changing its memory. Level 1: it is waiting. */
 function deflated(data: readonly Uint8Array[]): Buffer {

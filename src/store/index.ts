@@ -5,14 +5,7 @@ export {
   commit,
   InlineCommitter,
 } from "./commit.js";
-export {
-  type BatchResult,
-  DirectoryStore,
-  type OnErase,
-  type StoredRecord,
-  StoreError,
-  type StoreOptions,
-} from "./directory-store.js";
+export { DirectoryStore } from "./directory-store.js";
 export { parseHeader, type RecordHeader } from "./dump-header.js";
 export { DEFAULT_MIN_FREE, type MinFree } from "./free-space.js";
 export { DEFAULT_RATES, type Rate, type Rates } from "./rate-limit.js";
@@ -32,5 +25,12 @@ export {
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-keeper.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
+export {
+  type BatchResult,
+  type OnErase,
+  type StoredRecord,
+  StoreError,
+  type StoreOptions,
+} from "./store-options.js";
 export { missingNote, readStreamIndex, type StreamPiece } from "./stream-index.js";
 export { troubleWith } from "./trouble.js";

@@ -13,10 +13,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno, SystemError } from "../native/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
-import { DirectoryStore, type StoreOptions } from "./directory-store.js";
+import { DirectoryStore } from "./directory-store.js";
 import { systemFiles } from "./files.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
+import type { StoreOptions } from "./store-options.js";
 import { readStreamIndex } from "./stream-index.js";
 
 let directory = "";

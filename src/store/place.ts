@@ -1,0 +1,119 @@
+import { errno, errnoOf } from "../native/index.js";
+import { type Files, isSystemError } from "./files.js";
+import type { GrowingFile } from "./growing-file.js";
+import { OpenDirectory } from "./open-directory.js";
+import type { RecordName, StreamTypeName } from "./record-name.js";
+import { type RecordEntry, recordKey } from "./record-table.js";
+import { type Dropped, RoomKeeper } from "./room-keeper.js";
+import { pieceBytes, type Rooms } from "./rooms.js";
+import { Streams } from "./streams.js";
+
+/** What a place is opened with. */
+export interface PlaceOptions {
+  readonly files: Files;
+  readonly path: string;
+  /** Ids begin here, or behind those that the directory knows of. */
+  readonly firstId: bigint;
+  readonly rooms: Rooms;
+  /** Closes a descriptor once no commit that is under way uses it. */
+  readonly retire: (fd: number) => void;
+  /** What is in its files, and doesn't have its names yet. */
+  readonly pending: (place: Place) => readonly RecordEntry[];
+  readonly onDropped: (dropped: Dropped) => void;
+}
+
+/** A directory, and what works on it. Another takes its place where another directory does. */
+export class Place {
+  readonly directory: OpenDirectory;
+  readonly streams: Streams;
+  readonly rooms: RoomKeeper;
+  /** Names were made or removed that aren't synced. */
+  namesChanged = false;
+  readonly #options: PlaceOptions;
+
+  /** Throws DirectoryInUseError, or the system call's error. */
+  constructor(options: PlaceOptions) {
+    const { files, path, firstId, rooms, retire } = options;
+    this.#options = options;
+    const directory = new OpenDirectory({ files, retire }, path, firstId);
+    this.directory = directory;
+    this.streams = new Streams(
+      {
+        files,
+        directory: path,
+        begin: (type) => this.#beginStream(type),
+        isErased: (record) => directory.erased.has(recordKey(record)),
+        findRoom: (type, records, bytes) => this.rooms.find({ type, records, bytes }),
+        grew: (name, bytes) => {
+          const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
+          directory.table.set({ name, size: size + bytes, timeMs: Date.now() });
+        },
+        pieceBytes: (type) => pieceBytes(rooms[type]),
+      },
+      directory.index,
+    );
+    this.rooms = new RoomKeeper({
+      files,
+      rooms,
+      directory,
+      streams: this.streams,
+      scan: () => {
+        this.scan();
+      },
+      onDropped: (dropped) => {
+        this.namesChanged = true;
+        options.onDropped(dropped);
+      },
+    });
+  }
+
+  /** Whether the guest isn't shown the record: it isn't durable, it was erased, or its boot goes on. */
+  isHidden({ name, pending }: Pick<RecordEntry, "name" | "pending">): boolean {
+    const erased = this.directory.erased.has(recordKey(name));
+    return pending === true || erased || this.streams.isCurrent(name);
+  }
+
+  /** Reads the directory anew. Throws the system call's error. */
+  scan(): void {
+    const { next } = this.directory;
+    const { id } = next;
+    this.directory.scan(this.#options.pending(this));
+    if (next.id !== id) this.namesChanged = true;
+  }
+
+  /** Notes on what is gone can wait: nothing depends on it. */
+  prune(): void {
+    try {
+      this.directory.prune();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+  }
+
+  /** The prepared file is in use. */
+  take(): void {
+    this.directory.next.take();
+    this.namesChanged = true;
+  }
+
+  #beginStream(type: StreamTypeName): { readonly name: RecordName; readonly file: GrowingFile } {
+    const { next, table } = this.directory;
+    const begin = () => {
+      const { id, file, path } = next.get();
+      const name: RecordName = { type, id, compressed: false };
+      this.#options.files.renameNew(path, this.directory.pathOf(name));
+      this.take();
+      table.set({ name, size: 0, timeMs: Date.now() });
+      this.prune();
+      return { name, file };
+    };
+    try {
+      return begin();
+    } catch (error) {
+      if (errnoOf(error) !== errno.EEXIST) throw error;
+      // Somebody put a file of the same name into the directory since the id was chosen.
+      this.scan();
+      return begin();
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { errnoOf } from "../native/index.js";
+import type { Committer } from "./commit.js";
+import type { Files } from "./files.js";
+import type { MinFree } from "./free-space.js";
+import { DirectoryInUseError } from "./open-directory.js";
+import type { Rates } from "./rate-limit.js";
+import type { RecordName, RecordTypeName } from "./record-name.js";
+import type { RefusedError } from "./refused-error.js";
+import type { Dropped } from "./room-keeper.js";
+import type { Rooms } from "./rooms.js";
+import { adviceOn } from "./trouble.js";
+
+/** Why a directory can't be used as a store; the message says what to do. */
+export class StoreError extends Error {
+  readonly code: "DIRECTORY_UNUSABLE" | "DIRECTORY_IN_USE";
+
+  constructor(code: StoreError["code"], message: string) {
+    super(message);
+    this.name = "StoreError";
+    this.code = code;
+  }
+}
+
+/** What ERASE does to the host's file. */
+export type OnErase = "keep" | "remove";
+
+/** A record that has just become durable. */
+export interface StoredRecord extends RecordName {
+  /** In bytes. */
+  readonly size: number;
+  readonly path: string;
+}
+
+/** What a store is opened with. */
+export interface StoreOptions {
+  readonly onErase?: OnErase;
+  readonly committer?: Committer;
+  /** Each type's own; DEFAULT_ROOMS where not given. */
+  readonly rooms?: Rooms;
+  /** How fast they may come; as fast as they do where not given. */
+  readonly rates?: Rates;
+  /** What is left free on the file system; nothing where not given. */
+  readonly minFree?: MinFree;
+  /** Dumps that the guest didn't compress are stored with gzip. */
+  readonly compress?: boolean;
+  /** Calls a function once, after so many milliseconds: streams are synced then. */
+  readonly after?: (delayMs: number, task: () => void) => void;
+  readonly onStored?: (record: StoredRecord) => void;
+  /** Records had to make room for others. */
+  readonly onDropped?: (dropped: Dropped) => void;
+  /** Data wasn't taken because of a bound that the store keeps to. */
+  readonly onRefused?: (type: RecordTypeName, bytes: number, why: RefusedError) => void;
+  /** Data that was already acknowledged could not be synced. */
+  readonly onSyncError?: (number: number) => void;
+  /** Another directory has the name of the one that was used, and is used from now on. */
+  readonly onMoved?: () => void;
+  /** The system's where not given. */
+  readonly files?: Files;
+}
+
+/** Whether each request of a batch is durable. */
+export interface BatchResult {
+  /** For each write() since the last commit(), in order: 0 or its errno. */
+  readonly writes: readonly number[];
+  /** For everything else: 0 or an errno. */
+  readonly rest: number;
+}
+
+/** Of what opening a directory threw. */
+export function storeError(directory: string, error: unknown): StoreError {
+  if (error instanceof DirectoryInUseError) {
+    const message = `${directory} is used by another virtio-pstore process: end it, or name another directory`;
+    return new StoreError("DIRECTORY_IN_USE", message);
+  }
+  const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const advice = adviceOn(errnoOf(error)) ?? "it must be a directory this user may write to";
+  const message = `${directory} can't be used for records (${reason}): ${advice}`;
+  return new StoreError("DIRECTORY_UNUSABLE", message);
+}
