@@ -366,6 +366,8 @@ export class DirectoryStore {
     place.namesChanged = false;
     this.#committer.run(batch, (result) => {
       for (const fd of close) this.#files.close(fd);
+      // Whatever it was that failed: the directory is synced again with the next commit.
+      if (result.rest !== 0) place.namesChanged = true;
       done(result);
     });
   }

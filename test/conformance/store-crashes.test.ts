@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/native/index.js";
 import { type OnErase, StoreError } from "../../src/store/index.js";
@@ -48,6 +49,30 @@ test.each(everyWay)(
   },
 );
 
+/** How many states there were; each is looked at by a fresh store. */
+function checkStates(
+  onErase: OnErase,
+  { operations }: Recorder,
+  isWanted?: (end: number) => boolean,
+): number {
+  let states = 0;
+  for (const state of crashStates(operations, isWanted)) {
+    states++;
+    const directory = mkdtempSync(join(folder, "state-"));
+    restore(directory, state);
+    try {
+      checkStore(directory, onErase, state.expected);
+    } catch (error) {
+      const names = [...state.files].map(([name, data]) => `${name}: ${data.toString("latin1")}`);
+      throw new Error(`after ${state.expected.told.length} answers, with\n${names.join("\n")}`, {
+        cause: error,
+      });
+    }
+    rmSync(directory, { recursive: true });
+  }
+  return states;
+}
+
 describe("a crash of the host, after any system call", () => {
   test.each(everyWay)(
     "whatever the disk kept of what wasn't synced (%s)",
@@ -55,27 +80,27 @@ describe("a crash of the host, after any system call", () => {
       const recorder = new Recorder();
       const options = { files: recorder.files, onErase };
       new Scenario(newDirectory(), options, recorder.told).run();
-      let states = 0;
-      for (const state of crashStates(recorder.operations)) {
-        states++;
-        const directory = mkdtempSync(join(folder, "state-"));
-        restore(directory, state);
-        try {
-          checkStore(directory, onErase, state.expected);
-        } catch (error) {
-          const names = [...state.files].map(
-            ([name, data]) => `${name}: ${data.toString("latin1")}`,
-          );
-          throw new Error(
-            `after ${state.expected.told.length} answers, with\n${names.join("\n")}`,
-            {
-              cause: error,
-            },
-          );
-        }
-        rmSync(directory, { recursive: true });
-      }
-      expect(states).toBeGreaterThan(500);
+      expect(checkStates(onErase, recorder)).toBeGreaterThan(500);
+    },
+    LONG_MS,
+  );
+
+  test(
+    "whatever was done before: longer runs, of which some calls are drawn",
+    () => {
+      const steps = fc.array(fc.nat(13), { minLength: 20, maxLength: 40, size: "max" });
+      const drawn = fc.array(fc.nat(1000), { minLength: 6, maxLength: 6 });
+      fc.assert(
+        fc.property(fc.constantFrom(...everyWay), steps, drawn, (onErase, given, some) => {
+          const recorder = new Recorder();
+          const options = { files: recorder.files, onErase };
+          new Scenario(newDirectory(), options, recorder.told).runSteps(given);
+          const { length } = recorder.operations;
+          const ends = new Set(some.map((one) => Math.floor((one * length) / 1000)));
+          checkStates(onErase, recorder, (end) => ends.has(end));
+        }),
+        { numRuns: 20 },
+      );
     },
     LONG_MS,
   );

@@ -121,7 +121,8 @@ const MAX_EXHAUSTIVE = 6;
 const SAMPLES = 24;
 
 /**
- * The states in which a crash of the host can leave a directory, after any of the recorded operations.
+ * The states in which a crash of the host can leave a directory, after any of the recorded operations, or
+ * of those that are wanted.
  *
  * The model is weaker than what ext4, XFS or btrfs promise. A file's data is durable once the file was
  * synced; of what was written later, all is there, or nothing, or half of it, or its length with zeros
@@ -130,9 +131,13 @@ const SAMPLES = 24;
  * journal would keep their order, and a log of single files, as btrfs has, wouldn't. What syncs a file
  * makes no name durable. A rename is atomic, and so is a single change of a file's length.
  */
-export function* crashStates(operations: readonly Operation[]): Generator<CrashState> {
+export function* crashStates(
+  operations: readonly Operation[],
+  isWanted: (end: number) => boolean = () => true,
+): Generator<CrashState> {
   const seen = new Set<string>();
   for (let end = 0; end <= operations.length; end++) {
+    if (!isWanted(end)) continue;
     const done = operations.slice(0, end);
     const expected = expectation(done);
     for (const names of nameStates(done)) {

@@ -73,6 +73,28 @@ export class Scenario {
     });
   }
 
+  /** So many things in a row, of which each number names one, with a restart where it says so. */
+  runSteps(steps: readonly number[]): void {
+    let store = this.open();
+    let count = 0;
+    for (const step of steps) {
+      const boot = step % 2 === 0 ? A : B;
+      if (step < 4) this.lines(store, step + 1);
+      else if (step < 6) this.boot(store, boot);
+      else if (step < 9) this.dump(store, `Oops#${++count} Part1 boot=${boot}`);
+      else if (step < 10) this.dump(store, ...[1, 2, 3].map((part) => `Panic#${part} Part${part}`));
+      else if (step < 12) this.erase(store, step - 10);
+      else if (step < 13) this.tick();
+      else {
+        attempt(() => {
+          store.close();
+        });
+        store = this.open();
+      }
+    }
+    store.close();
+  }
+
   boot(store: DirectoryStore, id: string): void {
     attempt(() => {
       store.beginBoot(id);
