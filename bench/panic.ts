@@ -161,10 +161,10 @@ function positive(text: string): number {
 await new Command("npm run bench:guest --")
   .description(
     "Boots guests that print, and die, and measures how long each way takes to get their text to the host.\n" +
-      "Takes about 13 minutes; nothing else should run meanwhile.",
+      "Takes about 12 minutes; nothing else should run meanwhile.",
   )
   .option("--rounds <n>", "boots of each way", positive, ROUNDS)
-  .option("--quick", "one round, without the ways that take minutes, for a look")
+  .option("--quick", "one round, without the slowest ways, for a look")
   .option("--only <text>", "only ways that have this in their name, such as 'log' or 'ttyS0'", "")
   .option("--json", "print JSON")
   .action(main)

@@ -29,7 +29,7 @@ export interface Way {
   /** Options of `virtio-pstore run`. */
   readonly device?: readonly string[];
   readonly pstoreMount?: string;
-  /** It takes a minute and more: one boot has to do. */
+  /** It takes half a minute and more: one boot has to do. */
   readonly once?: true;
 }
 
@@ -38,6 +38,7 @@ export const TEXT_8 = "text of 8 MB at panic";
 export const STORM = "a storm of 8 MB in normal running";
 
 export const RAW = "ours, raw dump";
+export const REFERENCE = "ours, by reference";
 export const CONSOLE = "ours, console";
 export const ERST = "ERST, default records of 8K";
 export const SERIAL = "ttyS0";
@@ -142,6 +143,9 @@ function dumpWays({ group, dumping, logSize, storeSize, lines }: Task): Way[] {
       crash: group === LOG ? `${dumping} format=3` : dumping,
       driver: "dump=raw",
     },
+    ...(group === LOG
+      ? [{ ...ours, name: REFERENCE, crash: dumping, driver: "dump=reference" }]
+      : []),
     { ...pstore, name: "pstore's own path, our device", driver: "dump=classic" },
     {
       ...pstore,
@@ -163,6 +167,7 @@ function consoleWays({ group, printing, lines }: Task): Way[] {
     { ...common, name: SERIAL, append: LOUD, serial: true, arrived: file("serial") },
     {
       ...common,
+      ...(group === TEXT_8 ? { once: true as const } : {}),
       name: "hvc0 (virtio-console)",
       append: `console=hvc0 ${LOUD}`,
       modules: ["virtio_console"],

@@ -10,6 +10,20 @@
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 
+/*
+ * Where there is VMCOREINFO, and the device sees the memory it describes:
+ * user-mode-linux doesn't share .data and .bss.
+ */
+#if defined(CONFIG_64BIT) && defined(__LITTLE_ENDIAN) && !defined(CONFIG_UML)
+#if defined(CONFIG_VMCORE_INFO)
+#include <linux/vmcore_info.h>
+#define VPSTORE_VMCOREINFO
+#elif defined(CONFIG_CRASH_CORE)
+#include <linux/crash_core.h>
+#define VPSTORE_VMCOREINFO
+#endif
+#endif
+
 #define VPSTORE_VQS_MAX	3
 
 /* 6.11 gathered the queues' names and callbacks into one array. */

@@ -30,12 +30,12 @@
  * @buf:	where the line goes
  * @size:	room there
  * @part:	which part this is, from 1 on
- * @last:	no other follows
+ * @words:	what else the line says, each with a space before it
  *
  * Return: bytes written.
  */
 size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
-			 char *buf, size_t size, u32 part, bool last)
+			 char *buf, size_t size, u32 part, const char *words)
 {
 	u32 nsec;
 	u64 sec = div_u64_rem(d->time, NSEC_PER_SEC, &nsec);
@@ -44,7 +44,7 @@ size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
 			 "%s#%u Part%u boot=%*phN time=%llu.%09u oldest-first%s\n",
 			 kmsg_dump_reason_str(d->reason), d->count, part,
 			 VIRTIO_PSTORE_BOOT_ID_LEN, vp->boot_id, sec, nsec,
-			 last ? " last" : "");
+			 words);
 }
 
 static void vpstore_dump_begin(struct vpstore *vp, struct vpstore_dump *d,
@@ -77,7 +77,8 @@ static int vpstore_dump_part(struct vpstore *vp, struct vpstore_dump *d,
 	char head[VPSTORE_HEAD_ROOM];
 	size_t n;
 
-	n = vpstore_dump_head(vp, d, head, sizeof(head), ++d->part, last);
+	n = vpstore_dump_head(vp, d, head, sizeof(head), ++d->part,
+			      last ? " last" : "");
 	slot->head = VPSTORE_HEAD_ROOM - n;
 	memcpy(slot->data + slot->head, head, n);
 	text.len = n + len;
@@ -150,6 +151,8 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 	vpstore_dying(vp);
 	if (vp->raw) {
 		vpstore_dump_begin(vp, d, KMSG_DUMP_PANIC);
+		if (vp->by_reference)
+			vpstore_prb_dump(vp, d);
 		vpstore_dump_walk(vp, d, false);
 		d->open = true;
 	}

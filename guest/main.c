@@ -32,7 +32,7 @@
 static char *dump = "";
 module_param(dump, charp, 0444);
 MODULE_PARM_DESC(dump,
-		 "raw: the driver dumps the whole log itself, uncompressed; classic: pstore dumps and compresses (default raw where the device is made for it)");
+		 "raw: the driver dumps the whole log itself, uncompressed; reference: the same, but at a panic the host formats it; classic: pstore dumps and compresses (default raw where the device is made for it)");
 
 static unsigned int chunk_kib = 128;
 module_param(chunk_kib, uint, 0444);
@@ -194,7 +194,7 @@ static void vpstore_choose(struct vpstore *vp)
 
 	vp->types = vpstore_types(vp);
 
-	if (sysfs_streq(dump, "raw"))
+	if (sysfs_streq(dump, "raw") || sysfs_streq(dump, "reference"))
 		vp->raw = true;
 	else if (sysfs_streq(dump, "classic"))
 		vp->raw = false;
@@ -212,6 +212,12 @@ static void vpstore_choose(struct vpstore *vp)
 		limit = vpstore_config_read(vp->vdev,
 					    offsetof(struct virtio_pstore_config,
 						     max_data));
+	vp->max_data = limit;
+	vp->by_reference = vp->raw && sysfs_streq(dump, "reference") &&
+			   vpstore_prb_init(vp);
+	if (sysfs_streq(dump, "reference") && !vp->by_reference)
+		dev_notice(&vp->vdev->dev,
+			   "the log can't be read where it lies: dumps are raw\n");
 	vp->chunk_size = clamp(chunk_kib, 4U, 1024U) * 1024;
 	vp->chunk_size = max_t(u32, min(vp->chunk_size, limit), 4096);
 }

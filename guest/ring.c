@@ -42,7 +42,6 @@
 #define VPSTORE_STREAM_TRIES	16
 
 /* Descriptors of a request: [req][data] [res], [req] [res][info][data] */
-#define VPSTORE_WRITE_DESCS	3
 #define VPSTORE_READ_DESCS	4
 /* What everything but a dump leaves free in a queue that dumps use. */
 #define VPSTORE_DUMP_DESCS	(VPSTORE_DUMP_SLOTS * VPSTORE_WRITE_DESCS)
@@ -79,8 +78,11 @@ static void vpstore_slot_free(struct vpstore_slot *slot)
 
 static bool vpstore_claim(struct vpstore_slot *slot)
 {
-	return atomic_cmpxchg(&slot->state, VPSTORE_FREE, VPSTORE_CLAIMED) ==
-	       VPSTORE_FREE;
+	if (atomic_cmpxchg(&slot->state, VPSTORE_FREE, VPSTORE_CLAIMED) !=
+	    VPSTORE_FREE)
+		return false;
+	slot->refs_count = 0;
+	return true;
 }
 
 static struct vpstore_slot *vpstore_claim_any(struct vpstore_slot **slots,
@@ -256,7 +258,7 @@ static int vpstore_submit(struct vpstore_queue *q, struct vpstore_slot *slot,
 	bool read = slot->req.cmd == cpu_to_le16(VIRTIO_PSTORE_CMD_READ);
 	struct scatterlist req, res, info, data;
 	struct scatterlist *sgs[VPSTORE_READ_DESCS];
-	unsigned int out = 0, in = 0;
+	unsigned int out = 0, in = 0, more = 0;
 	int ret;
 
 	/* What counts if the device completes this without an answer. */
@@ -271,6 +273,10 @@ static int vpstore_submit(struct vpstore_queue *q, struct vpstore_slot *slot,
 		sg_init_one(&data, slot->data + slot->head, len);
 		sgs[out++] = &data;
 	}
+	if (slot->refs_count) {
+		sgs[out++] = slot->refs;
+		more = slot->refs_count - 1;
+	}
 
 	sg_init_one(&res, &slot->res, sizeof(slot->res));
 	sgs[out + in++] = &res;
@@ -281,7 +287,7 @@ static int vpstore_submit(struct vpstore_queue *q, struct vpstore_slot *slot,
 		sgs[out + in++] = &data;
 	}
 
-	if (q->vq->num_free < out + in + keep) {
+	if (q->vq->num_free < out + in + more + keep) {
 		ret = -ENOSPC;
 		goto err;
 	}
@@ -871,7 +877,8 @@ int vpstore_chunk_send(struct vpstore *vp, struct vpstore_queue *q,
 		if (!q->vq) {
 			ret = -ENODEV;
 			vpstore_release(slot);
-		} else if (q->vq->num_free >= VPSTORE_WRITE_DESCS ||
+		} else if (q->vq->num_free >= VPSTORE_WRITE_DESCS +
+					      slot->refs_count ||
 			   vpstore_gone(q) || vpstore_budget_over(budget)) {
 			ret = vpstore_submit(q, slot, text->len, 0,
 					     VPSTORE_UNWATCHED);

@@ -44,7 +44,7 @@ static void vpstore_trace_part(bool last)
 	size_t n;
 
 	n = vpstore_dump_head(vpstore_taking.vp, d, head, sizeof(head),
-			      ++vpstore_taking.part, last);
+			      ++vpstore_taking.part, last ? " last" : "");
 	slot->head = VPSTORE_HEAD_ROOM - n;
 	memcpy(slot->data + slot->head, head, n);
 	text.len = n + vpstore_taking.len;

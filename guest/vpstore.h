@@ -9,6 +9,7 @@
  *   source.c   the pstore source: pstore's callbacks as requests
  *   log.c      reads the kernel's log, and says what of it is missing
  *   dump.c     the whole log at oops and panic, raw
+ *   prb.c      the same at panic, as it lies in memory
  *   console.c  every message printk takes
  *   trace.c    the kernel's trace at oops and panic
  *   pmsg.c     what user space has to say
@@ -25,6 +26,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/pstore.h>
+#include <linux/scatterlist.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
@@ -41,6 +43,11 @@
 #define VPSTORE_CONSOLE_SIZE	(32 * 1024)
 #define VPSTORE_PMSG_SLOTS	4
 #define VPSTORE_PMSG_SIZE	(4 * 1024)
+
+/* Descriptors of a WRITE: [req][data] [res] */
+#define VPSTORE_WRITE_DESCS	3
+/* More of them, for memory that it refers to: three rings, each of which may wrap. */
+#define VPSTORE_REFS		6
 
 /* Queues a driver knows; a device may have fewer. */
 #define VPSTORE_QUEUES		(VIRTIO_PSTORE_VQ_PANIC + 1)
@@ -72,16 +79,18 @@ enum vpstore_slot_state {
  * @head:	where WRITE's text begins in @data
  * @queue:	the queue it was last submitted to
  * @data:	WRITE's text, or READ's answer; the slot's own kmalloc'ed memory
+ * @refs:	what WRITE carries behind @data, where it lies
+ * @refs_count:	how many of them
  * @req:	device-readable
  * @res:	device-writable
  * @info:	device-writable, READ only
  *
  * Slots are kmalloc'ed one by one and live as long as the driver is bound.
- * Their memory is the only memory that ever enters a descriptor: vmalloc'ed,
- * static and stack memory has no guest-physical address to be had from its
- * virtual one (and user-mode-linux doesn't share .data and .bss at all).
- * Text is copied into @data rather than sent from where it lies, because its
- * owner writes to that place again while a slow device may still read it.
+ * But for @refs, their memory is the only memory that ever enters a descriptor:
+ * vmalloc'ed, static and stack memory has no guest-physical address to be had
+ * from its virtual one (and user-mode-linux doesn't share .data and .bss at
+ * all). Text is copied into @data rather than sent from where it lies, because
+ * its owner writes to that place again while a slow device may still read it.
  */
 struct vpstore_slot {
 	atomic_t		state;
@@ -90,6 +99,8 @@ struct vpstore_slot {
 	u32			head;
 	struct vpstore_queue	*queue;
 	void			*data;
+	struct scatterlist	refs[VPSTORE_REFS];
+	unsigned int		refs_count;
 	struct virtio_pstore_req	req ____cacheline_aligned;
 	struct virtio_pstore_res	res ____cacheline_aligned;
 	struct virtio_pstore_fileinfo	info;
@@ -239,7 +250,9 @@ struct vpstore_console {
  * @bufsize:		bytes in a record at most
  * @chunk_size:		bytes in a raw part at most
  * @extended:		VIRTIO_PSTORE_F_EXTENDED
+ * @max_data:		bytes that one WRITE may carry
  * @raw:		dumps are raw, and not pstore's to make
+ * @by_reference:	and at a panic the log is sent as it lies in memory
  * @types:		bit N: the device takes records of type N
  * @boot_id:		of this boot of the guest
  * @queues:		by virtqueue index
@@ -275,7 +288,9 @@ struct vpstore {
 	u32			bufsize;
 	u32			chunk_size;
 	bool			extended;
+	u32			max_data;
 	bool			raw;
+	bool			by_reference;
 	u32			types;
 	u8			boot_id[VIRTIO_PSTORE_BOOT_ID_LEN];
 
@@ -358,10 +373,14 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size);
 int vpstore_dump_register(struct vpstore *vp);
 void vpstore_dump_unregister(struct vpstore *vp);
 size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
-			 char *buf, size_t size, u32 part, bool last);
+			 char *buf, size_t size, u32 part, const char *words);
 
 /* Room for the line that vpstore_dump_head() writes. */
 #define VPSTORE_HEAD_ROOM	192
+
+/* prb.c */
+bool vpstore_prb_init(const struct vpstore *vp);
+void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d);
 
 /* console.c */
 void vpstore_console_start(struct vpstore *vp);

@@ -1,6 +1,7 @@
 import { isDump, parseHeader, type RecordHeader } from "../store/index.js";
 import { decompress, gunzip, gunzipBeginning } from "./decompress.js";
 import { piecesOf } from "./pieces.js";
+import { ringText } from "./printk-ring.js";
 import type { RecordEntry } from "./records.js";
 
 /** A record whose beginning was read. */
@@ -44,26 +45,40 @@ export function readHeader(record: RecordEntry): HeadedRecord {
   return found === undefined ? none : { ...record, header: found.header, headerBytes: found.bytes };
 }
 
-/** The text of a record that is compressed, whole: it is small. */
+/** The text of a record whole, decompressed: it is small. */
 function inflated(record: RecordEntry): Buffer | undefined {
   if (record.size > MAX_COMPRESSED_BYTES) return undefined;
   const stored = contents(record, record.size);
-  const text = record.gzip === true ? gunzip(stored) : decompress(stored);
+  const text = isPlain(record)
+    ? stored
+    : record.gzip === true
+      ? gunzip(stored)
+      : decompress(stored);
   return isDump(record.type) ? text?.subarray(parseHeader(text)?.bytes) : text;
 }
 
 /** Reads one record to its end. */
 export function decodeRecord(record: RecordEntry): DecodedRecord {
   const headed = readHeader(record);
-  const textBytes = isPlain(record) ? record.size - headed.headerBytes : inflated(record)?.length;
+  if (headed.header?.printkRing !== true && isPlain(record)) {
+    return { ...headed, textBytes: record.size - headed.headerBytes };
+  }
+  const text = recordText(headed);
+  if (text === undefined) return { ...headed, textBytes: undefined };
+  let textBytes = 0;
+  for (const piece of text) textBytes += piece.length;
   return { ...headed, textBytes };
 }
 
 /** A record's text in pieces, decompressed and without the header line; undefined where nothing reads it. */
 export function recordText(record: HeadedRecord): Iterable<Buffer> | undefined {
-  if (isPlain(record)) return record.source.read(record, record.headerBytes, record.size);
+  const ring = record.header?.printkRing === true;
+  if (isPlain(record) && !ring) {
+    return record.source.read(record, record.headerBytes, record.size);
+  }
   const text = inflated(record);
-  return text === undefined ? undefined : piecesOf(text);
+  if (text === undefined) return undefined;
+  return ring ? ringText(text) : piecesOf(text);
 }
 
 /** A record as it is stored, in pieces. */

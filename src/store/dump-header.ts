@@ -14,6 +14,8 @@ export interface RecordHeader {
   readonly oldestFirst?: true;
   /** No part follows. Only told where the text is oldest first. */
   readonly last?: true;
+  /** What follows are records of printk's ring as they lay in the guest's memory. */
+  readonly printkRing?: true;
 }
 
 /**
@@ -45,6 +47,7 @@ export function parseHeader(
     ...(guestTime === undefined ? {} : { guestTime }),
     ...(words.includes("oldest-first") ? { oldestFirst: true } : {}),
     ...(words.includes("last") ? { last: true } : {}),
+    ...(words.includes("printk-ring") ? { printkRing: true } : {}),
   };
   return { header, bytes: line.length };
 }

@@ -41,6 +41,31 @@ describeGuests("the whole log, raw", () => {
     expect(text).not.toContain("[virtio-pstore:");
   });
 
+  it.each(kernelNames)(
+    "QEMU, Linux %s: by reference, the same text as the kernel formats for the console",
+    async (kernel) => {
+      const directory = temporaryFolder();
+      // More than the log holds: its ring has wrapped.
+      const guest = await crashGuest(kernel, {
+        driverParameters: { dump: "reference" },
+        script: "insmod /crash.ko how=panic lines=5000\n",
+      });
+      const result = await runWithDevice(directory, guest, "--console");
+      const [dump, ...others] = dumpsOf(directory, "dmesg");
+      if (dump === undefined) throw new Error(`no dump: ${result.output}`);
+      expect(others).toEqual([]);
+      expect(dump.parts[0]?.header).toMatchObject({ part: 1, printkRing: true });
+      expect(isCutShort(dump)).toBe(false);
+      const text = joinDump(dump).toString();
+      const [from = 0, ...more] = crashLines(text);
+      expect([from, ...more]).toEqual(upTo(5000).slice(from - 1));
+      expect(from).toBeGreaterThan(1);
+      expect(text.length).toBeGreaterThan(100_000);
+      const [console = ""] = textOf(directory, "console");
+      expect(console).toContain(text.replace(/^<\d+>/gm, ""));
+    },
+  );
+
   it("an oops and then a panic of one boot are two dumps with its id", async () => {
     const directory = temporaryFolder();
     const script = `insmod /crash.ko how=oops; sleep 1\n${panic}`;
