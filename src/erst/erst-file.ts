@@ -115,7 +115,7 @@ export class ErstFile {
   }
 
   /** The bytes [from, to) of a slot's record. */
-  read({ offset }: ErstSlot, from: number, to: number): Buffer {
+  read({ offset }: Pick<ErstSlot, "offset">, from: number, to: number): Buffer {
     return this.#read(offset + from, offset + to);
   }
 

@@ -1,4 +1,5 @@
 export { findDamage } from "./check.js";
+export { type CopierOptions, CPER_NAME, ErstCopier } from "./copier.js";
 export { type CperRecord, type CperSection, describeCper, parseCper } from "./cper.js";
 export { ErstError, type ErstErrorCode } from "./errors.js";
 export { ErstFile, type ErstSlot } from "./erst-file.js";
@@ -6,3 +7,4 @@ export { sectionName } from "./guid.js";
 export type { ErstHeader } from "./header.js";
 export { expectUnused, type FileUser, usersOf } from "./in-use.js";
 export { type ErstRecordType, type Payload, payloadOf, timeOf } from "./pstore-record.js";
+export { whilePaused } from "./qmp.js";

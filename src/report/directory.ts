@@ -1,6 +1,14 @@
 import { lstatSync, readdirSync, type Stats, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
+  CPER_NAME,
+  type CperRecord,
+  ErstError,
+  parseCper,
+  payloadOf,
+  timeOf,
+} from "../erst/index.js";
+import {
   compareRecords,
   formatRecordName,
   isStream,
@@ -71,14 +79,46 @@ function recordFile(
   return boot === undefined ? part : { ...part, boot };
 }
 
+/** A header and all section descriptors; what is longer is no record that is known. */
+const CPER_BEGINNING_BYTES = 64 << 10;
+
+/** A record of an ERST file that is no dump's part, copied as a whole; undefined for other names. */
+function cperFile(path: string, guest: string): RecordEntry | undefined {
+  const name = basename(path);
+  const digits = CPER_NAME.exec(name)?.[1];
+  const found = digits === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (digits === undefined || found === undefined) return undefined;
+  const { size, mtime } = found;
+  const id = BigInt(`0x${digits}`);
+  const record = beginningOf(path, size);
+  const type = record !== undefined && payloadOf(record).type === "mce" ? "mce" : "unknown";
+  const time = (record && timeOf(record)) ?? mtime;
+  const of = { type, id, compressed: false, name, path, guest, size, time } as const;
+  return { ...of, erased: false, source: files };
+}
+
+function beginningOf(path: string, size: number): CperRecord | undefined {
+  try {
+    return parseCper(Buffer.concat([...filePieces(path, 0, Math.min(size, CPER_BEGINNING_BYTES))]));
+  } catch (error) {
+    if (error instanceof ErstError) return undefined;
+    throw error;
+  }
+}
+
 function recordsOf(directory: string, guest: string): RecordEntry[] {
   const found: RecordEntry[] = [];
   const notes = notesOf(directory);
   const source = filesOf(directory);
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const name = parseRecordName(entry.name);
-    if (name === undefined || !entry.isFile()) continue;
+    if (!entry.isFile()) continue;
     const path = join(directory, entry.name);
+    const name = parseRecordName(entry.name);
+    if (name === undefined) {
+      const other = cperFile(path, guest);
+      if (other !== undefined) found.push(other);
+      continue;
+    }
     // The guest may erase it at this moment.
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats !== undefined) found.push(recordFile(path, guest, name, stats, notes, source));
@@ -107,6 +147,7 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
 export function recordInDirectory(path: string): RecordEntry[] {
   const name = parseRecordName(basename(path));
   const found = statSync(path);
-  if (name === undefined || !found.isFile()) return [];
+  if (!found.isFile()) return [];
+  if (name === undefined) return [cperFile(path, "") ?? []].flat();
   return [recordFile(path, "", name, found, notesOf(dirname(path)), files)];
 }

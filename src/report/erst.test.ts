@@ -73,3 +73,15 @@ test("removing a record frees its slot", () => {
   expect(findRecords(path).map(({ id }) => id)).toEqual([7n, 8n, 9n]);
   expect(readFileSync(path).readUInt32LE(20)).toBe(3);
 });
+
+test("a record that was copied out of an ERST file as a whole has its type", () => {
+  const folder = join(storeFile({}), "..");
+  writeFileSync(join(folder, "cper-0000000000000002"), encodeCper(mce));
+  writeFileSync(join(folder, "cper-00000000000000ff"), "no record");
+  const found = findRecords(folder);
+  expect(found.map(({ name, type, size }) => [name, type, size])).toEqual([
+    ["cper-0000000000000002", "mce", 203],
+    ["cper-00000000000000ff", "unknown", 9],
+  ]);
+  expect(findRecords(join(folder, "cper-0000000000000002"))).toHaveLength(1);
+});

@@ -160,3 +160,65 @@ describeGuests("a stock guest's dump in the file of QEMU's acpi-erst", () => {
     expect(text).toContain("a-large-one");
   });
 });
+
+/** `erst watch`, which tells what it stored on stderr. */
+function watch(...args: readonly string[]) {
+  const child = spawn(program, ["erst", "watch", ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  let log = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  return {
+    log: () => log,
+    kill: (signal: NodeJS.Signals) => {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+async function until(what: () => boolean, log: () => string): Promise<void> {
+  for (const deadline = Date.now() + 60_000; !what(); await sleep(50)) {
+    if (Date.now() > deadline) throw new Error(`it didn't come, but: ${log()}`);
+  }
+}
+
+describeGuests("erst watch", () => {
+  it("copies the dumps of several boots once, through its own restarts, and clears them", async () => {
+    const folder = temporaryFolder();
+    const [path, directory, qmp] = ["erst", "records", "qmp"].map((name) => join(folder, name));
+    if (path === undefined || directory === undefined || qmp === undefined) throw new Error();
+    // Room for two dumps: without clearing, the third crash would be lost.
+    ErstFile.create(path, 8 * 8192, 8192);
+    let watcher = watch(path, "--directory", directory, "--qmp", qmp);
+    const monitor = ["-qmp", `unix:${qmp},server=on,wait=off`];
+    for (const token of ["the-first", "the-second", "the-third", "the-fourth"]) {
+      const argv = await stockGuest("6.1", token, { append: "panic=0" });
+      const args = ["run", "--erst", path, "--", ...argv, ...monitor];
+      const qemu = spawn(program, args, { stdio: "ignore" });
+      const ended = new Promise((resolve) => qemu.on("close", resolve));
+      const has = () =>
+        existsSync(directory) && dumpTexts(directory).some((text) => text.includes(token));
+      await until(has, watcher.log);
+      // While QEMU runs, and without a part that is still to come: both are of one dump.
+      await until(() => goodIds(path).length === 0, watcher.log);
+      if (token === "the-second") {
+        await watcher.kill("SIGKILL");
+        watcher = watch(path, "--directory", directory, "--qmp", qmp);
+      }
+      qemu.kill("SIGTERM");
+      await ended;
+    }
+    expect(await watcher.kill("SIGTERM")).toBe(0);
+    const texts = dumpTexts(directory);
+    expect(texts).toHaveLength(4);
+    for (const [i, token] of ["the-first", "the-second", "the-third", "the-fourth"].entries()) {
+      expect(texts[i]).toContain(token);
+      expect(texts[i]).toContain("Kernel panic - not syncing: sysrq triggered crash");
+    }
+  });
+});

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { addCheck } from "./check.js";
 import { addCreate } from "./create.js";
 import { addInfo } from "./info.js";
+import { addWatch } from "./watch.js";
 
 export function addErst(program: Command): void {
   const command = program
@@ -12,5 +13,5 @@ export function addErst(program: Command): void {
       "The file of `-object memory-backend-file,mem-path=FILE -device acpi-erst`, in which a guest without " +
         "our driver keeps its dumps. list, show, export and rm take such a file in place of a directory.",
     );
-  for (const add of [addInfo, addCheck, addCreate]) add(command);
+  for (const add of [addInfo, addCheck, addCreate, addWatch]) add(command);
 }
