@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { decodeRecord, readHeader, recordText } from "./decode.js";
+import { note } from "./note.js";
 import { findRecords, type RecordEntry } from "./records.js";
 
 let folder = "";
@@ -30,11 +31,11 @@ function found(path: string): RecordEntry {
 }
 
 function decode(name: string, contents: string | Uint8Array) {
-  const { header, textBytes } = decodeRecord(put(name, contents));
+  const { header, textBytes, ending } = decodeRecord(put(name, contents));
   const pieces = recordText(readHeader(found(join(folder, name))));
   const text = pieces === undefined ? undefined : Buffer.concat([...pieces]).toString();
-  expect(textBytes).toBe(text?.length);
-  return { header, text };
+  if (ending === undefined) expect(textBytes).toBe(text?.length);
+  return { header, text, ...(ending === undefined ? {} : { ending }) };
 }
 
 describe("what a record holds", () => {
@@ -89,7 +90,11 @@ describe("what a record holds", () => {
       text: "Panic#1 Part1\nline\n",
     });
     const cut = gzipSync("Oops#1 Part1\nline\n").subarray(0, -4);
-    expect(decode("dmesg-4.gz", cut)).toMatchObject({ header: { count: 1 }, text: undefined });
+    expect(decode("dmesg-4.gz", cut)).toMatchObject({
+      header: { count: 1 },
+      text: `line\n${note("the record is cut short here: the rest of its text is missing")}`,
+      ending: "cut",
+    });
   });
 
   test.each(["console-1", "pmsg-1"])("%s has no header, whatever its first line", (name) => {
@@ -103,15 +108,31 @@ describe("what a record holds", () => {
     }
   });
 
-  test("one that is broken further on has a header, though no text", () => {
-    const text = `Panic#1 Part1\n${randomBytes(4000).toString("hex")}`;
+  test("the bytes say how a record is compressed, whatever its name says", () => {
+    const text = "Oops#3 Part1\n<4>a line\n";
+    const read = { header: { reason: "Oops", count: 3, part: 1 }, text: "<4>a line\n" };
+    expect(decode("dmesg-1", deflateRawSync(text))).toEqual(read);
+    expect(decode("dmesg-2.enc.z", text)).toEqual(read);
+  });
+
+  test("of one that is damaged or cut off further on there is what stands before that", () => {
+    const lines = `<4>${randomBytes(4000).toString("hex")}\n`;
+    const text = `Panic#1 Part1\n${lines}`;
+    const header = { reason: "Panic", count: 1, part: 1 };
     const whole = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH });
     // No block is of type 3.
-    const stored = Buffer.concat([whole, Uint8Array.of(0x07)]);
-    expect(decode("dmesg-1.enc.z", stored)).toEqual({
-      header: { reason: "Panic", count: 1, part: 1 },
-      text: undefined,
+    expect(decode("dmesg-1.enc.z", Buffer.concat([whole, Uint8Array.of(0x07)]))).toEqual({
+      header,
+      text: `${lines}${note("the record is damaged here: the rest of its text is missing")}`,
+      ending: "broken",
     });
+    const { text: cut } = decode("dmesg-2.enc.z", whole.subarray(0, -2000));
+    const [begun = "", said] = cut?.split("\n") ?? [];
+    expect(lines.startsWith(begun)).toBe(true);
+    expect(begun.length).toBeGreaterThan(3000);
+    expect(`${said}\n`).toBe(
+      note("the record is cut short here: the rest of its text is missing").toString(),
+    );
   });
 });
 
@@ -124,7 +145,14 @@ describe("what a guest made large", () => {
       ["dmesg-2.gz", gzipSync(bomb)],
     ] as const) {
       const decoded = decodeRecord(put(name, stored));
-      expect(decoded).toMatchObject({ header: { reason: "Panic" }, textBytes: undefined });
+      expect(decoded).toMatchObject({
+        header: { reason: "Panic" },
+        textBytes: undefined,
+        ending: "too large",
+      });
+      expect([...(recordText(decoded) ?? [])].join()).toBe(
+        note("not shown: this record claims to hold more than 16 MiB").toString(),
+      );
     }
   });
 
@@ -133,7 +161,7 @@ describe("what a guest made large", () => {
     ["pmsg-1", undefined, 5 * 2 ** 30],
     ["ftrace-1", "Panic", 5 * 2 ** 30 - 14],
     ["dmesg-1", "Panic", 5 * 2 ** 30 - 14],
-    ["dmesg-1.enc.z", undefined, undefined],
+    ["dmesg-1.enc.z", "Panic", 5 * 2 ** 30 - 14],
     ["dmesg-1.gz", undefined, undefined],
   ])("%s of 5 GiB isn't read as a whole", (name, reason, textBytes) => {
     const { path } = put(name, "Panic#1 Part1\n");
@@ -142,7 +170,7 @@ describe("what a guest made large", () => {
     const file = found(path);
     const decoded = decodeRecord(file);
     expect(decoded.textBytes).toBe(textBytes);
-    const plain = !file.compressed && file.gzip !== true;
+    const plain = file.gzip !== true;
     if (plain) expect(decoded.header?.reason).toBe(reason);
     const first = recordText(decoded)?.[Symbol.iterator]();
     expect(first?.next().value?.length).toBe(plain ? 64 << 10 : undefined);

@@ -1,5 +1,7 @@
 import { isDump, parseHeader, type RecordHeader } from "../store/index.js";
-import { decompress, gunzip, gunzipBeginning } from "./decompress.js";
+import type { Decoded, Ending } from "./compression/output.js";
+import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompress.js";
+import { note } from "./note.js";
 import { piecesOf } from "./pieces.js";
 import { ringText } from "./printk-ring.js";
 import type { RecordEntry } from "./records.js";
@@ -8,14 +10,16 @@ import type { RecordEntry } from "./records.js";
 export interface HeadedRecord extends RecordEntry {
   /** Undefined where the record is no dump's, or can't be decompressed. */
   readonly header: RecordHeader | undefined;
-  /** The header line's length; where the text of a record that isn't compressed begins. */
+  /** Where the text begins in the record as it is stored; 0 where it has no header or is compressed. */
   readonly headerBytes: number;
 }
 
 /** A record all of which was read, though its text isn't kept. */
 export interface DecodedRecord extends HeadedRecord {
-  /** Without the header line; undefined where no decompressor reads it. */
+  /** Without the header line; undefined where no decompressor reads it, or it is too large. */
   readonly textBytes: number | undefined;
+  /** Why a compressed record's text isn't whole; absent where it is. */
+  readonly ending?: Exclude<Ending, "whole">;
 }
 
 /** Inflates to 1 MiB at most, and to a whole first line. */
@@ -24,61 +28,92 @@ const BEGINNING_BYTES = 1024;
 /** A record is stored in at most so many bytes: the guest's buffer has 4 MiB at most. */
 const MAX_COMPRESSED_BYTES = 16 << 20;
 
-/** What isn't a dump's is as the guest wrote it, unless its owner compressed it. */
-const isPlain = ({ type, compressed, gzip }: RecordEntry): boolean =>
-  gzip !== true && !(isDump(type) && compressed);
-
 const contents = (record: RecordEntry, bytes: number): Buffer =>
-  Buffer.concat([...record.source.read(record, 0, bytes)]);
+  Buffer.concat([...record.source.read(record, 0, Math.min(record.size, bytes))]);
 
 /** Reads a record's beginning, whatever its size. */
 export function readHeader(record: RecordEntry): HeadedRecord {
   const none = { ...record, header: undefined, headerBytes: 0 };
   if (!isDump(record.type)) return none;
-  const beginning = contents(record, Math.min(record.size, BEGINNING_BYTES));
-  const text = isPlain(record)
-    ? beginning
-    : record.gzip === true
-      ? gunzipBeginning(beginning)
-      : decompress(beginning);
-  const found = text === undefined ? undefined : parseHeader(text);
-  return found === undefined ? none : { ...record, header: found.header, headerBytes: found.bytes };
+  const beginning = contents(record, BEGINNING_BYTES);
+  const plain = record.gzip === true ? undefined : parseHeader(beginning);
+  if (plain !== undefined) return { ...record, header: plain.header, headerBytes: plain.bytes };
+  const found =
+    headerOf(record, beginning) ??
+    // Of a format whose blocks are long, a beginning may hold nothing.
+    (record.size > BEGINNING_BYTES && record.size <= MAX_COMPRESSED_BYTES && record.compressed
+      ? headerOf(record, contents(record, MAX_COMPRESSED_BYTES))
+      : undefined);
+  return found === undefined ? none : { ...record, header: found, headerBytes: 0 };
 }
 
-/** The text of a record whole, decompressed: it is small. */
-function inflated(record: RecordEntry): Buffer | undefined {
+function headerOf({ gzip }: RecordEntry, stored: Buffer): RecordHeader | undefined {
+  return gzip === true ? parseHeader(gunzip(stored).text)?.header : compressedHeader(stored);
+}
+
+/** Whether the bytes lie there as they are: they tell, and the name where they don't. */
+function isPlain({ type, compressed, gzip, header, headerBytes }: HeadedRecord): boolean {
+  if (gzip === true) return false;
+  // What isn't a dump's is as the guest wrote it, unless its owner compressed it.
+  return !isDump(type) || headerBytes > 0 || (header === undefined && !compressed);
+}
+
+const isRing = ({ header }: HeadedRecord): boolean => header?.printkRing === true;
+
+/** What a record holds behind its header, decompressed: it is small. Undefined where nothing reads it. */
+function inflated(record: HeadedRecord): Decoded | undefined {
   if (record.size > MAX_COMPRESSED_BYTES) return undefined;
   const stored = contents(record, record.size);
-  const text = isPlain(record)
-    ? stored
-    : record.gzip === true
-      ? gunzip(stored)
-      : decompress(stored);
-  return isDump(record.type) ? text?.subarray(parseHeader(text)?.bytes) : text;
+  if (isPlain(record)) return { text: stored.subarray(record.headerBytes), ending: "whole" };
+  const decoded = record.gzip === true ? gunzip(stored) : decompress(stored);
+  if (decoded === undefined || (decoded.text.length === 0 && decoded.ending !== "whole")) {
+    return undefined;
+  }
+  if (!isDump(record.type)) return decoded;
+  return { ...decoded, text: decoded.text.subarray(parseHeader(decoded.text)?.bytes) };
 }
 
 /** Reads one record to its end. */
 export function decodeRecord(record: RecordEntry): DecodedRecord {
   const headed = readHeader(record);
-  if (headed.header?.printkRing !== true && isPlain(record)) {
+  if (isPlain(headed) && !isRing(headed)) {
     return { ...headed, textBytes: record.size - headed.headerBytes };
   }
-  const text = recordText(headed);
-  if (text === undefined) return { ...headed, textBytes: undefined };
+  const decoded = inflated(headed);
+  if (decoded === undefined) return { ...headed, textBytes: undefined };
+  const { ending } = decoded;
+  if (ending === "too large") return { ...headed, textBytes: undefined, ending };
   let textBytes = 0;
-  for (const piece of text) textBytes += piece.length;
-  return { ...headed, textBytes };
+  for (const piece of textOf(headed, decoded)) textBytes += piece.length;
+  return ending === "whole" ? { ...headed, textBytes } : { ...headed, textBytes, ending };
 }
 
-/** A record's text in pieces, decompressed and without the header line; undefined where nothing reads it. */
+/**
+ * A record's text in pieces, decompressed and without the header line; undefined where nothing reads it.
+ * Of a compressed record that is damaged it is what there is, and a note that says so.
+ */
 export function recordText(record: HeadedRecord): Iterable<Buffer> | undefined {
-  const ring = record.header?.printkRing === true;
-  if (isPlain(record) && !ring) {
+  if (isPlain(record) && !isRing(record)) {
     return record.source.read(record, record.headerBytes, record.size);
   }
-  const text = inflated(record);
-  if (text === undefined) return undefined;
-  return ring ? ringText(text) : piecesOf(text);
+  const decoded = inflated(record);
+  return decoded === undefined ? undefined : notedText(record, decoded);
+}
+
+const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> =>
+  isRing(record) ? ringText(text) : piecesOf(text);
+
+function* notedText(record: HeadedRecord, decoded: Decoded): Generator<Buffer, void, void> {
+  const { text, ending } = decoded;
+  if (ending === "too large") {
+    yield note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`);
+    return;
+  }
+  yield* textOf(record, decoded);
+  if (ending === "whole") return;
+  if (text.length > 0 && text.at(-1) !== 0x0a) yield Buffer.from("\n");
+  const what = ending === "cut" ? "is cut short" : "is damaged";
+  yield note(`the record ${what} here: the rest of its text is missing`);
 }
 
 /** A record as it is stored, in pieces. */

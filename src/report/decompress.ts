@@ -1,49 +1,71 @@
-import { constants, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
-import { parseHeader } from "../store/index.js";
+import { gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
+import { parseHeader, type RecordHeader } from "../store/index.js";
+import { decode842 } from "./compression/842.js";
+import { inflateWith } from "./compression/deflate.js";
+import { decodeLz4 } from "./compression/lz4.js";
+import { decodeLzo } from "./compression/lzo.js";
+import type { Decoded } from "./compression/output.js";
+import { decodeZstd } from "./compression/zstd.js";
 
 /**
  * The most text that one record is taken to hold, in bytes: a small record can't fill the memory. Linux
  * puts at most 2.2 times its buffer into a record, and that has 4 MiB at most.
  */
-const MAX_TEXT_BYTES = 16 << 20;
+export const MAX_TEXT_BYTES = 16 << 20;
 
-// Z_SYNC_FLUSH: of a record that was cut off, what there is.
-const options = { maxOutputLength: MAX_TEXT_BYTES, finishFlush: constants.Z_SYNC_FLUSH };
+type Decoder = (record: Uint8Array) => Decoded;
 
-/** Raw deflate since about Linux 6.6 and in Debian's 6.1, zlib before. */
-const decoders = [inflateRawSync, inflateSync];
+/** Everything that pstore ever compressed with; lz4hc writes what lz4 does. */
+const DECODERS = {
+  /** Since about Linux 6.6, and in Debian's 6.1. */
+  deflate: (record) => inflateWith(inflateRawSync, record, MAX_TEXT_BYTES),
+  /** Before that. */
+  zlib: (record) => inflateWith(inflateSync, record, MAX_TEXT_BYTES),
+  /** From Linux 4.7 or later to 6.5, like those below. */
+  zstd: (record) => decodeZstd(record, MAX_TEXT_BYTES),
+  lzo: (record) => decodeLzo(record, MAX_TEXT_BYTES),
+  lz4: (record) => decodeLz4(record, MAX_TEXT_BYTES),
+  "842": (record) => decode842(record, MAX_TEXT_BYTES),
+} satisfies Record<string, Decoder>;
+
+export type Compression = keyof typeof DECODERS;
+
+/** A record's text, and what read it. */
+export interface Decompressed extends Decoded {
+  readonly compression: Compression;
+}
+
+const COMPRESSIONS = ["deflate", "zlib", "zstd", "lzo", "lz4", "842"] as const;
 
 /**
- * The text of a record that the guest compressed, or of a record's beginning the text's. Nothing in a
- * record says how it was compressed, so a decoder's output counts only if it looks like a record.
- * Undefined where none does.
+ * The text of a record that the guest compressed. Nothing in a record says how it was compressed, so
+ * every decoder is tried, and what one makes of it counts only if it begins as a record does, with
+ * pstore's own line. The first that reads all of it is right; of a record that is damaged, the one that
+ * reads most. Undefined where none reads it.
  */
-export function decompress(record: Uint8Array): Buffer | undefined {
-  for (const decode of decoders) {
-    try {
-      const text = decode(record, options);
-      if (parseHeader(text) !== undefined) return text;
-    } catch {
-      // Not this one's format.
+export function decompress(record: Uint8Array): Decompressed | undefined {
+  let best: Decompressed | undefined;
+  for (const compression of COMPRESSIONS) {
+    const decoded = DECODERS[compression](record);
+    if (parseHeader(decoded.text) === undefined) continue;
+    if (decoded.ending === "whole") return { ...decoded, compression };
+    if (best === undefined || decoded.text.length > best.text.length) {
+      best = { ...decoded, compression };
     }
+  }
+  return best;
+}
+
+/** The header of a record of whose bytes only the beginning is there, or more. */
+export function compressedHeader(beginning: Uint8Array): RecordHeader | undefined {
+  for (const compression of COMPRESSIONS) {
+    const found = parseHeader(DECODERS[compression](beginning).text);
+    if (found !== undefined) return found.header;
   }
   return undefined;
 }
 
-/** The text of a record that we compressed; undefined where the file is broken. */
-export function gunzip(record: Uint8Array): Buffer | undefined {
-  return gunzipped(record, constants.Z_FINISH);
-}
-
-/** The beginning of that text, from the record's beginning. */
-export function gunzipBeginning(record: Uint8Array): Buffer | undefined {
-  return gunzipped(record, constants.Z_SYNC_FLUSH);
-}
-
-function gunzipped(record: Uint8Array, finishFlush: number): Buffer | undefined {
-  try {
-    return gunzipSync(record, { maxOutputLength: MAX_TEXT_BYTES, finishFlush });
-  } catch {
-    return undefined;
-  }
+/** The text of a record that we compressed, whatever it holds. */
+export function gunzip(record: Uint8Array): Decoded {
+  return inflateWith(gunzipSync, record, MAX_TEXT_BYTES);
 }

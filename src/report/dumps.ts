@@ -1,5 +1,6 @@
 import { type DumpTypeName, isDump } from "../store/index.js";
 import { type HeadedRecord, recordText } from "./decode.js";
+import { note } from "./note.js";
 
 /** The parts of one dump, in the order of their ids. */
 export interface Dump {
@@ -133,7 +134,6 @@ export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
 }
 
-const note = (text: string): Buffer => Buffer.from(`[virtio-pstore: ${text}]\n`);
 
 function missing(first: number, last: number): Buffer {
   return note(
