@@ -30,7 +30,7 @@ export function decodeLz4(input: Uint8Array, maxBytes: number): Decoded {
       const literals = length(token >> 4);
       output.copy(input, at, literals);
       at += literals;
-      if (at === input.length && literals > 0) return;
+      if (at === input.length) return;
       const low = next();
       if (at === input.length && low === 0) return;
       const distance = low | (next() << 8);
