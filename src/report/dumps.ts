@@ -134,7 +134,6 @@ export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
 }
 
-
 function missing(first: number, last: number): Buffer {
   return note(
     first === last ? `part ${first} is missing` : `parts ${first} to ${last} are missing`,

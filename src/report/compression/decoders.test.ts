@@ -88,9 +88,22 @@ describe.each(decoders)("%s, whatever the bytes are", (name, decode) => {
 });
 
 describe("a bomb is told as too large", () => {
-  const header = Buffer.from("Panic#1 Part1\n");
+  const header = Buffer.from("Panic#1 Part1\n<4>text\n");
   test.each([
-    ["lz4", [0xef, ...header, 1, 0, ...new Array<number>(70_000).fill(255), 0, 0x10, 0x41]],
+    [
+      "lz4",
+      [
+        0xff,
+        header.length - 15,
+        ...header,
+        1,
+        0,
+        ...new Array<number>(70_000).fill(255),
+        0,
+        0x10,
+        0x41,
+      ],
+    ],
     ["lzo", [17 + header.length, ...header, 0x20, ...new Array<number>(70_000).fill(0), 1, 0, 0]],
     // A frame of raw and RLE blocks.
     [
