@@ -80,11 +80,12 @@ export function decodeRecord(record: RecordEntry): DecodedRecord {
     return { ...headed, textBytes: record.size - headed.headerBytes };
   }
   const decoded = inflated(headed);
-  if (decoded === undefined) return { ...headed, textBytes: undefined };
+  const text = decoded === undefined ? undefined : textOf(headed, decoded);
+  if (decoded === undefined || text === undefined) return { ...headed, textBytes: undefined };
   const { ending } = decoded;
   if (ending === "too large") return { ...headed, textBytes: undefined, ending };
   let textBytes = 0;
-  for (const piece of textOf(headed, decoded)) textBytes += piece.length;
+  for (const piece of text) textBytes += piece.length;
   return ending === "whole" ? { ...headed, textBytes } : { ...headed, textBytes, ending };
 }
 
@@ -97,19 +98,22 @@ export function recordText(record: HeadedRecord): Iterable<Buffer> | undefined {
     return record.source.read(record, record.headerBytes, record.size);
   }
   const decoded = inflated(record);
-  return decoded === undefined ? undefined : notedText(record, decoded);
+  const text = decoded === undefined ? undefined : textOf(record, decoded);
+  return decoded === undefined || text === undefined ? undefined : notedText(decoded, text);
 }
 
-const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> =>
+const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> | undefined =>
   isRing(record) ? ringText(text) : piecesOf(text);
 
-function* notedText(record: HeadedRecord, decoded: Decoded): Generator<Buffer, void, void> {
-  const { text, ending } = decoded;
+function* notedText(
+  { text, ending }: Decoded,
+  pieces: Iterable<Buffer>,
+): Generator<Buffer, void, void> {
   if (ending === "too large") {
     yield note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`);
     return;
   }
-  yield* textOf(record, decoded);
+  yield* pieces;
   if (ending === "whole") return;
   if (text.length > 0 && text.at(-1) !== 0x0a) yield Buffer.from("\n");
   const what = ending === "cut" ? "is cut short" : "is damaged";
