@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/native/index.js";
-import { DEFAULT_ROOMS } from "../../src/store/index.js";
+import { DEFAULT_RATES, DEFAULT_ROOMS } from "../../src/store/index.js";
 import { closeAll } from "../support/in-process.js";
 import {
   connectGuest,
@@ -278,6 +278,45 @@ describe("room", () => {
     expect(kept).toEqual(["a", expect.any(String), "e"]);
     // None of them is shown while its boot goes on.
     expect((await driver.walk()).map(({ info }) => info.type)).not.toContain(CONSOLE);
+  });
+});
+
+describe("rates", () => {
+  test("pstore: a panic that prints 10 MB, with a log and a trace of 2 MB each, is taken whole by default", async () => {
+    const { driver, directory } = await startExtended({ rates: DEFAULT_RATES });
+    for (const [type, name, bytes, count] of [
+      [DMESG, "dmesg", 128 << 10, 16],
+      [FTRACE, "ftrace", 128 << 10, 16],
+      [CONSOLE, "console", 64 << 10, 160],
+    ] as const) {
+      for (let i = 0; i < count; i++) {
+        expect(await driver.write({ type }, Buffer.alloc(bytes, `${i}`))).toMatchObject({ ret: 0 });
+      }
+      const sizes = recordNames(directory)
+        .filter((record) => record.startsWith(name))
+        .map((record) => statSync(join(directory, record)).size);
+      expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(bytes * count);
+    }
+  });
+
+  test("pstore: beyond its rate a type is -EBUSY, others go on", async () => {
+    const slow = { bytesPerSecond: 1, recordsPerSecond: 1, burstBytes: 100, burstRecords: 2 };
+    const rates = { dmesg: slow, console: slow };
+    const { driver, directory } = await startExtended({ rates });
+    for (const type of [DMESG, CONSOLE]) {
+      const write = async () => (await driver.write({ type }, text)).ret;
+      expect([await write(), await write(), await write()]).toEqual([0, 0, -errno.EBUSY]);
+    }
+    for (const type of [FTRACE, PMSG]) {
+      expect(await driver.write({ type }, text)).toMatchObject({ ret: 0 });
+    }
+    expect(recordNames(directory)).toEqual([
+      "console-3",
+      "dmesg-1",
+      "dmesg-2",
+      "ftrace-4",
+      "pmsg-5",
+    ]);
   });
 });
 
