@@ -21,11 +21,10 @@ export class CrashesAt {
   readonly #reader: CrashReader;
   readonly #progress = new Progress();
 
-  constructor(path: string, filter: CrashFilter = {}) {
+  /** With another's reader, what that has read before isn't read again. */
+  constructor(path: string, filter: CrashFilter = {}, reader = newReader()) {
     this.path = path;
-    this.#reader = new CrashReader((error) => {
-      warn(errorLine(error));
-    });
+    this.#reader = reader;
     this.records = recordsAt(path)
       .files.filter((record) => isGuest(record, filter))
       .map((record) => this.#reader.headed(record));
@@ -49,9 +48,11 @@ export class CrashesAt {
     this.#reader.save();
   }
 
-  newest(): Crash {
+  /** The one that is named, or else the newest. */
+  chosen(name: string | undefined): Crash {
+    if (name !== undefined) return this.named(name);
     const newest = this.crashes.at(-1);
-    if (newest === undefined) throw new UserError(`${this.path} holds no such crash`);
+    if (newest === undefined) throw new UserError(`${this.path} holds no crash that fits`);
     return newest;
   }
 
@@ -68,6 +69,11 @@ export class CrashesAt {
     return only;
   }
 }
+
+export const newReader = (): CrashReader =>
+  new CrashReader((error) => {
+    warn(errorLine(error));
+  });
 
 function isNamed({ name, dump }: Crash, asked: string): boolean {
   const own = name.slice(name.lastIndexOf("/") + 1);

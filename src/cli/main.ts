@@ -1,12 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
+import { addCommands } from "./commands.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
-import { addErst } from "./erst/command.js";
-import { addFollow } from "./follow.js";
-import { addList } from "./list.js";
-import { addRun } from "./run.js";
-import { addServe } from "./serve.js";
-import { addShow } from "./show.js";
 
 const program = new Command("virtio-pstore")
   .description("A guest's last words on the host: a virtio-pstore device for any vhost-user VMM.")
@@ -20,7 +15,8 @@ const program = new Command("virtio-pstore")
   .enablePositionalOptions()
   .helpCommand(false);
 
-for (const add of [addRun, addServe, addList, addShow, addFollow, addErst]) add(program);
+const [first] = process.argv.slice(2);
+if (first !== "--version" && first !== "-V") await addCommands(program, first);
 for (const command of program.commands) {
   command
     .copyInheritedSettings(program)

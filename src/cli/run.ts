@@ -8,6 +8,7 @@ import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
+import { parseStatus, withPanicStatus } from "./panic-status.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
 import { qemu } from "./vmm/qemu.js";
@@ -19,6 +20,7 @@ interface RunOptions extends DeviceOptions {
   erst?: string;
   vmm?: "qemu" | "uml";
   json: boolean;
+  panicStatus?: number;
 }
 
 const VMMS = { qemu, uml };
@@ -54,9 +56,20 @@ export function addRun(program: Command): void {
     );
   addDeviceOptions(command)
     .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
+    .addOption(
+      new Option(
+        "--panic-status <n>",
+        "exit with this status where the guest panicked; else with the VMM's own, as without it",
+      ).argParser(parseStatus),
+    )
     .passThroughOptions()
     .action(async (words: string[], options: RunOptions) => {
-      process.exitCode = await run(words, options);
+      const { panicStatus, directory, erst } = options;
+      const paths = [directory, erst].filter((path) => path !== undefined);
+      process.exitCode =
+        panicStatus === undefined
+          ? await run(words, options)
+          : await withPanicStatus(panicStatus, paths, () => run(words, options));
     });
 }
 

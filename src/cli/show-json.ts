@@ -1,16 +1,19 @@
 import { type Crash, dumpText, factsOf, linePieces, printable } from "../report/index.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";
-import { writeOut } from "./stdout.js";
 
 /** A crash as JSON: what list tells of it, the trace's functions, and its log, written as it is read. */
-export async function showJson(at: CrashesAt, crash: Crash): Promise<void> {
+export async function showJson(
+  at: CrashesAt,
+  crash: Crash,
+  write: (text: string) => Promise<boolean>,
+): Promise<void> {
   const { frames } = factsOf(crash);
   const facts = { ...crashJson(crash, at.facts(crash)), frames };
   // All but the closing brace, and then one more field, whose text may be too long for one string.
-  if (!(await writeOut(`${JSON.stringify(facts, null, 2).slice(0, -2)},\n  "log": "`))) return;
+  if (!(await write(`${JSON.stringify(facts, null, 2).slice(0, -2)},\n  "log": "`))) return;
   for (const piece of linePieces(dumpText(crash.dump))) {
-    if (!(await writeOut(JSON.stringify(printable(piece)).slice(1, -1)))) return;
+    if (!(await write(JSON.stringify(printable(piece)).slice(1, -1)))) return;
   }
-  await writeOut(`"\n}\n`);
+  await write(`"\n}\n`);
 }

@@ -8,7 +8,7 @@ import { openPager } from "./pager.js";
 import { recordsAt } from "./records-at.js";
 import { showJson } from "./show-json.js";
 import { allOf, ofCrash, recordShown, type Shown } from "./shown.js";
-import { expectNoTerminal } from "./stdout.js";
+import { expectNoTerminal, writeOut } from "./stdout.js";
 
 interface ShowOptions extends CrashFilter {
   readonly all: boolean;
@@ -76,7 +76,7 @@ async function show(path: string, name: string | undefined, options: ShowOptions
   const at = new CrashesAt(path, options);
   try {
     if (options.json) {
-      await showJson(at, name === undefined ? at.newest() : at.named(name));
+      await showJson(at, at.chosen(name), writeOut);
       return;
     }
     const type = typeOf(options);

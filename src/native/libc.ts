@@ -1,15 +1,32 @@
-import koffi, { type KoffiFunc } from "koffi";
+import { createRequire } from "node:module";
+import type { KoffiFunc } from "koffi";
+
+type Koffi = typeof import("koffi");
+
+let loaded: { readonly koffi: Koffi; readonly library: ReturnType<Koffi["load"]> } | undefined;
+
+/** Loaded at the first call: commands that only read records never make one, and start sooner. */
+function ffi() {
+  if (loaded === undefined) {
+    const koffi = createRequire(import.meta.url)("koffi") as Koffi;
+    loaded = { koffi, library: koffi.load("libc.so.6") };
+  }
+  return loaded;
+}
+
+function bind<T extends (...args: never[]) => unknown>(prototype: string): T {
+  let call: KoffiFunc<T> | undefined;
+  const bound = (...args: Parameters<T>) => {
+    call ??= ffi().library.func(prototype) as unknown as KoffiFunc<T>;
+    return call(...args);
+  };
+  return bound as unknown as T;
+}
 
 /**
  * The C library through FFI. Nothing outside src/native imports this file.
  * File work that Node can do itself stays with node:fs.
  */
-const library = koffi.load("libc.so.6");
-
-function bind<T extends (...args: never[]) => unknown>(prototype: string): T {
-  return library.func(prototype) as unknown as KoffiFunc<T>;
-}
-
 export const libc = {
   socket: bind<(domain: number, type: number, protocol: number) => number>(
     "int socket(int, int, int)",
@@ -79,7 +96,7 @@ export const libc = {
 
 /** The calling thread's errno after the last call that failed. */
 export function lastErrno(): number {
-  return koffi.errno();
+  return ffi().koffi.errno();
 }
 
 /**
@@ -87,6 +104,7 @@ export function lastErrno(): number {
  * that hold pointers (struct msghdr). They are never freed, so allocate them once.
  */
 export function allocate(length: number): { address: bigint; bytes: Uint8Array } {
+  const { koffi } = ffi();
   const pointer: unknown = koffi.alloc("uint8_t", length);
   const bytes = new Uint8Array(koffi.view(pointer, length));
   bytes.fill(0);
@@ -95,5 +113,5 @@ export function allocate(length: number): { address: bigint; bytes: Uint8Array }
 
 /** The memory at `address` as an ArrayBuffer. The caller sees to it that it isn't used after munmap(2). */
 export function viewAt(address: bigint, length: number): ArrayBuffer {
-  return koffi.view(address, length);
+  return ffi().koffi.view(address, length);
 }

@@ -58,7 +58,7 @@ export class CrashIndex {
   /** A dump's record and its header, for which `read` is called where it isn't known. */
   headed(record: RecordEntry, read: (record: RecordEntry) => HeadedRecord): HeadedRecord {
     const key = keyOf(record);
-    const known = this.#known.get(key);
+    const known = this.#seen.get(key) ?? this.#known.get(key);
     if (known !== undefined) {
       this.#seen.set(key, known);
       return { ...record, header: known.header, headerBytes: known.headerBytes };

@@ -1,7 +1,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
-import { type Dump, dumpText, groupDumps } from "./dumps.js";
+import { type Dump, dumpText, groupDumps, isCutShort } from "./dumps.js";
 import { linePieces } from "./pieces.js";
 import type { RecordEntry } from "./records.js";
 import { type LogFacts, readFacts } from "./title/index.js";
@@ -78,6 +78,16 @@ function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
     yield* lines;
   }
 }
+
+/** So long after its last part a dump counts as whole: a dying guest waits 5 s for its host at most. */
+const QUIET_MS = 10_000;
+
+/** Whether nothing more of a crash is to come, as far as its records tell. */
+export const isSettled = ({ dump }: Crash): boolean =>
+  (dump.oldestFirst && !isCutShort(dump)) || dump.parts.every(({ time }) => isQuiet(time));
+
+/** Whether what was last written then is no longer being written. */
+export const isQuiet = (time: Date): boolean => Math.abs(Date.now() - time.getTime()) > QUIET_MS;
 
 /** The records of a crash that are its own: its log's parts and its trace's. */
 export function ownRecords({ dump }: Crash, { ftrace }: Related): RecordEntry[] {

@@ -7,6 +7,8 @@ export {
   factsOf,
   findCrashes,
   guestOf,
+  isQuiet,
+  isSettled,
   ownRecords,
   type Related,
   relatedTo,

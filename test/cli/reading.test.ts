@@ -217,7 +217,19 @@ describe("errors of both: one line, status 1", () => {
 });
 
 describe("the program", () => {
-  test.each(["run", "serve", "list", "show", "follow"])("%s --help", async (command) => {
+  test.each([
+    "run",
+    "serve",
+    "list",
+    "show",
+    "follow",
+    "watch",
+    "stats",
+    "export",
+    "rm",
+    "completion",
+    "man",
+  ])("%s --help", async (command) => {
     const { status, stdout, stderr } = await run([command, "--help"]);
     expect(status).toBe(0);
     expect(stderr).toBe("");
@@ -237,7 +249,19 @@ describe("the program", () => {
   test("--help names every command", async () => {
     const { status, stdout } = await run(["--help"]);
     expect(status).toBe(0);
-    for (const command of ["run", "serve", "list", "show", "follow"])
+    for (const command of [
+      "run",
+      "serve",
+      "list",
+      "show",
+      "follow",
+      "watch",
+      "stats",
+      "export",
+      "rm",
+      "completion",
+      "man",
+    ])
       expect(stdout).toContain(`  ${command} `);
   });
 

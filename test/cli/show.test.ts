@@ -59,7 +59,7 @@ describe("show PATH CRASH", () => {
     expect(await stdoutOf(folder, "1", "--ftrace")).toBe("trace of the oops\n");
     expect(await stdoutOf(folder, "3", "--ftrace")).toBe("trace of the panic\n");
     expect(await stdoutOf(folder, "3", "--console")).toBe(
-      "printed [virtio-pstore: 2 bytes are missing here]\nin pieces\n",
+      "printed \n[virtio-pstore: 2 bytes are missing here]\nin pieces\n",
     );
     expect(await stdoutOf(folder, "3", "--pmsg")).toBe("user space\n");
     expect(await stdoutOf(folder, "--console")).toBe("the next boot\n");

@@ -1,0 +1,154 @@
+import { Argument, type Command } from "commander";
+import { type CommandRow, commandTable, type OptionRow } from "./command-table.js";
+import { writeOut } from "./stdout.js";
+
+const SHELLS = { bash, zsh, fish };
+
+export function addCompletion(program: Command): void {
+  program
+    .command("completion")
+    .summary("print a shell's completion of this program")
+    .description(
+      "Prints what completes commands and options in a shell: for bash, source <(virtio-pstore " +
+        "completion bash); for zsh, a file _virtio-pstore in $fpath; for fish, a file in " +
+        "~/.config/fish/completions.",
+    )
+    .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SHELLS)))
+    .action(async (shell: keyof typeof SHELLS) => {
+      await writeOut(SHELLS[shell](await commandTable()));
+    });
+}
+
+/** Commands, those of `erst` among them; bash and fish complete the words before the options one by one. */
+const wordsAfter = (table: readonly CommandRow[], before: string): string[] =>
+  table
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(before) && !name.slice(before.length).includes(" "))
+    .map((name) => name.slice(before.length));
+
+const groups = (table: readonly CommandRow[]): string[] =>
+  table.map(({ name }) => name).filter((name) => wordsAfter(table, `${name} `).length > 0);
+
+function bash(table: readonly CommandRow[]): string {
+  const values = table.flatMap(({ name, options }) =>
+    options
+      .filter(({ value }) => value !== undefined)
+      .map(({ flags, choices }) => {
+        const pattern = flags.map((flag) => `"${name} ${flag}"`).join(" | ");
+        // Without choices, file names.
+        return `    ${pattern}) words="${choices.join(" ")}"; values=1 ;;`;
+      }),
+  );
+  const options = table.map(({ name, options }) => {
+    const flags = options.flatMap((option) => option.flags).join(" ");
+    return `    "${name}") words="${flags}" ;;`;
+  });
+  const first = groups(table).map(
+    (name) =>
+      `    ${name}) words="${wordsAfter(table, `${name} `).join(" ")}"; command="${name} $second" ;;`,
+  );
+  return `# bash completion of virtio-pstore
+_virtio_pstore() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}"
+  local command="\${COMP_WORDS[1]}" second="\${COMP_WORDS[2]}" words="" values=""
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    words="${wordsAfter(table, "").join(" ")} --help --version"
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    return
+  fi
+  case "$command" in
+${first.join("\n")}
+  esac
+  if [[ -n $words ]] && ((COMP_CWORD == 2)); then
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    return
+  fi
+  words=""
+  case "$command $before" in
+${values.join("\n")}
+  esac
+  if [[ -z $values && $current == -* ]]; then
+    case "$command" in
+${options.join("\n")}
+    esac
+  fi
+  [[ -n $words ]] && COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+complete -o default -F _virtio_pstore virtio-pstore
+`;
+}
+
+/** For a word in single quotes in which \`_arguments\` reads brackets and colons. */
+const zshText = (text: string): string =>
+  text.replaceAll("'", "’").replace(/[[\]:\\]/g, (character) => `\\${character}`);
+
+function zshOption({ flags, value, choices, description }: OptionRow): string[] {
+  const action = choices.length > 0 ? `(${choices.join(" ")})` : "_files";
+  const takes = value === undefined ? "" : `:${zshText(value)}:${action}`;
+  return flags.map((flag) => `'*${flag}[${zshText(description)}]${takes}'`);
+}
+
+function zsh(table: readonly CommandRow[]): string {
+  const described = (before: string) =>
+    wordsAfter(table, before).map((word) => {
+      const row = table.find(({ name }) => name === before + word);
+      return `'${zshText(word)}:${zshText(row?.summary ?? "")}'`;
+    });
+  const cases = table.map(({ name, options }) => {
+    const sub = wordsAfter(table, `${name} `);
+    const rest =
+      sub.length > 0 ? `'1:command:(${sub.join(" ")})' '*:file:_files'` : "'*:file:_files'";
+    return `    "${name}") _arguments ${[...options.flatMap(zshOption), rest].join(" ")} ;;`;
+  });
+  const nested = groups(table).map(
+    (name) =>
+      `  if [[ $command == ${name} && $words[3] == (${wordsAfter(table, `${name} `).join("|")}) ]] && ((CURRENT > 3)); then
+    command="${name} $words[3]"; shift words; ((CURRENT--))
+  fi`,
+  );
+  return `#compdef virtio-pstore
+_virtio_pstore() {
+  local command=$words[2]
+  if ((CURRENT == 2)); then
+    local -a commands=(${described("").join(" ")})
+    _describe command commands
+    return
+  fi
+${nested.join("\n")}
+  shift words; ((CURRENT--))
+  case $command in
+${cases.join("\n")}
+  esac
+}
+if [[ $funcstack[1] == _virtio-pstore ]]; then _virtio_pstore "$@"; else compdef _virtio_pstore virtio-pstore; fi
+`;
+}
+
+const fishText = (text: string): string =>
+  `'${text.replace(/[\\']/g, (character) => `\\${character}`)}'`;
+
+function fish(table: readonly CommandRow[]): string {
+  const lines = table.flatMap(({ name, summary, options }) => {
+    const words = name.split(" ");
+    const last = words.at(-1) ?? "";
+    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
+    const before = words
+      .slice(0, -1)
+      .map((word) => `__fish_seen_subcommand_from ${word}`)
+      .join("; and ");
+    const when = before === "" ? "__fish_use_subcommand" : before;
+    return [
+      `complete -c virtio-pstore -n '${when}' -f -a ${last} -d ${fishText(summary)}`,
+      ...options.map(({ flags, value, choices, description }) => {
+        const named = flags.map((flag) =>
+          flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
+        );
+        const takes =
+          value === undefined ? "" : choices.length > 0 ? ` -x -a '${choices.join(" ")}'` : " -r";
+        return `complete -c virtio-pstore -n '${seen}' ${named.join(" ")}${takes} -d ${fishText(description)}`;
+      }),
+    ];
+  });
+  return `# fish completion of virtio-pstore\n${lines.join("\n")}\n`;
+}

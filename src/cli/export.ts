@@ -1,0 +1,149 @@
+import { spawnSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { Command } from "commander";
+import {
+  type Crash,
+  dumpText,
+  linePieces,
+  ownRecords,
+  printable,
+  recordBytes,
+  streamText,
+} from "../report/index.js";
+import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
+import { crashJson } from "./crash-json.js";
+import { CrashesAt } from "./crashes-at.js";
+import { USAGE, UserError } from "./errors.js";
+import { showJson } from "./show-json.js";
+import { writeOut } from "./stdout.js";
+
+interface ExportOptions extends CrashFilter {
+  readonly output: string;
+}
+
+export function addExport(program: Command): void {
+  const command = program
+    .command("export")
+    .summary("copy a crash out: as a folder, a .tar.gz or JSON")
+    .description(
+      "Copies the newest crash, or the one that is named, into a folder laid out as systemd-pstore " +
+        "does in /var/lib/systemd/pstore: OUTPUT/ID/dmesg.txt, and the records beside it. Nothing that " +
+        "is there already is replaced. The name that was made is printed.",
+    )
+    .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
+    .argument("[crash]", "a crash's name, as list tells it")
+    .option("-o, --output <path>", "a directory, or a file that ends in .tar.gz or .json", ".");
+  addFilterOptions(command).action(
+    (path: string, name: string | undefined, options: ExportOptions) =>
+      exportCrash(path, name, options),
+  );
+}
+
+async function exportCrash(
+  path: string,
+  name: string | undefined,
+  options: ExportOptions,
+): Promise<void> {
+  if (name !== undefined && isFiltered(options)) {
+    throw new UserError("a crash's name says it all: leave out the filters", USAGE);
+  }
+  const at = new CrashesAt(path, options);
+  const crash = at.chosen(name);
+  const { output } = options;
+  const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
+  const made = toFile ? output : join(output, folderOf(crash));
+  if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
+  mkdirSync(dirname(made), { recursive: true });
+  // Beside what is to be made, and under its name only when it is whole.
+  const temporary = mkdtempSync(join(dirname(made), ".virtio-pstore-"));
+  try {
+    const whole = join(temporary, basename(crash.name));
+    if (output.endsWith(".json")) await writeJson(at, crash, whole);
+    else {
+      writeFolder(at, crash, whole);
+      if (toFile) pack(temporary, basename(whole), `${whole}.tar.gz`);
+    }
+    renameSync(toFile && !output.endsWith(".json") ? `${whole}.tar.gz` : whole, made);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+  at.close();
+  await writeOut(`${made}\n`);
+}
+
+/** A record's id is never given twice in a guest's directory: no export is in another's way. */
+const folderOf = ({ name, guest, dump }: Crash): string =>
+  join(guest, `${dump.parts[0]?.id ?? basename(name)}`);
+
+/** dmesg.txt, what else there is of the boot, and the records as they are stored. */
+function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
+  mkdirSync(folder, 0o700);
+  const related = at.related(crash);
+  const { ftrace, console, pmsg } = related;
+  writeText(join(folder, "dmesg.txt"), dumpText(crash.dump));
+  if (ftrace !== undefined) writeText(join(folder, "ftrace.txt"), dumpText(ftrace));
+  if (console !== undefined) writeText(join(folder, "console.txt"), streamText(console));
+  if (pmsg !== undefined) writeText(join(folder, "pmsg.txt"), streamText(pmsg));
+  const facts = JSON.stringify(crashJson(crash, at.facts(crash)), null, 2);
+  writeFileSync(join(folder, "crash.json"), `${facts}\n`, { mode: 0o600 });
+  for (const record of ownRecords(crash, related)) {
+    // As pstorefs calls them in the guest.
+    const name = record.name.replace(/^([a-z]+)-(?=[0-9])/, "$1-virtio-");
+    writePieces(join(folder, name), recordBytes(record));
+  }
+}
+
+function writeText(path: string, text: Iterable<Uint8Array>): void {
+  writePieces(path, printablePieces(text));
+}
+
+function* printablePieces(text: Iterable<Uint8Array>): Generator<Uint8Array, void, void> {
+  for (const piece of linePieces(text)) yield Buffer.from(printable(piece));
+}
+
+function writePieces(path: string, pieces: Iterable<Uint8Array>): void {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    for (const piece of pieces) writeFileSync(fd, piece);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function writeJson(at: CrashesAt, crash: Crash, path: string): Promise<void> {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    await showJson(at, crash, (text) => {
+      writeFileSync(fd, text);
+      return Promise.resolve(true);
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** tar(1) writes what it is given in the order of names, with no word of who ran it. */
+function pack(directory: string, name: string, archive: string): void {
+  const fd = openSync(archive, "wx", 0o600);
+  try {
+    const owner = ["--owner=0", "--group=0", "--numeric-owner", "--sort=name"];
+    const { error, status, stderr } = spawnSync("tar", ["-cz", ...owner, "-C", directory, name], {
+      stdio: ["ignore", fd, "pipe"],
+      encoding: "utf8",
+    });
+    if (error !== undefined) throw new UserError(`tar can't be run: ${error.message}`);
+    if (status !== 0) throw new UserError(`tar failed: ${stderr.trim()}`);
+  } finally {
+    closeSync(fd);
+  }
+}

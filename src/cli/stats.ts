@@ -1,0 +1,111 @@
+import type { Command } from "commander";
+import type { Crash, CrashFacts } from "../report/index.js";
+import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
+import { CrashesAt } from "./crashes-at.js";
+import { writeOut } from "./stdout.js";
+import { formatTable, terminalWidth } from "./table.js";
+import { formatAge } from "./time.js";
+
+interface StatsOptions extends CrashFilter {
+  readonly json: boolean;
+}
+
+interface Row {
+  readonly crash: Crash;
+  readonly facts: CrashFacts;
+}
+
+/** Crashes that have something in common, oldest first. */
+interface Group {
+  readonly key: string;
+  readonly rows: readonly Row[];
+}
+
+export function addStats(program: Command): void {
+  const command = program
+    .command("stats")
+    .summary("count crashes by signature and by guest")
+    .description(
+      "Counts the crashes of each signature, most often first, and of each guest. BOOTS tells a guest " +
+        "that crashed twice in one boot, an oops and then its panic, from one that crashed again.",
+    )
+    .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
+  addFilterOptions(command)
+    .option("--json", "print a JSON object", false)
+    .action((path: string, options: StatsOptions) => stats(path, options));
+}
+
+async function stats(path: string, options: StatsOptions): Promise<void> {
+  const at = new CrashesAt(path, options);
+  const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
+  at.close();
+  const bySignature = group(rows, ({ facts }) =>
+    facts.signature === "" ? facts.title : facts.signature,
+  );
+  const byGuest = group(rows, ({ crash }) => crash.guest);
+  if (options.json) {
+    const counts = {
+      bySignature: bySignature.map((one) => ({ ...newest(one).facts, ...countsOf(one) })),
+      byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
+    };
+    await writeOut(`${JSON.stringify(counts, null, 2)}\n`);
+    return;
+  }
+  const signatures = [
+    ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "SIGNATURE", "TITLE"],
+    ...bySignature.map((one) => {
+      const { crashes, boots, guests } = countsOf(one);
+      const { facts, crash } = newest(one);
+      const age = formatAge(crash.dump.time);
+      return [
+        `${crashes}`,
+        `${boots}`,
+        `${guests.length}`,
+        age,
+        facts.signature || "-",
+        facts.title,
+      ];
+    }),
+  ];
+  const guests = [
+    ["CRASHES", "BOOTS", "NEWEST", "GUEST"],
+    ...byGuest.map((one) => {
+      const { crashes, boots } = countsOf(one);
+      return [`${crashes}`, `${boots}`, formatAge(newest(one).crash.dump.time), one.key];
+    }),
+  ];
+  const width = terminalWidth();
+  await writeOut(`${formatTable(signatures, width)}\n${formatTable(guests, width)}`);
+}
+
+function group(rows: readonly Row[], keyOf: (row: Row) => string): Group[] {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    const key = keyOf(row);
+    const there = groups.get(key);
+    if (there === undefined) groups.set(key, [row]);
+    else there.push(row);
+  }
+  return [...groups]
+    .map(([key, of]) => ({ key, rows: of }))
+    .sort((a, b) => b.rows.length - a.rows.length);
+}
+
+function newest({ rows }: Group): Row {
+  const last = rows.at(-1);
+  if (last === undefined) throw new RangeError("a group without crashes");
+  return last;
+}
+
+function countsOf({ rows }: Group) {
+  const crashes = rows.map(({ crash }) => crash);
+  const times = crashes.map(({ dump }) => dump.time.toISOString());
+  return {
+    crashes: rows.length,
+    // Where a driver doesn't tell its boot, each crash counts as one of its own.
+    boots: new Set(crashes.map(({ guest, name, dump }) => `${guest}/${dump.boot ?? name}`)).size,
+    guests: [...new Set(crashes.map(({ guest }) => guest))].sort(),
+    first: times[0],
+    last: times.at(-1),
+  };
+}

@@ -1,0 +1,169 @@
+import { spawn } from "node:child_process";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Command } from "commander";
+import { type Crash, type CrashFacts, isSettled } from "../report/index.js";
+import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
+import { CrashesAt, newReader } from "./crashes-at.js";
+import { codeOf, errorLine, UserError, warn } from "./errors.js";
+import { endBySignal, onSignals } from "./signals.js";
+
+interface WatchOptions extends CrashFilter {
+  readonly exec: string;
+  readonly state?: string;
+  readonly all: boolean;
+  readonly once: boolean;
+}
+
+/** Directories are looked at so often: a look at their times, which a new record changes. */
+const POLL_MS = 1000;
+
+/** A dump whose last part hasn't come is looked at again so often, though nothing changes. */
+const UNSETTLED_MS = 2000;
+
+export function addWatch(program: Command): void {
+  const command = program
+    .command("watch")
+    .summary("run a command once for each new crash")
+    .description(
+      "Runs a command for each crash that comes, once its last part is there or none came for 10 s, " +
+        "until SIGTERM or SIGINT. What the command was run for is kept in a file, so that it is run " +
+        "once also where watch is started again; a command that was killed with watch is run again. " +
+        "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
+        "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known.",
+    )
+    .argument("<path>", "a directory of records or of guests, or an ERST file")
+    .requiredOption("--exec <command>", "run by /bin/sh")
+    .option("--state <file>", "where crashes that were told are kept (default: <path>/.watched)")
+    .option("--all", "the first time, also what is there already", false)
+    .option("--once", "look once, and end when the commands did", false);
+  addFilterOptions(command).action((path: string, options: WatchOptions) => watch(path, options));
+}
+
+async function watch(path: string, options: WatchOptions): Promise<void> {
+  const state = new Told(options.state ?? defaultState(path));
+  const reader = newReader();
+  const stop = new AbortController();
+  onSignals(["SIGTERM", "SIGINT"], (name) => {
+    if (stop.signal.aborted) endBySignal(name);
+    stop.abort();
+  });
+  let seen = "";
+  let nextMs = 0;
+  // What is there the first time isn't new.
+  let quietly = state.isNew && !options.all;
+  while (!stop.signal.aborted) {
+    const stamp = stampOf(path);
+    if (stamp !== seen || performance.now() > nextMs) {
+      const at = new CrashesAt(path, options, reader);
+      const fresh = at.crashes.filter(({ name }) => !state.has(name));
+      const unsettled = fresh.filter((crash) => !isSettled(crash));
+      for (const crash of fresh.filter(isSettled)) {
+        if (stop.signal.aborted) break;
+        if (!quietly) await execute(path, options.exec, crash, at.facts(crash));
+        state.add(crash.name);
+      }
+      at.close();
+      quietly = false;
+      nextMs = unsettled.length > 0 ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
+      seen = stamp;
+    }
+    if (options.once) break;
+    await sleep(POLL_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+  }
+  state.close();
+}
+
+function defaultState(path: string): string {
+  if (statSync(path).isDirectory()) return join(path, ".watched");
+  throw new UserError(`${path} is no directory: say with --state where to keep what was told`);
+}
+
+/** Changes whenever a record appears: a directory's own time, and its guests'. */
+function stampOf(path: string): string {
+  const own = statSync(path);
+  if (!own.isDirectory()) return `${own.mtimeMs}`;
+  const guests = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const times = guests.map(
+    ({ name }) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,
+  );
+  return [own.mtimeMs, ...times].join("\n");
+}
+
+/** The crashes that a command was run for: their names, one a line. */
+class Told {
+  readonly isNew: boolean;
+  readonly #fd: number;
+  readonly #names: Set<string>;
+
+  constructor(path: string) {
+    let text: string | undefined;
+    try {
+      text = readFileSync(path, "utf8");
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
+    this.isNew = text === undefined;
+    // What follows the last line end was cut off while it was written.
+    this.#names = new Set(text?.split("\n").slice(0, -1));
+    this.#fd = openSync(path, "a", 0o600);
+    if (text !== undefined && text !== "" && !text.endsWith("\n")) writeSync(this.#fd, "\n");
+  }
+
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  add(name: string): void {
+    writeSync(this.#fd, `${name}\n`);
+    fsyncSync(this.#fd);
+    this.#names.add(name);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** Runs the command to its end; that it failed is told, and doesn't end watching. */
+function execute(path: string, line: string, crash: Crash, facts: CrashFacts): Promise<void> {
+  const { name, guest, dump } = crash;
+  const { time, reason, boot } = dump;
+  const known = {
+    ...facts,
+    guest,
+    reason,
+    boot,
+    crash: name,
+    path: resolve(path),
+    time: time.toISOString(),
+  };
+  const variables = Object.entries(known).flatMap(([key, value]) =>
+    value === undefined ? [] : [[`VIRTIO_PSTORE_${key.toUpperCase()}`, `${value}`]],
+  );
+  return new Promise((done) => {
+    const child = spawn("/bin/sh", ["-c", line], {
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, ...(Object.fromEntries(variables) as Record<string, string>) },
+      // A Ctrl-C is for watch, which lets the command end.
+      detached: true,
+    });
+    child.on("error", (error) => {
+      warn(`${name}: the command can't be run: ${errorLine(error)}`);
+      done();
+    });
+    child.on("exit", (status, signal) => {
+      if (status !== 0) warn(`${name}: the command ended with ${signal ?? `status ${status}`}`);
+      done();
+    });
+  });
+}

@@ -1,0 +1,243 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { guests, head, log, PANIC } from "./crashes.js";
+import { complaint, program, put, run, script, start, stop, temporaryFolder } from "./support.js";
+
+const records = (folder: string) => readdirSync(folder).filter((name) => !name.startsWith("."));
+
+describe("rm", () => {
+  test("removes a crash's records and those of its trace, and nothing else", async () => {
+    const folder = guests();
+    const dry = await run(["rm", folder, "web/dmesg-2", "--dry-run"]);
+    expect(dry.stdout).toMatch(/^would remove web\/dmesg-2 \(3 records, .*: kernel panic: sysrq/);
+    expect(records(join(folder, "web"))).toHaveLength(6);
+    const done = await run(["rm", folder, "web/dmesg-2"]);
+    expect(done).toMatchObject({ status: 0, stderr: "" });
+    expect(done.stdout).toMatch(/^removed web\/dmesg-2 \(3 records/);
+    expect(records(join(folder, "web"))).toEqual(["console-5", "dmesg-1", "pmsg-6"]);
+    await run(["rm", folder, "--guest", "web", "--streams"]);
+    expect(records(join(folder, "web"))).toEqual([]);
+    expect(records(join(folder, "db"))).toEqual(["dmesg-1"]);
+  });
+
+  test("needs a name or a filter: status 2; and finds something: status 1", async () => {
+    const folder = guests();
+    expect((await run(["rm", folder])).status).toBe(2);
+    expect((await run(["rm", folder, "1", "--guest", "web"])).status).toBe(2);
+    for (const what of [["web/dmesg-9"], ["--title", "nothing like it"]]) {
+      const { status, stderr } = await run(["rm", folder, ...what]);
+      expect(status).toBe(1);
+      expect(stderr).toContain(`${folder} holds no crash`);
+    }
+    expect(records(folder)).toHaveLength(2);
+  });
+
+  test("leaves what may still be written: a dump without its end, a console", async () => {
+    const folder = guests();
+    const now = Date.now() / 1000;
+    put(join(folder, "db", "dmesg-2"), head("Panic", 3, 1, "") + PANIC, now);
+    const dump = await run(["rm", folder, "db/dmesg-2"]);
+    expect(dump).toMatchObject({ status: 1, stdout: "" });
+    expect(dump.stderr).toMatch(/db\/dmesg-2 is left: .* may still be being written/);
+    put(join(folder, "web", "console-5"), "printing\n", now);
+    expect((await run(["rm", folder, "web/dmesg-2", "--streams"])).status).toBe(1);
+    expect(records(join(folder, "web"))).toHaveLength(6);
+  });
+});
+
+describe("export", () => {
+  test("makes a folder as systemd-pstore does, and replaces none", async () => {
+    const folder = guests();
+    const output = temporaryFolder();
+    const { status, stdout } = await run(["export", folder, "web/dmesg-2", "-o", output]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: `${output}/web/2\n` });
+    const made = join(output, "web", "2");
+    expect(readdirSync(made)).toEqual([
+      ...["console.txt", "crash.json", "dmesg-virtio-2", "dmesg-virtio-3", "dmesg.txt"],
+      ...["ftrace-virtio-4", "ftrace.txt", "pmsg.txt"],
+    ]);
+    const text = (name: string) => readFileSync(join(made, name), "utf8");
+    expect(text("dmesg.txt")).toBe(`${PANIC}<4>end\\x1b\n`);
+    expect(text("dmesg-virtio-3")).toBe(`${head("Panic", 2, 2)}<4>end\u001b\n`);
+    expect([text("console.txt"), text("pmsg.txt"), text("ftrace.txt")]).toEqual([
+      ...["printed\n", "user space\n", "a call\n"],
+    ]);
+    expect(JSON.parse(text("crash.json"))).toMatchObject({ name: "web/dmesg-2", guest: "web" });
+    expect(statSync(join(made, "dmesg.txt")).mode & 0o777).toBe(0o600);
+    const again = await run(["export", folder, "web/dmesg-2", "-o", output]);
+    expect(again).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(again)).toEqual([
+      `virtio-pstore: ${made} is there already: name another --output`,
+    ]);
+    expect(readdirSync(join(output, "web"))).toEqual(["2"]);
+  });
+
+  test("packs the same into a .tar.gz, which anybody's tar reads", async () => {
+    const output = join(temporaryFolder(), "crash.tar.gz");
+    expect((await run(["export", guests(), "2", "-o", output])).stdout).toBe(`${output}\n`);
+    const listed = execFileSync("tar", ["-tzf", output], { encoding: "utf8" }).trim().split("\n");
+    expect(listed).toContain("dmesg-2/dmesg.txt");
+    expect(listed).toHaveLength(9);
+    expect(statSync(output).mode & 0o777).toBe(0o600);
+  });
+
+  test("writes JSON; the newest crash where none is named", async () => {
+    const output = join(temporaryFolder(), "crash.json");
+    await run(["export", guests(), "-o", output]);
+    expect(JSON.parse(readFileSync(output, "utf8"))).toMatchObject({
+      name: "db/dmesg-1",
+      log: log("Kernel panic - not syncing: other"),
+    });
+  });
+});
+
+test("stats counts by signature and by guest, and tells boots from crashes", async () => {
+  const folder = guests();
+  const { stdout } = await run(["stats", folder]);
+  const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
+  const [, most, other, , , web, db] = rows;
+  expect([most?.[0], most?.[1], most?.[2], most?.at(-1)]).toEqual([
+    ...["2", "1", "1", "kernel panic: sysrq triggered crash"],
+  ]);
+  expect(other?.at(-1)).toBe("kernel panic: other");
+  expect([web?.[0], web?.[1], web?.at(-1), db?.[0], db?.at(-1)]).toEqual([
+    "2",
+    "1",
+    "web",
+    "1",
+    "db",
+  ]);
+  const json = JSON.parse((await run(["stats", folder, "--json"])).stdout) as unknown;
+  expect(json).toMatchObject({
+    bySignature: [
+      { crashes: 2, boots: 1, guests: ["web"] },
+      { crashes: 1, guests: ["db"] },
+    ],
+    byGuest: [{ guest: "web", crashes: 2 }, { guest: "db" }],
+  });
+});
+
+describe("watch", () => {
+  test("runs the command once for each new crash, with its facts, also across restarts", async () => {
+    const folder = guests();
+    const out = join(temporaryFolder(), "told");
+    const exec = `echo "$VIRTIO_PSTORE_CRASH|$VIRTIO_PSTORE_GUEST|$VIRTIO_PSTORE_TITLE|$VIRTIO_PSTORE_CPU|$VIRTIO_PSTORE_PATH" >> ${out}`;
+    const told = () => (existsSync(out) ? readFileSync(out, "utf8") : "");
+    const until = async (text: string) => {
+      for (let i = 0; i < 200 && told() !== text; i++) await new Promise((r) => setTimeout(r, 50));
+      expect(told()).toBe(text);
+    };
+    const watching = start(["watch", folder, "--exec", exec]);
+    for (let i = 0; i < 200 && !existsSync(join(folder, ".watched")); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    put(join(folder, "db", "dmesg-3"), head("Panic", 1, 1) + PANIC, 3000);
+    const first = `db/dmesg-3|db|kernel panic: sysrq triggered crash|3|${folder}\n`;
+    await until(first);
+    expect((await stop(watching)).status).toBe(0);
+    // While nobody watched, a crash came, of which the last part isn't there yet.
+    put(join(folder, "web", "dmesg-7"), head("Panic", 3, 1) + PANIC, 3001);
+    put(join(folder, "web", "dmesg-8"), head("Panic", 4, 1, "") + PANIC, Date.now() / 1000);
+    const once = await run(["watch", folder, "--once", "--exec", `${exec}; exit 3`]);
+    const both = `${first}web/dmesg-7|web|kernel panic: sysrq triggered crash|3|${folder}\n`;
+    expect(told()).toBe(both);
+    expect(once).toMatchObject({ status: 0 });
+    expect(once.stderr).toContain("web/dmesg-7: the command ended with status 3");
+    put(join(folder, "web", "dmesg-9"), head("Panic", 4, 2), 3002);
+    await run(["watch", folder, "--once", "--exec", exec]);
+    expect(
+      told()
+        .split("\n")
+        .map((line) => line.split("|")[0]),
+    ).toEqual([...["db/dmesg-3", "web/dmesg-7", "web/dmesg-8", ""]]);
+  });
+
+  test("--all also tells what is there already; a line of its file that was cut off is no crash", async () => {
+    const folder = guests();
+    const state = join(temporaryFolder(), "state");
+    const watch = () =>
+      run([
+        "watch",
+        folder,
+        "--once",
+        "--all",
+        "--state",
+        state,
+        "--exec",
+        "echo $VIRTIO_PSTORE_CRASH",
+      ]);
+    expect((await watch()).stdout).toBe("web/dmesg-1\nweb/dmesg-2\ndb/dmesg-1\n");
+    appendFileSync(state, "web/dm");
+    put(join(folder, "web", "dmesg-7"), head("Panic", 3, 1) + PANIC, 3001);
+    expect((await watch()).stdout).toBe("web/dmesg-7\n");
+    expect((await watch()).stdout).toBe("");
+  });
+});
+
+describe("run --panic-status", () => {
+  /** A guest that leaves a record in its directory, and ends with status 3. */
+  const guest = (folder: string, record: string) =>
+    script(join(folder, "linux.uml"), `printf '${record}' > ${folder}/crashes/dmesg-1`, "exit 3");
+
+  test.each([
+    ["Panic#1 Part1\\nlog\\n", 99],
+    ["Oops#1 Part1\\nlog\\n", 3],
+  ])("after %j the status is %i", async (record, status) => {
+    const folder = temporaryFolder();
+    put(join(folder, "crashes", "dmesg-7"), "Panic#1 Part1\nof another run\n", 1);
+    const args = ["run", "--directory", join(folder, "crashes"), "--panic-status", "99"];
+    const ended = await run([...args, "--", guest(folder, record)]);
+    expect(ended.status).toBe(status);
+  });
+
+  test("300 is no status", async () => {
+    const ended = await run([
+      "run",
+      "--directory",
+      "/nowhere",
+      "--panic-status",
+      "300",
+      "--",
+      "linux",
+    ]);
+    expect(ended.status).toBe(2);
+  });
+});
+
+describe("what comes from the same table as --help", () => {
+  const bash = (...words: readonly string[]) => {
+    const line = `source <(${program} completion bash)
+      COMP_WORDS=(${words.map((word) => `"${word}"`).join(" ")}); COMP_CWORD=${words.length - 1}
+      _virtio_pstore; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", line], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    return stdout.trim().split("\n");
+  };
+
+  test("bash completes commands, options and values", () => {
+    expect(bash("virtio-pstore", "s")).toEqual(["serve", "show", "stats"]);
+    expect(bash("virtio-pstore", "show", "/tmp", "--co")).toEqual(["--console", "--color"]);
+    expect(bash("virtio-pstore", "show", "--color", "a")).toEqual(["auto", "always"]);
+    expect(bash("virtio-pstore", "show", "x")).toEqual([""]);
+    expect(bash("virtio-pstore", "erst", "")).not.toEqual([""]);
+  });
+
+  test.each(["zsh", "fish"])("%s gets every command and its options", async (shell) => {
+    const { status, stdout } = await run(["completion", shell]);
+    expect(status).toBe(0);
+    for (const word of ["watch", "follow", "dry-run", "on-erase", "keep remove"]) {
+      expect(stdout).toContain(word);
+    }
+    expect(stdout).not.toContain("sync-threads");
+  });
+
+  test("man tells every command and option", async () => {
+    const { status, stdout } = await run(["man"]);
+    expect(status).toBe(0);
+    for (const words of ["virtio\\-pstore watch ", "\\-\\-panic\\-status <n>", "NO_COLOR"]) {
+      expect(stdout).toContain(words);
+    }
+  });
+});
