@@ -1,0 +1,105 @@
+// `npm run bench:list`: how long the commands take that read, beside starting Node alone.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkout } from "../vm/paths.js";
+
+const GUESTS = 10;
+const CRASHES = 1000;
+const CONSOLE_BYTES = 64 << 20;
+const ROUNDS = 7;
+
+const program = join(checkout, "bin", "virtio-pstore");
+const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-bench-"));
+
+const line = (i: number) =>
+  `<6>[${`${i}`.padStart(5)}.000000] a line of the log as they all are, of a usual length\n`;
+
+/** A log of some 25 KiB that ends in one of 50 panics. */
+function dump(guest: number, crash: number): string {
+  const boot = (guest * CRASHES + crash).toString(16).padStart(32, "0");
+  return [
+    `Panic#1 Part1 boot=${boot} time=1790000000.000000001 oldest-first last\n`,
+    ...Array.from({ length: 320 }, (_, i) => line(i)),
+    `<0>[  400.000000] Kernel panic - not syncing: reason ${crash % 50}\n`,
+    "<4>[  400.000001] CPU: 0 PID: 92 Comm: sh Not tainted 6.1.0-56-cloud-amd64 #1 Debian\n",
+    "<4>[  400.000002] Call Trace:\n<4>[  400.000003]  panic+0x107/0x2d6\n",
+  ].join("");
+}
+
+function ms(command: string, ...args: readonly string[]): number {
+  const began = performance.now();
+  const { status, stderr } = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  if (status !== 0) throw new Error(stderr);
+  return performance.now() - began;
+}
+
+/** Until the first byte of the output is there. */
+function msToBegin(...args: readonly string[]): Promise<number> {
+  const began = performance.now();
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
+    child.on("error", reject);
+    child.stdout.once("data", () => {
+      child.kill();
+      resolve(performance.now() - began);
+    });
+  });
+}
+
+const tell = (what: string, times: readonly number[]): void => {
+  const sorted = [...times].sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  process.stdout.write(`${what.padEnd(52)} ${median.toFixed(0).padStart(6)} ms\n`);
+};
+
+const rounds = (measure: () => number): number[] => Array.from({ length: ROUNDS }, measure);
+
+try {
+  const records = join(folder, "records");
+  const empty = join(folder, "empty");
+  mkdirSync(empty);
+  for (let guest = 0; guest < GUESTS; guest++) {
+    const directory = join(records, `guest${guest}`);
+    mkdirSync(directory, { recursive: true });
+    for (let crash = 0; crash < CRASHES; crash++) {
+      writeFileSync(join(directory, `dmesg-${crash + 1}`), dump(guest, crash));
+    }
+  }
+  const console = join(folder, "console-1");
+  writeFileSync(console, line(1).repeat(CONSOLE_BYTES / line(1).length));
+  tell(
+    "node alone",
+    rounds(() => ms(process.execPath, "-e", "0")),
+  );
+  tell(
+    "--version",
+    rounds(() => ms(program, "--version")),
+  );
+  tell(
+    "list, an empty directory",
+    rounds(() => ms(program, "list", empty)),
+  );
+  tell(`list, ${GUESTS * CRASHES} crashes, the first time`, [ms(program, "list", records)]);
+  tell(
+    `list, ${GUESTS * CRASHES} crashes`,
+    rounds(() => ms(program, "list", records)),
+  );
+  tell(
+    `list --json, ${GUESTS * CRASHES} crashes`,
+    rounds(() => ms(program, "list", "--json", records)),
+  );
+  tell(
+    `show, the newest of ${GUESTS * CRASHES}`,
+    rounds(() => ms(program, "show", records)),
+  );
+  const begins: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) begins.push(await msToBegin("show", console));
+  tell("show, a console of 64 MiB, until its first line", begins);
+  tell("show, a console of 64 MiB, all", [
+    ms("/bin/sh", "-c", `${program} show ${console} > /dev/null`),
+  ]);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
