@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { deflateRawSync, deflateSync } from "node:zlib";
 import { put, temporaryFolder } from "./support.js";
 
 export const boot = "0123456789abcdef".repeat(2);
@@ -17,6 +18,17 @@ export const log = (report: string) =>
   ].join("\n");
 
 export const PANIC = log("Kernel panic - not syncing: sysrq triggered crash");
+
+/** One guest's directory: an oops of two parts, a panic, a console and a record that is broken. */
+export function oneGuest(): string {
+  const folder = temporaryFolder();
+  put(join(folder, "dmesg-1.enc.z"), deflateRawSync("Oops#1 Part1\n<4>newest\n"), 1000);
+  put(join(folder, "dmesg-2.enc.z"), deflateSync("Oops#1 Part2\n<4>oldest\n"), 1001);
+  put(join(folder, "console-3"), "console\u001b[2J\n", 1002);
+  put(join(folder, "dmesg-4"), "Panic#2 Part1\n<0>panic\u001b[31m\u009b\n", 1003);
+  put(join(folder, ".next-5"), "", 1004);
+  return folder;
+}
 
 /** A guest that panicked twice in one boot, with trace, console and pmsg; and one that did once. */
 export function guests(): string {

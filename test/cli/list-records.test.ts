@@ -1,20 +1,10 @@
 import { join } from "node:path";
 import { deflateRawSync, deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { oneGuest } from "./crashes.js";
 import { put, run, temporaryFolder } from "./support.js";
 
 const raw = (text: string) => deflateRawSync(text);
-
-/** One guest's directory: an oops of two parts, a panic, a console and a record that is broken. */
-function oneGuest(): string {
-  const folder = temporaryFolder();
-  put(join(folder, "dmesg-1.enc.z"), raw("Oops#1 Part1\n<4>newest\n"), 1000);
-  put(join(folder, "dmesg-2.enc.z"), deflateSync("Oops#1 Part2\n<4>oldest\n"), 1001);
-  put(join(folder, "console-3"), "console\u001b[2J\n", 1002);
-  put(join(folder, "dmesg-4"), "Panic#2 Part1\n<0>panic\u001b[31m\u009b\n", 1003);
-  put(join(folder, ".next-5"), "", 1004);
-  return folder;
-}
 
 describe("list --records", () => {
   test("tells each record, oldest first", async () => {
