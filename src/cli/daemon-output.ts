@@ -30,6 +30,8 @@ function describe(event: DaemonEvent): string | undefined {
       const more = event.suppressed > 0 ? ` (and ${event.suppressed} more like it before)` : "";
       return `${guest}${event.level}: ${event.message} [${event.code}]${more}`;
     }
+    case "restarted":
+      return `the back-end ended (${event.reason}) and was started again`;
     case "failed":
       return event.message;
   }

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type Command, Option } from "commander";
-import { Daemon, type DaemonEvent } from "../daemon/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
 import { parseStatus, withPanicStatus } from "./panic-status.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
+import { expectGoodEnd, supervise } from "./supervised.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
 import { qemu } from "./vmm/qemu.js";
 import { checkErst, erstArguments, erstIds } from "./vmm/qemu-erst.js";
@@ -139,26 +139,26 @@ async function serveWhile(
   const output = options.json ? jsonOutput : textOutput;
   const { directory } = options;
   const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
-  let ready: (failure?: string) => void = () => undefined;
-  const started = new Promise<string | undefined>((resolve) => {
-    ready = resolve;
-  });
-  const onEvent = (event: DaemonEvent) => {
-    if (event.kind === "ready") ready();
-    else if (event.kind === "failed") ready(event.message);
-    else if (event.kind !== "connected" && event.kind !== "disconnected") output(event);
+  const settings = { guests, ...deviceSettings(options), syncThreads: 0 };
+  const supervisor = supervise({ settings, json: options.json, tell: ["stored", "log"] }, output);
+  const handle = signals.handle;
+  signals.handle = (name) => {
+    supervisor.cleanUp();
+    handle(name);
   };
-  const daemon = new Daemon({ guests, ...deviceSettings(options), syncThreads: 0 }, onEvent);
-  const failure = await Promise.race([started, daemon.ended.then(() => "the back-end ended")]);
-  if (failure !== undefined) throw new UserError(failure);
+  if (!(await supervisor.ready)) {
+    const end = await supervisor.ended;
+    expectGoodEnd(end);
+    return end.status ?? 1;
+  }
   try {
     return await exitStatus(start, signals);
   } finally {
-    daemon.stop();
+    supervisor.stop("SIGTERM");
     const waiting = setTimeout(() => {
       warn("still waiting for the disk; a signal ends this without it");
     }, STOP_MS);
-    await daemon.ended;
+    await supervisor.ended;
     clearTimeout(waiting);
   }
 }

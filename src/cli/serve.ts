@@ -1,13 +1,27 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { Daemon, type DaemonEvent, type GuestSettings } from "../daemon/index.js";
+import {
+  Daemon,
+  type DaemonEvent,
+  type DaemonSettings,
+  type GuestSettings,
+} from "../daemon/index.js";
+import {
+  hold,
+  notify,
+  notifySocket,
+  passedDescriptors,
+  socketName,
+  withKept,
+} from "../holder/index.js";
 import { isListening } from "../native/index.js";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
+import { expectGoodEnd, supervise } from "./supervised.js";
 
 interface ServeOptions extends DeviceOptions {
   socketPath?: string;
@@ -35,6 +49,10 @@ const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
+
+const TELLS: readonly DaemonEvent["kind"][] = ["connected", "disconnected", "stored", "log"];
+/** A script gets the reason of a failure where it reads everything else. */
+const JSON_TELLS: readonly DaemonEvent["kind"][] = [...TELLS, "failed"];
 
 /** What `--print-capabilities` prints (vhost-user.rst, "Backend program conventions"). */
 const CAPABILITIES = { type: "pstore", features: [] };
@@ -113,32 +131,38 @@ async function serve(options: ServeOptions): Promise<void> {
   }
 
   const sockets: OwnSocket[] = [];
-  const listen = (path: string): number => {
-    const fd = listenAtPath(path);
-    sockets.push({ path, inode: lstatSync(path).ino });
+  // systemd's, or another service manager's: it holds what our supervisor would, and starts us again.
+  const managed = notifySocket() !== undefined;
+  const passed = managed ? passedDescriptors() : [];
+  const listen = (path: string, guest = ""): number => {
+    const name = socketName(guest);
+    const held = passed.find((one) => one.name === name)?.fd;
+    const fd = held ?? listenAtPath(path);
+    if (managed && held === undefined) hold(name, fd);
+    const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+    if (inode !== undefined) sockets.push({ path, inode });
     return fd;
   };
   try {
     const guests = guestSettings(options, directory, listen);
     const output = options.json ? jsonOutput : textOutput;
-    let failure: string | undefined;
-    const onEvent = (event: DaemonEvent) => {
-      if (event.kind === "failed") failure = event.message;
-      if (event.kind === "ready" && !options.json) announce(guests, sockets);
-      if (event.kind !== "failed" || options.json) output(event);
+    const settings = {
+      guests,
+      ...deviceSettings(options),
+      syncThreads:
+        options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
     };
-    const daemon = new Daemon(
-      {
-        guests,
-        ...deviceSettings(options),
-        syncThreads:
-          options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
-      },
-      onEvent,
-    );
+    const { json } = options;
+    if (managed) {
+      await serveManaged({ ...settings, guests: withKept(guests, passed) }, json);
+      return;
+    }
+    const supervisor = supervise({ settings, json, tell: json ? JSON_TELLS : TELLS }, output);
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
       for (const socket of sockets) removeOwn(socket);
+      supervisor.cleanUp();
+      // The daemon ends with this process.
       endBySignal(name);
     };
     onSignals(["SIGTERM", "SIGINT"], (name) => {
@@ -147,23 +171,50 @@ async function serve(options: ServeOptions): Promise<void> {
         return;
       }
       stopping = true;
-      daemon.stop();
+      supervisor.stop(name);
       setTimeout(() => {
         warn("the disk didn't answer in time; ended without it");
         endNow("SIGKILL");
       }, STOP_MS).unref();
     });
-    await daemon.ended;
-    if (failure !== undefined) throw new UserError(failure);
+    if (await supervisor.ready) {
+      if (json) output({ kind: "ready" });
+      else announce(guests, sockets);
+    }
+    expectGoodEnd(await supervisor.ended);
   } finally {
-    for (const socket of sockets) removeOwn(socket);
+    if (!managed) for (const socket of sockets) removeOwn(socket);
   }
+}
+
+/**
+ * Serves in this process, for a service manager. Told to stop, it leaves its sessions and sockets to the
+ * process that the manager starts next; where it starts none, it closes them.
+ */
+async function serveManaged(settings: DaemonSettings, json: boolean): Promise<void> {
+  const output = json ? jsonOutput : textOutput;
+  let failure: string | undefined;
+  const daemon = new Daemon({ ...settings, leaveSessions: true }, (event) => {
+    if (event.kind === "ready") notify(["READY=1"]);
+    if (event.kind === "failed") failure = event.message;
+    if (json || event.kind !== "failed") output(event);
+  });
+  onSignals(["SIGTERM", "SIGINT"], () => {
+    notify(["STOPPING=1"]);
+    daemon.stop();
+    setTimeout(() => {
+      warn("the disk didn't answer in time; ended without it");
+      endBySignal("SIGKILL");
+    }, STOP_MS).unref();
+  });
+  await daemon.ended;
+  if (failure !== undefined) throw new UserError(failure);
 }
 
 function guestSettings(
   options: ServeOptions,
   directory: string,
-  listen: (path: string) => number,
+  listen: (path: string, guest?: string) => number,
 ): GuestSettings[] {
   if (options.fd !== undefined) {
     const { fd } = options;
@@ -175,7 +226,7 @@ function guestSettings(
   return options.guest.map(({ name, path }) => ({
     name,
     directory: join(directory, name),
-    fd: listen(path),
+    fd: listen(path, name),
     connected: false,
   }));
 }

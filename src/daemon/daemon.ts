@@ -1,5 +1,8 @@
+import { basename } from "node:path";
 import { MessageChannel, Worker } from "node:worker_threads";
+import { Keeper } from "../holder/index.js";
 import { createEventfd, signal } from "../native/index.js";
+import { parseRecordName } from "../store/index.js";
 import type { LoopThreadStart } from "./loop-thread.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
 import type { SyncPort } from "./thread-committer.js";
@@ -37,8 +40,19 @@ export class Daemon {
       transferList: syncPorts.map(({ port }) => port),
       ...THREAD_OPTIONS,
     });
+    const keepers = new Map(
+      settings.guests.flatMap(({ name, kept }) =>
+        kept === undefined ? [] : [[name, new Keeper(kept)] as const],
+      ),
+    );
     worker.on("message", (events: DaemonEvent[]) => {
-      for (const event of events) onEvent(event);
+      for (const event of events) {
+        onEvent(event);
+        if (event.kind !== "stored") continue;
+        const keeper = keepers.get(event.guest);
+        const record = parseRecordName(basename(event.path));
+        if (keeper !== undefined && record !== undefined) keeper.told = record.id;
+      }
     });
     this.ended = new Promise((resolve, reject) => {
       for (const thread of [worker, ...syncThreads]) thread.on("error", reject);

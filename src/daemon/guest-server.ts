@@ -1,7 +1,8 @@
 import { PstoreDevice } from "../device/index.js";
+import { Keeper } from "../holder/index.js";
 import type { EventLoop } from "../native/index.js";
-import { type Committer, DirectoryStore, troubleWith } from "../store/index.js";
-import { type LogEvent, Server, Session } from "../vhost-user/index.js";
+import { type Committer, DirectoryStore, type StoredRecord, troubleWith } from "../store/index.js";
+import { type LogEvent, PlainConnection, Server, Session } from "../vhost-user/index.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
 import { StoreLog } from "./store-log.js";
@@ -24,6 +25,7 @@ export class GuestServer {
   readonly #store: DirectoryStore;
   readonly #frontEnd: Server | Session;
   #connected = false;
+  #leaving = false;
   #whenDisconnected: (() => void) | undefined;
 
   /** Throws StoreError where the directory can't be used. */
@@ -37,6 +39,9 @@ export class GuestServer {
       this.#limiter.log(event);
     };
     const storeLog = new StoreLog(log);
+    const tellStored = ({ path, size }: StoredRecord) => {
+      tell({ kind: "stored", guest: guest.name, path, size });
+    };
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
@@ -47,9 +52,7 @@ export class GuestServer {
       after: (delayMs, task) => {
         loop.after(delayMs, task);
       },
-      onStored: ({ path, size }) => {
-        tell({ kind: "stored", guest: guest.name, path, size });
-      },
+      onStored: tellStored,
       onDropped: (dropped) => {
         storeLog.dropped(dropped);
       },
@@ -65,6 +68,12 @@ export class GuestServer {
         log({ level: "error", code: "SYNC", message });
       },
     });
+    const keeper = guest.kept === undefined ? undefined : new Keeper(guest.kept);
+    if (keeper !== undefined) {
+      // What the process before stored, and died before it was told.
+      if (keeper.told === undefined) keeper.told = this.#store.lastId;
+      for (const stored of this.#store.dumpsAfter(keeper.told ?? 0n)) tellStored(stored);
+    }
     const createDevice = () =>
       new PstoreDevice({
         store: this.#store,
@@ -72,23 +81,27 @@ export class GuestServer {
         maxData: device.maxData,
         types: device.types,
         log,
+        memory: keeper?.device,
       });
     const { fd } = guest;
     if (guest.connected) {
+      const resumed = keeper?.resume();
+      const connection = resumed ?? keeper?.begin(fd) ?? new PlainConnection(fd);
       const onClose = () => {
         this.#onDisconnect();
         options.onEnd();
       };
-      this.#frontEnd = new Session({ loop, fd, device: createDevice(), log, onClose });
-      this.#onConnect();
+      this.#frontEnd = new Session({ loop, connection, device: createDevice(), log, onClose });
+      this.#onConnect(resumed !== undefined);
     } else {
       this.#frontEnd = new Server({
         loop,
         fd,
         createDevice,
+        keeper,
         log,
-        onConnect: () => {
-          this.#onConnect();
+        onConnect: (resumed) => {
+          this.#onConnect(resumed);
         },
         onDisconnect: () => {
           this.#onDisconnect();
@@ -97,25 +110,32 @@ export class GuestServer {
     }
   }
 
-  /** Ends the connection once nothing is in flight, syncs what is stored, then calls `done`. */
-  close(done: () => void): void {
+  /**
+   * Once nothing is in flight, ends the connection or leaves it to another daemon; syncs what is stored,
+   * then calls `done`.
+   */
+  close(how: "end" | "leave", done: () => void): void {
     const closeStore = () => {
       this.#store.close(done);
     };
     if (this.#connected) this.#whenDisconnected = closeStore;
-    this.#frontEnd.close();
+    this.#leaving = how === "leave";
+    this.#frontEnd.close(how);
     if (this.#whenDisconnected === undefined) closeStore();
   }
 
-  #onConnect(): void {
+  #onConnect(resumed: boolean): void {
     this.#connected = true;
+    if (resumed) return;
     this.#options.tell({ kind: "connected", guest: this.#options.guest.name });
   }
 
   #onDisconnect(): void {
     this.#connected = false;
     this.#limiter.flush();
-    this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name });
+    if (!this.#leaving) {
+      this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name });
+    }
     this.#whenDisconnected?.();
   }
 }

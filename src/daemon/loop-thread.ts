@@ -49,7 +49,7 @@ function stop(): void {
   stopping = true;
   let open = guests.length;
   for (const guest of guests) {
-    guest.close(() => {
+    guest.close(settings.leaveSessions === true ? "leave" : "end", () => {
       open--;
       if (open === 0) loop.stop();
     });

@@ -1,3 +1,4 @@
+import type { KeptDescriptors } from "../holder/index.js";
 import type { MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../store/index.js";
 
 /** One guest that a daemon serves. */
@@ -9,6 +10,8 @@ export interface GuestSettings {
   readonly fd: number;
   /** `fd` is a connection already. */
   readonly connected: boolean;
+  /** What has the guest's session go on when this process ends; where not given, it ends with it. */
+  readonly kept?: KeptDescriptors;
 }
 
 /** What every guest's device is made with. */
@@ -33,6 +36,8 @@ export interface DeviceSettings {
 /** What a daemon is started with. */
 export interface DaemonSettings extends DeviceSettings {
   readonly guests: readonly GuestSettings[];
+  /** A daemon that is told to stop leaves sessions that are kept to the next one. */
+  readonly leaveSessions?: boolean;
   /**
    * Threads that wait for the disk, so that one guest's slow fsync doesn't keep others waiting; 0:
    * the event loop's thread waits itself, which is faster while there is one guest.
@@ -63,5 +68,7 @@ export type DaemonEvent =
       /** Events of the same code since the last one told: the rate is bounded. */
       readonly suppressed: number;
     }
+  /** The daemon died, of a signal or with an exit status, and another one serves in its place. */
+  | { readonly kind: "restarted"; readonly reason: string }
   /** The daemon could not start; nothing is served. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

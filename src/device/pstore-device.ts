@@ -10,6 +10,8 @@ import {
 import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
+import { LEDGER_SLOTS, Ledger, type LedgerEntry, type WalkState } from "./ledger.js";
+import { Recovery } from "./recovery.js";
 import {
   type ParsedRequest,
   parseRequest,
@@ -39,10 +41,12 @@ export interface PstoreDeviceOptions {
   /** The types of records that are taken. */
   readonly types: readonly RecordTypeName[];
   readonly log?: (event: LogEvent) => void;
+  /** Memory that a device which goes on after this process's end finds again; zeroed for a new one. */
+  readonly memory?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Requests taken from a queue before other guests have their turn. */
-const REQUESTS_PER_TURN = 64;
+const REQUESTS_PER_TURN = LEDGER_SLOTS;
 
 /**
  * No more is taken in a turn once its requests' buffers have so many bytes: bounds how long large
@@ -82,8 +86,11 @@ export class PstoreDevice implements VirtioDevice {
   readonly #v2DataBytes: number;
   #limits: RequestLimits;
   #extended = false;
+  readonly #ledger: Ledger;
   /** The driver has made a request since the last reset: its boot has begun. */
   #begun = false;
+  /** What a former process's requests did. */
+  #recovery: Recovery | undefined;
   /** The records that READ has yet to return, while a walk is open. */
   #walk: RecordName[] | undefined;
   /** Of this turn's BYTES_PER_TURN. */
@@ -102,6 +109,7 @@ export class PstoreDevice implements VirtioDevice {
       maxData: options.maxData,
     });
     this.#limits = this.#limitsNow();
+    this.#ledger = new Ledger(options.memory);
     this.#store.endBoot();
   }
 
@@ -126,6 +134,8 @@ export class PstoreDevice implements VirtioDevice {
   close(): void {
     this.#walk = undefined;
     this.#begun = false;
+    this.#recovery = undefined;
+    this.#ledger.clear();
     this.#store.endBoot();
   }
 
@@ -136,6 +146,7 @@ export class PstoreDevice implements VirtioDevice {
     let more = true;
     let broken: unknown;
     while (answers.length < REQUESTS_PER_TURN && this.#spent < BYTES_PER_TURN) {
+      const { position } = queue;
       let chain: DescriptorChain | MalformedChain | undefined;
       try {
         chain = queue.pop();
@@ -149,7 +160,7 @@ export class PstoreDevice implements VirtioDevice {
       if (!this.#begun) this.#begin();
       this.#spent += chain.descriptors * BYTES_PER_DESCRIPTOR;
       if (chain.kind === "chain") this.#spent += chain.readable.length + chain.writable.length;
-      answers.push({ chain, respond: this.#serve(chain) });
+      answers.push({ chain, respond: this.#serve(chain, queue.index, position) });
     }
     if (answers.length > 0) this.#finish(queue, answers, more);
     if (broken !== undefined) throw broken;
@@ -171,7 +182,10 @@ export class PstoreDevice implements VirtioDevice {
    */
   #begin(): void {
     this.#begun = true;
-    this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined);
+    const { begun } = this.#ledger;
+    this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined, this.#ledger);
+    if (begun) this.#recovery = new Recovery(this.#ledger, this.#store);
+    else this.#ledger.begun = true;
   }
 
   #finish(queue: DeviceQueue, answers: readonly Answer[], more: boolean): void {
@@ -196,29 +210,44 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   /** Serves one chain, and returns how it is answered. */
-  #serve(chain: DescriptorChain | MalformedChain): Answer["respond"] {
+  #serve(
+    chain: DescriptorChain | MalformedChain,
+    queue: number,
+    position: number,
+  ): Answer["respond"] {
+    const entry = this.#ledger.entry(queue, position);
     if (chain.kind === "malformed") {
+      entry.begin(position);
       this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
       return () => nothing;
     }
     const parsed = parseRequest(chain, this.#limits);
     if (parsed === undefined) {
+      entry.begin(position);
       this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
       return () => nothing;
     }
     const { request } = parsed;
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
     try {
+      const former = this.#recovery?.take(entry, position, request);
+      // What was done stays noted until it is answered.
+      if (former?.done === true) return ({ rest }) => status(-rest);
+      entry.begin(position);
+      if (former?.note.kind === "read") {
+        this.#walk = this.#walkOf({ ...this.#ledger.lastWalk, after: former.note.after });
+      }
       if (request.kind === "dump") {
         const data = request.from.views(REQUEST_BYTES);
-        const place = this.#store.write(request.type, request.compressed, data);
+        const { type, compressed } = request;
+        const place = this.#store.write(type, compressed, data, entry.of(type));
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
           if (number !== 0) this.#warnOfStore(request, number);
           return status(-number);
         };
       }
-      return this.#do(request, parsed, status);
+      return this.#do(request, parsed, status, entry);
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
@@ -234,25 +263,30 @@ export class PstoreDevice implements VirtioDevice {
     request: Exclude<Request, { readonly kind: "dump" }>,
     parsed: ParsedRequest,
     status: (ret: number) => Uint8Array[],
+    entry: LedgerEntry,
   ): Answer["respond"] {
     switch (request.kind) {
       case "open":
         this.#walk = this.#store.records(this.#limits.types);
+        this.#ledger.walk = { after: 0n, upTo: this.#walk.at(-1)?.id ?? 0n };
         // A directory can be large: one look at it is enough for a turn.
         this.#spent = BYTES_PER_TURN;
         return () => status(0);
       case "close":
         this.#walk = undefined;
+        this.#ledger.walk = undefined;
         return () => status(0);
       case "read": {
-        const answer = this.#read(request.room, parsed);
+        const answer = this.#read(request.room, parsed, entry);
         return () => answer;
       }
       case "stream":
-        this.#store.append(request.type, request.from.views(REQUEST_BYTES));
+        this.#store.append(request.type, request.from.views(REQUEST_BYTES), entry.of(request.type));
         return () => status(0);
       case "erase": {
-        const known = this.#store.erase(request.type, request.id);
+        const { type, id } = request;
+        if (this.#store.isShown(type, id)) entry.of(type).erase(id);
+        const known = this.#store.erase(type, id);
         return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
       }
       case "refused":
@@ -262,9 +296,15 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   /** The next record of the walk that can be read; a response alone at the walk's end. */
-  #read(room: number, { cmd, type }: ParsedRequest): readonly Uint8Array[] {
+  #read(room: number, { cmd, type }: ParsedRequest, entry: LedgerEntry): readonly Uint8Array[] {
+    const { walk } = this.#ledger;
+    if (walk !== undefined) {
+      entry.read(walk.after);
+      this.#walk ??= this.#walkOf(walk);
+    }
     if (this.#walk === undefined) return [encodeResponse(cmd, type, -errno.EBADF)];
     for (let record = this.#walk.shift(); record !== undefined; record = this.#walk.shift()) {
+      this.#ledger.walk = { ...this.#ledger.lastWalk, after: record.id };
       try {
         // What decompressing it may take, however little was asked for.
         if (record.gzip === true) this.#spent += this.#options.maxData;
@@ -287,6 +327,11 @@ export class PstoreDevice implements VirtioDevice {
 
   #warnOfStore({ kind }: Request, number: number): void {
     this.#warn("STORE", `${kind}: ${troubleWith(this.#store.directory, number)}`);
+  }
+
+  /** What a walk that a former process began has yet to return. */
+  #walkOf({ after, upTo }: WalkState): RecordName[] {
+    return this.#store.records(this.#limits.types).filter(({ id }) => id > after && id <= upTo);
   }
 
   #warn(code: string, message: string): void {

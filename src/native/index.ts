@@ -3,12 +3,17 @@ export { check, errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";
 export { createMemfd, Mapping } from "./mapping.js";
+export { endWithParent } from "./parent.js";
+export { createPipe, readInto, splice } from "./pipe.js";
 export { renameNew } from "./rename.js";
 export {
   acceptUnix,
+  bindDatagram,
+  connectDatagram,
   connectUnix,
   isListening,
   listenUnix,
+  messagePair,
   type Received,
   receive,
   send,

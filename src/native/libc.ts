@@ -59,6 +59,10 @@ export const libc = {
   write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t write(int, const void *, size_t)",
   ),
+  pipe2: bind<(pair: Int32Array, flags: number) => number>("int pipe2(_Out_ int *, int)"),
+  splice: bind<
+    (from: number, at: null, into: number, to: null, length: number, flags: number) => number
+  >("intptr_t splice(int, void *, int, void *, size_t, unsigned int)"),
   poll: bind<(requests: Uint8Array, count: number, timeoutMs: number) => number>(
     "int poll(_Inout_ void *, unsigned long, int)",
   ),
@@ -89,6 +93,9 @@ export const libc = {
     (fromDirectory: number, from: string, toDirectory: number, to: string, flags: number) => number
   >("int renameat2(int, const char *, int, const char *, unsigned int)"),
   flock: bind<(fd: number, operation: number) => number>("int flock(int, int)"),
+  prctl: bind<(option: number, argument: number, a: number, b: number, c: number) => number>(
+    "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)",
+  ),
   fcntl: bind<(fd: number, command: number, argument: number) => number>(
     "int fcntl(int, int, int)",
   ),

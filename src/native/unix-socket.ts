@@ -3,11 +3,14 @@ import { allocate, lastErrno, libc } from "./libc.js";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 const SCM_RIGHTS = 1;
+const MSG_PEEK = 0x2;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -20,23 +23,33 @@ const PATH_BYTES = 108;
 /** Descriptors taken with one message: more than any vhost-user message carries (8). */
 const MAX_DESCRIPTORS = 16;
 
+/** `@` at the beginning stands for a zero: an address in the abstract name space (unix(7)). */
 function address(path: string): Uint8Array {
   const name = Buffer.from(path);
   if (name.length >= PATH_BYTES) {
     throw new Error(`a socket's path has at most ${PATH_BYTES - 1} bytes: ${path}`);
   }
-  const bytes = Buffer.alloc(2 + PATH_BYTES);
+  const isAbstract = path.startsWith("@");
+  const bytes = Buffer.alloc(2 + (isAbstract ? name.length : PATH_BYTES));
   bytes.writeUInt16LE(AF_UNIX, 0);
   name.copy(bytes, 2);
+  if (isAbstract) bytes[2] = 0;
   return bytes;
+}
+
+function socketAt(type: number, syscall: "bind" | "connect", path: string): number {
+  const name = address(path);
+  const fd = check(libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  if (libc[syscall](fd, name, name.length) === 0) return fd;
+  const error = new SystemError(syscall, lastErrno(), path);
+  libc.close(fd);
+  throw error;
 }
 
 /** A non-blocking stream socket, listening at `path`. */
 export function listenUnix(path: string): number {
-  const name = address(path);
-  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  const fd = socketAt(SOCK_STREAM, "bind", path);
   try {
-    check(libc.bind(fd, name, name.length), "bind", path);
     check(libc.listen(fd, BACKLOG), "listen", path);
   } catch (error) {
     libc.close(fd);
@@ -50,14 +63,17 @@ export function listenUnix(path: string): number {
  * has too many connections waiting.
  */
 export function connectUnix(path: string): number {
-  const name = address(path);
-  const fd = check(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
-  if (libc.connect(fd, name, name.length) < 0) {
-    const error = new SystemError("connect", lastErrno(), path);
-    libc.close(fd);
-    throw error;
-  }
-  return fd;
+  return socketAt(SOCK_STREAM, "connect", path);
+}
+
+/** A non-blocking datagram socket that takes what is sent to `path`. */
+export function bindDatagram(path: string): number {
+  return socketAt(SOCK_DGRAM, "bind", path);
+}
+
+/** A non-blocking datagram socket whose messages go to `path`. */
+export function connectDatagram(path: string): number {
+  return socketAt(SOCK_DGRAM, "connect", path);
 }
 
 /** The next waiting connection of a listening socket, non-blocking; undefined where none waits. */
@@ -71,15 +87,17 @@ export function acceptUnix(fd: number): number | undefined {
   throw new SystemError("accept4", number);
 }
 
-/** Two connected non-blocking stream sockets. */
-export function socketPair(): [number, number] {
+function pairOf(type: number): [number, number] {
   const pair = new Int32Array(2);
-  check(
-    libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
-    "socketpair",
-  );
+  check(libc.socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), "socketpair");
   return [pair[0] ?? -1, pair[1] ?? -1];
 }
+
+/** Two connected non-blocking stream sockets. */
+export const socketPair = (): [number, number] => pairOf(SOCK_STREAM);
+
+/** Two connected non-blocking sockets that keep messages apart. */
+export const messagePair = (): [number, number] => pairOf(SOCK_SEQPACKET);
 
 // One struct msghdr (LP64: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48),
 // its iovec, its control buffer and its data, for every message of this thread: calls don't overlap.
@@ -109,11 +127,13 @@ export interface Received {
 
 /**
  * Receives at most `length` bytes (8 KiB at most) and the descriptors that came with them, all
- * close-on-exec and from now on the caller's to close. Undefined where nothing waits.
+ * close-on-exec and from now on the caller's to close. Undefined where nothing waits. `peek` leaves all of
+ * it where it is; the descriptors are duplicates then.
  */
-export function receive(fd: number, length: number): Received | undefined {
+export function receive(fd: number, length: number, how?: "peek"): Received | undefined {
   messageHeader(Math.min(length, DATA_BYTES), CONTROL_BYTES);
-  const count = libc.recvmsg(fd, base, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const peek = how === "peek" ? MSG_PEEK : 0;
+  const count = libc.recvmsg(fd, base, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | peek);
   if (count < 0) {
     const number = lastErrno();
     if (number === errno.EAGAIN || number === errno.EINTR) return undefined;

@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { gzipSync, constants as zlib } from "node:zlib";
 import { errno, errnoOf, SystemError } from "../native/index.js";
 import {
@@ -9,6 +10,7 @@ import {
 } from "./commit.js";
 import { type Files, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
+import type { BootStreams, Intent } from "./intent.js";
 import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
@@ -24,6 +26,8 @@ import {
 } from "./store-options.js";
 
 interface Staged extends StagedRecord {
+  readonly inode: number;
+  readonly intent: Intent | undefined;
   readonly stored: StoredRecord;
   readonly entry: RecordEntry;
   readonly place: Place;
@@ -74,11 +78,16 @@ export class DirectoryStore {
   /**
    * Puts a dump's record into its file. It becomes visible and durable with commit(), whose result has
    * its errno at the place that is returned. Throws the system call's error, or RefusedError; then
-   * nothing of the record stays.
+   * nothing of the record stays. `intent` is told of its name before it gets it.
    */
-  write(type: DumpTypeName, compressed: boolean, data: readonly Uint8Array[]): number {
+  write(
+    type: DumpTypeName,
+    compressed: boolean,
+    data: readonly Uint8Array[],
+    intent?: Intent,
+  ): number {
     try {
-      return this.#stage(type, compressed, data);
+      return this.#stage(type, compressed, data, intent);
     } catch (error) {
       this.#tellRefused(type, data, error);
       throw error;
@@ -88,9 +97,9 @@ export class DirectoryStore {
   /**
    * Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. Throws
    * the system call's error, or RefusedError; then nothing of the data stays, and the stream says so
-   * where it goes on.
+   * where it goes on. `intent` is told before.
    */
-  append(type: StreamTypeName, data: readonly Uint8Array[]): void {
+  append(type: StreamTypeName, data: readonly Uint8Array[], intent?: Intent): void {
     try {
       if (this.#ending >= MAX_ENDING) {
         throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
@@ -98,7 +107,7 @@ export class DirectoryStore {
       const { streams } = this.#here();
       this.#expectRate(type, lengthOf(data));
       this.#free.expect(this.directory, lengthOf(data));
-      streams.append(type, data);
+      streams.append(type, data, intent);
     } catch (error) {
       this.#place.streams.miss(type, lengthOf(data));
       this.#tellRefused(type, data, error);
@@ -109,11 +118,12 @@ export class DirectoryStore {
 
   /**
    * A boot of the guest begins, and the one before ends: streams go into files of their own. With the
-   * id of a boot that was here before, be it before a restart of this process, its streams go on.
+   * id of a boot that was here before, be it before a restart of this process, its streams go on; so
+   * they do where `remembered` knows their files.
    */
-  beginBoot(id?: string): void {
+  beginBoot(id?: string, remembered?: BootStreams): void {
     this.endBoot();
-    this.#place.streams.begin(id);
+    this.#place.streams.begin(id, remembered);
   }
 
   /** Completes the streams of the current boot. */
@@ -201,6 +211,56 @@ export class DirectoryStore {
     return true;
   }
 
+  /** The id of the record that was stored last, whatever became of it. */
+  get lastId(): bigint {
+    return this.#place.directory.next.id - 1n;
+  }
+
+  /** The dumps that were stored behind the record with this id. */
+  dumpsAfter(id: bigint): StoredRecord[] {
+    const { directory } = this.#place;
+    return directory.table
+      .ofType("dmesg", "ftrace")
+      .filter(({ name }) => name.id > id)
+      .map(({ name, size }) => ({ ...name, size, path: directory.pathOf(name) }));
+  }
+
+  /** Whether the guest is shown such a record. */
+  isShown(type: RecordTypeName, id: bigint): boolean {
+    const place = this.#here();
+    const entry = place.directory.table.get(recordKey({ type, id }));
+    return entry !== undefined && !place.isHidden(entry);
+  }
+
+  /** Whether a record's file is the one with this inode. */
+  isStored(type: RecordTypeName, id: bigint, inode: number): boolean {
+    const { directory } = this.#here();
+    const entry = directory.table.get(recordKey({ type, id }));
+    return entry !== undefined && this.#files.lstat(directory.pathOf(entry.name))?.ino === inode;
+  }
+
+  /**
+   * Whether a stream's file has all of what was about to be appended to it behind its first `before`
+   * bytes. Where it has a part of it, that is taken away again.
+   */
+  settleAppend(type: RecordTypeName, id: bigint, before: number, bytes: number): boolean {
+    const path = this.#here().directory.pathOf({ type, id, compressed: false });
+    const found = this.#files.lstat(path);
+    if (found?.isFile() !== true) return false;
+    if (found.size > before && found.size < before + bytes) {
+      const fd = this.#files.open(path, constants.O_RDWR | constants.O_NOFOLLOW);
+      this.#files.truncate(fd, before);
+      this.#files.close(fd);
+    }
+    return found.size >= before + bytes;
+  }
+
+  /** Has the next commit() sync what a process that died may not have synced. */
+  syncAll(): void {
+    this.#place.namesChanged = true;
+    this.#mustCommit = true;
+  }
+
   /** Syncs what is written, lets go of the directory and calls `done`. Nothing is staged. */
   close(done: () => void = () => undefined): void {
     if (!this.#open) {
@@ -213,7 +273,12 @@ export class DirectoryStore {
     this.#leave(this.#place, done);
   }
 
-  #stage(type: DumpTypeName, compressed: boolean, data: readonly Uint8Array[]): number {
+  #stage(
+    type: DumpTypeName,
+    compressed: boolean,
+    data: readonly Uint8Array[],
+    intent: Intent | undefined,
+  ): number {
     const place = this.#here();
     const { next, table, headers } = place.directory;
     const gzip = this.#options.compress === true && !compressed;
@@ -239,9 +304,12 @@ export class DirectoryStore {
       temporaryPath: prepared.path,
       path,
       stored: { ...name, size, path },
+      inode: prepared.inode,
+      intent,
       entry,
       place,
     };
+    intent?.dump(name.id, prepared.inode);
     this.#staged.push(staged);
     this.#pending.add(staged);
     table.set(entry);
@@ -257,9 +325,9 @@ export class DirectoryStore {
     if (former.directory.isInPlace()) return former;
     // Ids go on from where they were: what is under way has names of its own in either directory.
     this.#place = this.#openPlace(former.directory.next.id);
-    const { boot } = former.streams;
+    const { boot, remembered } = former.streams;
     this.#leave(former);
-    this.#place.streams.begin(boot);
+    this.#place.streams.begin(boot, remembered);
     this.#options.onMoved?.();
     return this.#place;
   }
@@ -312,11 +380,12 @@ export class DirectoryStore {
   }
 
   /** Somebody put a file of the same name into the directory since the id was chosen. */
-  #storeUnderNewId({ temporaryPath, stored, place }: Staged): StoredRecord {
+  #storeUnderNewId({ temporaryPath, stored, place, inode, intent }: Staged): StoredRecord {
     const { directory } = place;
     place.scan();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
+    intent?.dump(name.id, inode);
     this.#files.renameNew(temporaryPath, path);
     directory.next.skipTo(name.id + 1n);
     this.#files.sync(directory.fd);

@@ -46,6 +46,8 @@ export class LineFile {
       const whole = text.lastIndexOf("\n") + 1;
       if (whole < text.length) files.truncate(fd, found.size - (text.length - whole));
       this.#file = new GrowingFile(files, fd);
+      // The process that wrote it may have died before it synced it.
+      this.#dirty = true;
       return text.slice(0, whole).split("\n").slice(0, -1);
     } catch (error) {
       files.close(fd);

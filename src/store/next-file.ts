@@ -14,6 +14,7 @@ const PATTERN = /^\.next-([1-9][0-9]{0,19})$/;
 export interface PreparedFile {
   readonly id: bigint;
   readonly file: GrowingFile;
+  readonly inode: number;
   readonly path: string;
 }
 
@@ -103,14 +104,16 @@ export class NextFile {
     const path = join(this.#directory, `${PREFIX}${id}`);
     if (id > MAX_ID) throw new SystemError("open", errno.EOVERFLOW, path);
     const fd = this.#files.open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+    let inode: number;
     try {
       const found = this.#files.fstat(fd);
+      inode = found.ino;
       if (!found.isFile()) throw new SystemError("open", errno.EEXIST, path);
       if (found.size > 0) this.#files.truncate(fd, 0);
     } catch (error) {
       this.#files.close(fd);
       throw error;
     }
-    return { id, file: new GrowingFile(this.#files, fd), path };
+    return { id, file: new GrowingFile(this.#files, fd), inode, path };
   }
 }

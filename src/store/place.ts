@@ -1,6 +1,7 @@
 import { errno, errnoOf } from "../native/index.js";
 import { type Files, isSystemError } from "./files.js";
 import type { GrowingFile } from "./growing-file.js";
+import type { BootStreams } from "./intent.js";
 import { OpenDirectory } from "./open-directory.js";
 import type { RecordName, StreamTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
@@ -41,7 +42,7 @@ export class Place {
       {
         files,
         directory: path,
-        begin: (type) => this.#beginStream(type),
+        begin: (type, remembered) => this.#beginStream(type, remembered),
         isErased: (record) => directory.erased.has(recordKey(record)),
         findRoom: (type, records, bytes) => this.rooms.find({ type, records, bytes }),
         grew: (name, bytes) => {
@@ -96,16 +97,20 @@ export class Place {
     this.namesChanged = true;
   }
 
-  #beginStream(type: StreamTypeName): { readonly name: RecordName; readonly file: GrowingFile } {
+  #beginStream(
+    type: StreamTypeName,
+    remembered: BootStreams | undefined,
+  ): { readonly name: RecordName; readonly file: GrowingFile; readonly inode: number } {
     const { next, table } = this.directory;
     const begin = () => {
-      const { id, file, path } = next.get();
+      const { id, file, path, inode } = next.get();
       const name: RecordName = { type, id, compressed: false };
+      remembered?.set(type, id, inode);
       this.#options.files.renameNew(path, this.directory.pathOf(name));
       this.take();
       table.set({ name, size: 0, timeMs: Date.now() });
       this.prune();
-      return { name, file };
+      return { name, file, inode };
     };
     try {
       return begin();

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { errno, errnoOf } from "../native/index.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
+import type { BootStreams, Intent } from "./intent.js";
 import { formatRecordName, isStream, type RecordName, type StreamTypeName } from "./record-name.js";
 import { missingNote, type StreamIndex, type StreamPiece } from "./stream-index.js";
 
@@ -12,8 +13,11 @@ const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 export interface StreamHost {
   readonly files: Files;
   readonly directory: string;
-  /** Makes an empty file for a stream. Throws the system call's error. */
-  begin(type: StreamTypeName): { readonly name: RecordName; readonly file: GrowingFile };
+  /** Makes an empty file for a stream, which `remembered` is told of before. Throws the system call's error. */
+  begin(
+    type: StreamTypeName,
+    remembered: BootStreams | undefined,
+  ): { readonly name: RecordName; readonly file: GrowingFile; readonly inode: number };
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
   /**
@@ -30,6 +34,7 @@ export interface StreamHost {
 /** The file that a stream is at. */
 interface OpenPiece extends StreamPiece {
   readonly file: GrowingFile;
+  readonly inode: number;
   /** In bytes. */
   size: number;
   /** `.streams` has a line for it, or needs none. */
@@ -53,6 +58,7 @@ export class Streams {
   /** Bytes that the guest sent since the last ones that are in its stream. */
   readonly #missing = new Map<StreamTypeName, number>();
   #boot: string | undefined;
+  #remembered: BootStreams | undefined;
 
   constructor(host: StreamHost, index: StreamIndex) {
     this.#host = host;
@@ -63,7 +69,7 @@ export class Streams {
   isCurrent(record: RecordName): boolean {
     const { type } = record;
     if (!isStream(type)) return false;
-    const current = this.#open.get(type) ?? this.#last(type);
+    const current = this.#open.get(type) ?? this.#rememberedPiece(type) ?? this.#last(type);
     return current !== undefined && current.first.id === this.firstOf(record).id;
   }
 
@@ -82,9 +88,17 @@ export class Streams {
     return this.#boot;
   }
 
-  /** A boot begins; `boot` is undefined where the driver told no id. The one before was ended. */
-  begin(boot: string | undefined): void {
+  get remembered(): BootStreams | undefined {
+    return this.#remembered;
+  }
+
+  /**
+   * A boot begins, or goes on with the files that are remembered; `boot` is undefined where the driver
+   * told no id. The one before was ended.
+   */
+  begin(boot: string | undefined, remembered?: BootStreams): void {
     this.#boot = boot;
+    this.#remembered = remembered;
   }
 
   /** Ends the boot. */
@@ -96,11 +110,12 @@ export class Streams {
     this.#open.clear();
     this.#missing.clear();
     this.#boot = undefined;
+    this.#remembered = undefined;
     return this.take();
   }
 
   /** All of `data`, or nothing. Throws the system call's error. */
-  append(type: StreamTypeName, data: readonly Uint8Array[]): void {
+  append(type: StreamTypeName, data: readonly Uint8Array[], intent?: Intent): void {
     const former = this.#current(type) ?? this.#resume(type);
     const all = [...this.#missingNote(type, former), ...data];
     const bytes = lengthOf(all);
@@ -109,6 +124,7 @@ export class Streams {
     const makeRoom = this.#host.findRoom(type, fits ? 0 : 1, bytes);
     const piece = fits ? former : this.#begin(type, former);
     this.#note(piece);
+    intent?.append(piece.name.id, piece.size, bytes);
     this.#grow(piece, all);
     this.#missing.delete(type);
     makeRoom();
@@ -145,11 +161,30 @@ export class Streams {
     return undefined;
   }
 
+  /** The file that the process before was at, which may have died before it noted that. */
+  #rememberedPiece(type: StreamTypeName): StreamPiece | undefined {
+    const remembered = this.#remembered?.get(type);
+    if (remembered === undefined) return undefined;
+    const name = { type, id: remembered.id, compressed: false };
+    return this.#index.get(name) ?? { boot: this.#boot, name, first: name, offset: 0 };
+  }
+
   /** The file that this boot's stream was at before a reset, or before this process was started. */
   #resume(type: StreamTypeName): OpenPiece | undefined {
-    const { files, directory } = this.#host;
+    const remembered = this.#rememberedPiece(type);
+    const piece =
+      remembered === undefined
+        ? undefined
+        : this.#reopen(remembered, this.#remembered?.get(type)?.inode);
+    if (piece !== undefined) return piece;
     const last = this.#last(type);
-    if (last === undefined || this.#host.isErased(last.name)) return undefined;
+    return last === undefined ? undefined : this.#reopen(last);
+  }
+
+  /** Undefined where the file isn't there any more, has another inode than expected, or was erased. */
+  #reopen(last: StreamPiece, inode?: number): OpenPiece | undefined {
+    const { files, directory } = this.#host;
+    if (!isStream(last.name.type) || this.#host.isErased(last.name)) return undefined;
     let fd: number;
     try {
       const path = join(directory, formatRecordName(last.name));
@@ -159,21 +194,29 @@ export class Streams {
       if (errnoOf(error) === errno.ENOENT) return undefined;
       throw error;
     }
-    const { size } = files.fstat(fd);
-    const piece = { ...last, file: new GrowingFile(files, fd), size, noted: true };
-    this.#open.set(type, piece);
+    const { size, ino } = files.fstat(fd);
+    if (inode !== undefined && ino !== inode) {
+      files.close(fd);
+      return undefined;
+    }
+    const noted = last.boot === undefined || this.#index.get(last.name) !== undefined;
+    const piece = { ...last, file: new GrowingFile(files, fd), inode: ino, size, noted };
+    this.#open.set(last.name.type, piece);
     return piece;
   }
 
   /** A new file: for a new stream, or for one that goes on. */
   #begin(type: StreamTypeName, former: OpenPiece | undefined): OpenPiece {
-    const { name, file } = this.#host.begin(type);
+    // What goes on with another file is remembered when that is noted.
+    const remembered = former === undefined ? this.#remembered : undefined;
+    const { name, file, inode } = this.#host.begin(type, remembered);
     const piece: OpenPiece = {
       boot: this.#boot,
       name,
       first: former?.first ?? name,
       offset: former === undefined ? 0 : former.offset + former.size,
       file,
+      inode,
       size: 0,
       noted: this.#boot === undefined && former === undefined,
     };
@@ -191,6 +234,7 @@ export class Streams {
     const { boot, name, first, offset } = piece;
     this.#index.add({ boot, name, first, offset });
     piece.noted = true;
+    if (isStream(name.type)) this.#remembered?.set(name.type, name.id, piece.inode);
   }
 
   #grow(piece: OpenPiece, data: readonly Uint8Array[]): void {

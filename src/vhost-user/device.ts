@@ -12,6 +12,12 @@ export interface LogEvent {
 /** A queue as a device sees it: a virtqueue and the driver's call descriptor. */
 export interface DeviceQueue {
   readonly index: number;
+  /**
+   * Where the chain that pop() gives next is: in the lower 16 bits the available ring's index, in the
+   * upper ones the number of times that the front-end has set it. A device that gives chains back in
+   * the order of the available ring finds the same chain at the same position after this process's end.
+   */
+  readonly position: number;
   pop: Virtqueue["pop"];
   push: Virtqueue["push"];
   /** Shows the driver what was pushed and calls it if it wants to be called. */

@@ -1,6 +1,19 @@
 export { EventLoop } from "../native/index.js";
+export {
+  type Connection,
+  doesntRead,
+  PlainConnection,
+  type SessionKeeper,
+} from "./connection.js";
 export type { DeviceQueue, LogEvent, VirtioDevice } from "./device.js";
 export { MAX_MEMORY_SLOTS } from "./memory-table.js";
+export {
+  END,
+  MAX_MESSAGE_DESCRIPTORS,
+  payloadBytes,
+  type ReceivedMessage,
+} from "./message-reader.js";
 export * from "./protocol.js";
 export { listenAt, Server, type ServerOptions, SocketInUseError } from "./server.js";
 export { Session, type SessionOptions } from "./session.js";
+export { descriptorNames, type SessionState } from "./session-state.js";

@@ -8,6 +8,7 @@ import {
   VirtqueueError,
 } from "../virtqueue/index.js";
 import { ProtocolError, type RegionDescription } from "./protocol.js";
+import type { RegionState } from "./session-state.js";
 
 /** Regions in all: each is a mapping, and Linux allows a process 65,530 of them. */
 export const MAX_MEMORY_SLOTS = 64;
@@ -17,11 +18,37 @@ const MAX_FILE_OFFSET = 1n << 63n;
 /** The guest's memory as the front-end describes it: as one table, or region by region. */
 export class MemoryTable {
   readonly memory = new GuestMemory();
+  readonly #nameOf: (fd: number) => string;
+  #states: RegionState[] = [];
+
+  /** `nameOf` names the descriptors that come with regions. */
+  constructor(nameOf: (fd: number) => string = () => "") {
+    this.#nameOf = nameOf;
+  }
+
+  /** The regions that are there. */
+  get states(): readonly RegionState[] {
+    return this.#states;
+  }
+
+  /** Maps a region again that a former process had. Closes `fd`. */
+  restore(state: RegionState, fd: number): void {
+    try {
+      this.#map(state, fd, state.file);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  clear(): void {
+    this.memory.clear();
+    this.#states = [];
+  }
 
   /** SET_MEM_TABLE: all regions anew. On an error there is no memory at all. Closes `descriptors`. */
   replace(regions: readonly RegionDescription[], descriptors: readonly number[]): void {
     try {
-      this.memory.clear();
+      this.clear();
       if (regions.length !== descriptors.length) {
         throw new ProtocolError(
           "BAD_DESCRIPTORS",
@@ -29,10 +56,11 @@ export class MemoryTable {
         );
       }
       regions.forEach((region, i) => {
-        this.#map(region, descriptors[i] ?? -1);
+        const fd = descriptors[i] ?? -1;
+        this.#map(region, fd, this.#nameOf(fd));
       });
     } catch (error) {
-      this.memory.clear();
+      this.clear();
       throw error;
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
@@ -49,7 +77,7 @@ export class MemoryTable {
           `ADD_MEM_REG comes with one descriptor, not ${descriptors.length}`,
         );
       }
-      this.#map(region, fd);
+      this.#map(region, fd, this.#nameOf(fd));
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
     }
@@ -63,9 +91,10 @@ export class MemoryTable {
       size: region.size,
     });
     if (!known) throw new ProtocolError("BAD_VALUE", "REM_MEM_REG names a region that isn't there");
+    this.#states = this.#states.filter(({ guestAddress }) => guestAddress !== region.guestAddress);
   }
 
-  #map(description: RegionDescription, fd: number): void {
+  #map(description: RegionDescription, fd: number, file: string): void {
     if (this.memory.regions.length >= MAX_MEMORY_SLOTS) {
       throw new ProtocolError("BAD_VALUE", `more than ${MAX_MEMORY_SLOTS} memory regions`);
     }
@@ -82,6 +111,7 @@ export class MemoryTable {
     };
     try {
       this.memory.add(region);
+      this.#states.push({ ...description, file });
     } catch (error) {
       mapping.unmap();
       throw error;

@@ -18,7 +18,7 @@ export interface ReceivedMessage extends Message {
  * Descriptors taken with one message, the largest of which is SET_MEM_TABLE: a front-end that sent some
  * with each byte of a message could use up the process's.
  */
-const MAX_MESSAGE_DESCRIPTORS = 16;
+export const MAX_MESSAGE_DESCRIPTORS = 16;
 
 /** The end of the stream. */
 export const END = Symbol("end of stream");
@@ -59,7 +59,7 @@ export class MessageReader {
         continue;
       }
       if (this.#payload === undefined) {
-        this.#payload = Buffer.alloc(this.#payloadLength());
+        this.#payload = Buffer.alloc(payloadBytes(this.#header));
         this.#filled = 0;
         continue;
       }
@@ -80,22 +80,22 @@ export class MessageReader {
   close(): void {
     for (const fd of this.#descriptors.splice(0)) closeDescriptor(fd);
   }
+}
 
-  /** Bounds the payload before anything is allocated for it. */
-  #payloadLength(): number {
-    const request = this.#header.readUInt32LE(0);
-    const flags = this.#header.readUInt32LE(4);
-    const size = this.#header.readUInt32LE(8);
-    if ((flags & FLAG_VERSION_MASK) !== FLAG_VERSION_1) {
-      throw new ProtocolError("BAD_HEADER", `a header of version ${flags & 3}, not 1`, true);
-    }
-    if (size > MAX_PAYLOAD_BYTES) {
-      throw new ProtocolError(
-        "BAD_HEADER",
-        `${messageName(request)} announces ${size} bytes; at most ${MAX_PAYLOAD_BYTES} are taken`,
-        true,
-      );
-    }
-    return size;
+/** How long the payload behind a header is: bounded before anything is allocated for it. */
+export function payloadBytes(header: Buffer): number {
+  const request = header.readUInt32LE(0);
+  const flags = header.readUInt32LE(4);
+  const size = header.readUInt32LE(8);
+  if ((flags & FLAG_VERSION_MASK) !== FLAG_VERSION_1) {
+    throw new ProtocolError("BAD_HEADER", `a header of version ${flags & 3}, not 1`, true);
   }
+  if (size > MAX_PAYLOAD_BYTES) {
+    throw new ProtocolError(
+      "BAD_HEADER",
+      `${messageName(request)} announces ${size} bytes; at most ${MAX_PAYLOAD_BYTES} are taken`,
+      true,
+    );
+  }
+  return size;
 }

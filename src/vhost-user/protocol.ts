@@ -36,6 +36,8 @@ export const FrontEndMessage = {
   SET_BACKEND_REQ_FD: 21,
   GET_CONFIG: 24,
   SET_CONFIG: 25,
+  GET_INFLIGHT_FD: 31,
+  SET_INFLIGHT_FD: 32,
   RESET_DEVICE: 34,
   GET_MAX_MEM_SLOTS: 36,
   ADD_MEM_REG: 37,
@@ -63,6 +65,7 @@ export const ProtocolFeature = {
   REPLY_ACK: 3,
   BACKEND_REQ: 5,
   CONFIG: 9,
+  INFLIGHT_SHMFD: 12,
   RESET_DEVICE: 13,
   CONFIGURE_MEM_SLOTS: 15,
   STATUS: 16,
@@ -209,6 +212,37 @@ export function decodeMemoryTable(message: Message): RegionDescription[] {
 export function decodeMemoryRegion(message: Message): RegionDescription {
   expectBytes(message, 8 + REGION_BYTES);
   return regionAt(message.payload, 8);
+}
+
+/** An inflight description: mmap size and offset u64, number of queues and queue size u16. */
+export interface InflightDescription {
+  readonly size: bigint;
+  readonly mmapOffset: bigint;
+  readonly queues: number;
+  readonly queueSize: number;
+}
+
+/** With padding to a multiple of 8, as front-ends send and expect it. */
+const INFLIGHT_BYTES = 24;
+
+export function decodeInflight(message: Message): InflightDescription {
+  expectBytes(message, 20);
+  const { payload } = message;
+  return {
+    size: payload.readBigUInt64LE(0),
+    mmapOffset: payload.readBigUInt64LE(8),
+    queues: payload.readUInt16LE(16),
+    queueSize: payload.readUInt16LE(18),
+  };
+}
+
+export function encodeInflight(description: InflightDescription): Buffer {
+  const payload = Buffer.alloc(INFLIGHT_BYTES);
+  payload.writeBigUInt64LE(description.size, 0);
+  payload.writeBigUInt64LE(description.mmapOffset, 8);
+  payload.writeUInt16LE(description.queues, 16);
+  payload.writeUInt16LE(description.queueSize, 18);
+  return payload;
 }
 
 export function decodeConfigAccess(message: Message): ConfigAccess {

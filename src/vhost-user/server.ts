@@ -8,6 +8,7 @@ import {
   listenUnix,
   SystemError,
 } from "../native/index.js";
+import { type Connection, PlainConnection, type SessionKeeper } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Session } from "./session.js";
 
@@ -24,8 +25,11 @@ export interface ServerOptions {
   readonly fd: number;
   /** Makes the device of a new connection. */
   readonly createDevice: () => VirtioDevice;
+  /** Has sessions go on where a former process ended; without one they end with this process. */
+  readonly keeper?: SessionKeeper | undefined;
   readonly log?: (event: LogEvent) => void;
-  readonly onConnect?: () => void;
+  /** `resumed`: it was connected to a former process. */
+  readonly onConnect?: (resumed: boolean) => void;
   readonly onDisconnect?: () => void;
 }
 
@@ -39,6 +43,11 @@ export class Server {
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    const connection = options.keeper?.resume();
+    if (connection !== undefined) {
+      this.#session = this.#begin(connection, options.createDevice());
+      options.onConnect?.(true);
+    }
     this.#listen();
   }
 
@@ -47,13 +56,16 @@ export class Server {
     return this.#session;
   }
 
-  /** Stops listening and ends the connection. The socket's file is left to whoever made it. */
-  close(): void {
+  /**
+   * Stops listening, and ends the connection or leaves it to another process. The socket's file is left
+   * to whoever made it.
+   */
+  close(how: "end" | "leave" = "end"): void {
     if (!this.#open) return;
     this.#open = false;
     this.#pause();
     closeDescriptor(this.#options.fd);
-    this.#session?.close();
+    this.#session?.close(how);
   }
 
   #listen(): void {
@@ -115,9 +127,16 @@ export class Server {
       log?.({ level: "error", code: "NO_DEVICE", message: `no device was made: ${message}` });
       return;
     }
-    this.#session = new Session({
+    const connection = this.#options.keeper?.begin(fd) ?? new PlainConnection(fd);
+    this.#session = this.#begin(connection, device);
+    this.#options.onConnect?.(false);
+  }
+
+  #begin(connection: Connection, device: VirtioDevice): Session {
+    const { loop, log } = this.#options;
+    return new Session({
       loop,
-      fd,
+      connection,
       device,
       ...(log === undefined ? {} : { log }),
       onClose: () => {
@@ -125,7 +144,6 @@ export class Server {
         this.#options.onDisconnect?.();
       },
     });
-    this.#options.onConnect?.();
   }
 }
 

@@ -7,18 +7,22 @@ import {
   setNonBlocking,
 } from "../native/index.js";
 import { MAX_QUEUE_SIZE, VirtqueueError } from "../virtqueue/index.js";
+import type { Connection } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
+import { createInflight, InflightMemory } from "./inflight-memory.js";
 import { MAX_MEMORY_SLOTS, MemoryTable } from "./memory-table.js";
-import { END, MessageReader, type ReceivedMessage } from "./message-reader.js";
+import { END, type ReceivedMessage } from "./message-reader.js";
 import {
   BackEndMessage,
   bit,
   decodeConfigAccess,
+  decodeInflight,
   decodeMemoryRegion,
   decodeMemoryTable,
   decodeU64,
   decodeVringAddress,
   decodeVringState,
+  encodeInflight,
   encodeMessage,
   encodeU64,
   Feature,
@@ -32,6 +36,7 @@ import {
   VRING_INDEX_MASK,
   VRING_NO_FD,
 } from "./protocol.js";
+import type { DescriptorName, SessionState } from "./session-state.js";
 import { Vring } from "./vring.js";
 
 const TRANSPORT_FEATURES =
@@ -45,6 +50,7 @@ const PROTOCOL_FEATURES =
   bit(ProtocolFeature.REPLY_ACK) |
   bit(ProtocolFeature.BACKEND_REQ) |
   bit(ProtocolFeature.CONFIG) |
+  bit(ProtocolFeature.INFLIGHT_SHMFD) |
   bit(ProtocolFeature.RESET_DEVICE) |
   bit(ProtocolFeature.CONFIGURE_MEM_SLOTS) |
   bit(ProtocolFeature.STATUS);
@@ -52,6 +58,7 @@ const PROTOCOL_FEATURES =
 /** Messages that take rings or memory away: they wait until nothing is in flight. */
 const WAITS_UNTIL_IDLE = new Set<number>([
   FrontEndMessage.RESET_OWNER,
+  FrontEndMessage.SET_INFLIGHT_FD,
   FrontEndMessage.SET_MEM_TABLE,
   FrontEndMessage.SET_VRING_ADDR,
   FrontEndMessage.GET_VRING_BASE,
@@ -67,8 +74,8 @@ const MESSAGES_PER_TURN = 16;
 /** What a session is made with. */
 export interface SessionOptions {
   readonly loop: EventLoop;
-  /** A connected stream socket, which the session closes. */
-  readonly fd: number;
+  /** A front-end's, which the session closes. */
+  readonly connection: Connection;
   readonly device: VirtioDevice;
   readonly log?: (event: LogEvent) => void;
   /** The connection is gone and everything of it is closed. */
@@ -78,30 +85,32 @@ export interface SessionOptions {
 /** One front-end's connection: negotiation, memory, vrings (vhost-user, "Front-end message types"). */
 export class Session {
   readonly #loop: EventLoop;
-  readonly #fd: number;
+  readonly #connection: Connection;
   readonly #device: VirtioDevice;
   readonly #log: (event: LogEvent) => void;
   readonly #onClose: () => void;
-  readonly #reader: MessageReader;
-  readonly #memory = new MemoryTable();
+  readonly #memory: MemoryTable;
   readonly #vrings: Vring[];
   #features = 0n;
   #protocolFeatures = 0n;
   #status = 0;
-  #backEndChannel: number | undefined;
+  #backEndChannel: { readonly fd: number; readonly name: DescriptorName } | undefined;
+  #inflight: InflightMemory | undefined;
+  /** The names of descriptors that a former process left, while the session is restored. */
+  readonly #restored = new Map<number, DescriptorName>();
   /** What goes on once nothing is in flight; no message is read until then. */
   readonly #whenIdle: (() => void)[] = [];
   #closed = false;
 
   constructor(options: SessionOptions) {
     this.#loop = options.loop;
-    this.#fd = options.fd;
+    this.#connection = options.connection;
     this.#device = options.device;
     this.#log = options.log ?? (() => undefined);
     this.#onClose = options.onClose ?? (() => undefined);
-    this.#reader = new MessageReader(options.fd);
-    setNonBlocking(options.fd);
     const session = this;
+    const nameOf = (fd: number) => this.#restored.get(fd) ?? this.#connection.nameOf(fd);
+    this.#memory = new MemoryTable(nameOf);
     this.#vrings = Array.from(
       { length: options.device.queueCount },
       (_, index) =>
@@ -112,7 +121,9 @@ export class Session {
           get features() {
             return session.#features;
           },
+          inflight: (queue, size) => this.#inflight?.region(queue, size),
           log: this.#log,
+          nameOf,
           completed: () => {
             if (this.#whenIdle.length > 0 && this.#runIdle() && !this.#closed) this.#watch();
           },
@@ -122,6 +133,13 @@ export class Session {
         }),
     );
     this.#watch();
+    const { former } = this.#connection;
+    if (former !== undefined) this.#restore(former);
+    this.#connection.resumed();
+    // A message may be there whole, but for its being handled.
+    this.#loop.defer(() => {
+      this.#readable();
+    });
   }
 
   /** Waits for chains in flight, to end or to go on: whether its front-end is gone isn't known yet. */
@@ -131,7 +149,7 @@ export class Session {
 
   /** Tells the front-end that the configuration space changed; false where it can't be told. */
   notifyConfigChange(): boolean {
-    const fd = this.#backEndChannel;
+    const fd = this.#backEndChannel?.fd;
     if (fd === undefined || !this.#negotiated(ProtocolFeature.CONFIG)) return false;
     const message = encodeMessage(
       BackEndMessage.CONFIG_CHANGE_MSG,
@@ -145,37 +163,41 @@ export class Session {
     }
   }
 
-  /** Ends the connection once nothing is in flight. */
-  close(): void {
+  /** Ends the connection once nothing is in flight, or leaves it to another process where it is kept. */
+  close(how: "end" | "leave" = "end"): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#unwatch();
     this.#idle(() => {
       for (const vring of this.#vrings) vring.close();
-      this.#memory.memory.clear();
-      if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel);
-      this.#reader.close();
-      closeDescriptor(this.#fd);
-      this.#device.close();
+      this.#memory.clear();
+      this.#inflight?.unmap();
+      if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel.fd);
+      if (how === "leave") {
+        this.#connection.leave();
+      } else {
+        this.#connection.close();
+        this.#device.close();
+      }
       this.#onClose();
     });
   }
 
   #watch(): void {
-    this.#loop.watch(this.#fd, () => {
+    this.#loop.watch(this.#connection.fd, () => {
       this.#readable();
     });
   }
 
   #unwatch(): void {
-    this.#loop.unwatch(this.#fd);
+    this.#loop.unwatch(this.#connection.fd);
   }
 
   #readable(): void {
     try {
       for (let i = 0; i < MESSAGES_PER_TURN; i++) {
         if (this.#closed || this.#whenIdle.length > 0) return;
-        const message = this.#reader.next();
+        const message = this.#connection.next();
         if (message === undefined) return;
         if (message === END) {
           this.close();
@@ -210,8 +232,7 @@ export class Session {
     }
     this.#idle(() => {
       try {
-        this.#answer(message);
-        if (!this.#closed) this.#resumeRings();
+        this.#answer(message, "resume rings");
       } catch (error) {
         this.#fail(error);
       }
@@ -229,9 +250,9 @@ export class Session {
   }
 
   /** Handles one message and answers it. Throws what must end the connection. */
-  #answer(message: ReceivedMessage): void {
+  #answer(message: ReceivedMessage, then?: "resume rings"): void {
     const name = messageName(message.request);
-    let reply: Uint8Array | undefined;
+    let reply: Uint8Array | "sent" | undefined;
     let failed = false;
     // Descriptors that nobody takes over are closed here.
     const descriptors = [...message.descriptors];
@@ -244,14 +265,83 @@ export class Session {
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
     }
-    if (reply !== undefined) {
-      this.#reply(message.request, reply);
-    } else if (
-      (message.flags & FLAG_NEED_REPLY) !== 0 &&
-      this.#negotiated(ProtocolFeature.REPLY_ACK)
-    ) {
-      this.#reply(message.request, encodeU64(failed ? 1n : 0n));
+    if (then !== undefined && !this.#closed) this.#resumeRings();
+    const acknowledge =
+      (message.flags & FLAG_NEED_REPLY) !== 0 && this.#negotiated(ProtocolFeature.REPLY_ACK);
+    if (acknowledge) reply ??= encodeU64(failed ? 1n : 0n);
+    const flags = FLAG_VERSION_1 | FLAG_REPLY;
+    this.#connection.done(
+      () => this.#state(),
+      reply === undefined || reply === "sent"
+        ? undefined
+        : encodeMessage(message.request, flags, reply),
+    );
+  }
+
+  /** What another process needs to go on with this session. */
+  #state(): SessionState {
+    return {
+      features: this.#features,
+      protocolFeatures: this.#protocolFeatures,
+      status: this.#status,
+      config: Buffer.from(this.#device.readConfig()).toString("hex"),
+      regions: this.#memory.states,
+      vrings: this.#vrings.map((vring) => vring.state),
+      backEndChannel: this.#backEndChannel?.name,
+      inflight: this.#inflight?.state,
+    };
+  }
+
+  /** Goes on where a former process ended. */
+  #restore(state: SessionState): void {
+    const take = (name: DescriptorName | undefined): number | undefined => {
+      if (name === undefined) return undefined;
+      const fd = this.#connection.descriptor(name);
+      this.#restored.set(fd, name);
+      return fd;
+    };
+    try {
+      this.#features = state.features;
+      this.#protocolFeatures = state.protocolFeatures;
+      this.#status = state.status;
+      this.#device.negotiated(this.#features & this.#device.features);
+      this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
+      for (const region of state.regions) {
+        this.#memory.restore(region, this.#connection.descriptor(region.file));
+      }
+      this.#setBackEndChannel(take(state.backEndChannel));
+      const { inflight } = state;
+      if (inflight !== undefined) {
+        const fd = this.#connection.descriptor(inflight.file);
+        this.#inflight = new InflightMemory(inflight, fd, this.#vrings.length);
+      }
+      this.#vrings.forEach((vring, i) => {
+        const ring = state.vrings[i];
+        if (ring === undefined) return;
+        const { kick, call, err } = ring;
+        const descriptors = { kick: take(kick), call: take(call), err: take(err) };
+        try {
+          vring.restore(ring, descriptors);
+        } catch (error) {
+          this.#complain(error, `queue ${i}`);
+        }
+      });
+    } catch (error) {
+      // Whoever makes this session doesn't have it yet.
+      this.#loop.defer(() => {
+        this.#fail(error);
+      });
     }
+    this.#restored.clear();
+  }
+
+  #setBackEndChannel(fd: number | undefined): void {
+    if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel.fd);
+    this.#backEndChannel =
+      fd === undefined
+        ? undefined
+        : { fd, name: this.#restored.get(fd) ?? this.#connection.nameOf(fd) };
+    if (fd !== undefined) setNonBlocking(fd);
   }
 
   /**
@@ -268,14 +358,8 @@ export class Session {
     return (this.#protocolFeatures & bit(feature)) !== 0n;
   }
 
-  #reply(request: number, payload: Uint8Array): void {
-    if (!send(this.#fd, encodeMessage(request, FLAG_VERSION_1 | FLAG_REPLY, payload))) {
-      throw new ProtocolError("BAD_VALUE", "the front-end doesn't read its replies", true);
-    }
-  }
-
   /** Does what a message asks for and returns the reply's payload where it has one of its own. */
-  #handle(message: ReceivedMessage, descriptors: number[]): Uint8Array | undefined {
+  #handle(message: ReceivedMessage, descriptors: number[]): Uint8Array | "sent" | undefined {
     switch (message.request) {
       case FrontEndMessage.GET_FEATURES:
         return encodeU64(this.#device.features | TRANSPORT_FEATURES);
@@ -355,13 +439,24 @@ export class Session {
         return undefined;
       }
       case FrontEndMessage.SET_BACKEND_REQ_FD: {
-        const fd = descriptors.shift();
-        if (fd === undefined) {
-          throw new ProtocolError("BAD_DESCRIPTORS", "the message's descriptor is missing");
-        }
-        if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel);
-        this.#backEndChannel = fd;
-        setNonBlocking(fd);
+        this.#setBackEndChannel(this.#descriptorOf(descriptors));
+        return undefined;
+      }
+      case FrontEndMessage.GET_INFLIGHT_FD: {
+        const { fd, description } = createInflight(decodeInflight(message), this.#vrings.length);
+        descriptors.push(fd);
+        const flags = FLAG_VERSION_1 | FLAG_REPLY;
+        const reply = encodeMessage(message.request, flags, encodeInflight(description));
+        this.#connection.sendWith(reply, fd);
+        return "sent";
+      }
+      case FrontEndMessage.SET_INFLIGHT_FD: {
+        const description = decodeInflight(message);
+        const fd = this.#descriptorOf(descriptors);
+        const state = { ...description, file: this.#connection.nameOf(fd) };
+        const inflight = new InflightMemory(state, fd, this.#vrings.length);
+        this.#inflight?.unmap();
+        this.#inflight = inflight;
         return undefined;
       }
       case FrontEndMessage.GET_CONFIG:
@@ -432,11 +527,14 @@ export class Session {
     const value = decodeU64(message);
     const vring = this.#vring(Number(value & VRING_INDEX_MASK));
     if ((value & VRING_NO_FD) !== 0n) return [vring, undefined];
+    return [vring, this.#descriptorOf(descriptors)];
+  }
+
+  /** Takes over the descriptor that a message came with. */
+  #descriptorOf(descriptors: number[]): number {
     const fd = descriptors.shift();
-    if (fd === undefined) {
-      throw new ProtocolError("BAD_DESCRIPTORS", "the message's descriptor is missing");
-    }
-    return [vring, fd];
+    if (fd !== undefined) return fd;
+    throw new ProtocolError("BAD_DESCRIPTORS", "the message's descriptor is missing");
   }
 
   #complain(error: unknown, subject: string): void {

@@ -1,7 +1,14 @@
 import { closeDescriptor, drain, type EventLoop, setNonBlocking, signal } from "../native/index.js";
-import { type GuestMemory, userAddress, Virtqueue, VirtqueueError } from "../virtqueue/index.js";
+import {
+  type GuestMemory,
+  type InflightRegion,
+  userAddress,
+  Virtqueue,
+  VirtqueueError,
+} from "../virtqueue/index.js";
 import type { DeviceQueue, LogEvent, VirtioDevice } from "./device.js";
 import { bit, Feature, type VringAddress } from "./protocol.js";
+import type { DescriptorName, RingState } from "./session-state.js";
 
 /** What a vring needs of the session it belongs to. */
 export interface VringOwner {
@@ -10,11 +17,21 @@ export interface VringOwner {
   readonly memory: GuestMemory;
   /** The negotiated feature bits. */
   readonly features: bigint;
+  /** Where the front-end keeps what a ring has in flight. */
+  inflight(index: number, size: number): InflightRegion | undefined;
   log(event: LogEvent): void;
+  /** A name for a descriptor that came with the message that is handled. */
+  nameOf(fd: number): DescriptorName;
   /** A chain was given back: whoever waits for the queues to be idle may go on. */
   completed(): void;
   /** The device failed in a way that isn't the driver's doing: the connection ends. */
   fail(error: unknown): void;
+}
+
+/** A descriptor, and the name under which it is kept. */
+interface NamedDescriptor {
+  readonly fd: number;
+  readonly name: DescriptorName;
 }
 
 /**
@@ -27,12 +44,15 @@ export class Vring {
   #size = 0;
   #address: VringAddress | undefined;
   #nextAvailable = 0;
+  /** What a former process had of it, until the ring is processed again. */
+  #ahead: number | undefined;
+  #era = 0;
   #enabled = false;
   #started = false;
   #broken = false;
-  #kick: number | undefined;
-  #call: number | undefined;
-  #err: number | undefined;
+  #kick: NamedDescriptor | undefined;
+  #call: NamedDescriptor | undefined;
+  #err: NamedDescriptor | undefined;
   #queue: Virtqueue | undefined;
   #handle: DeviceQueue | undefined;
   #scheduled = false;
@@ -54,6 +74,8 @@ export class Vring {
 
   setBase(nextAvailable: number): void {
     this.#nextAvailable = nextAvailable & 0xffff;
+    this.#era = (this.#era + 1) & 0xffff;
+    this.#ahead = undefined;
   }
 
   setEnabled(enabled: boolean): void {
@@ -65,7 +87,7 @@ export class Vring {
   /** SET_VRING_KICK starts the ring; without a descriptor it is polled, which only happens at once. */
   setKick(fd: number | undefined): void {
     this.#dropKick();
-    this.#kick = fd;
+    this.#kick = this.#named(fd);
     this.#started = true;
     if (fd !== undefined) {
       setNonBlocking(fd);
@@ -79,8 +101,8 @@ export class Vring {
   }
 
   setCall(fd: number | undefined): void {
-    if (this.#call !== undefined) closeDescriptor(this.#call);
-    this.#call = fd;
+    if (this.#call !== undefined) closeDescriptor(this.#call.fd);
+    this.#call = this.#named(fd);
     if (fd === undefined) return;
     setNonBlocking(fd);
     // What was published before the descriptor came may have called nobody.
@@ -88,9 +110,46 @@ export class Vring {
   }
 
   setErr(fd: number | undefined): void {
-    if (this.#err !== undefined) closeDescriptor(this.#err);
-    this.#err = fd;
+    if (this.#err !== undefined) closeDescriptor(this.#err.fd);
+    this.#err = this.#named(fd);
     if (fd !== undefined) setNonBlocking(fd);
+  }
+
+  /** What another process needs to go on with the ring. */
+  get state(): RingState {
+    return {
+      size: this.#size,
+      address: this.#address,
+      nextAvailable: this.#nextAvailable,
+      era: this.#era,
+      ahead: this.#queue?.ahead ?? this.#ahead,
+      enabled: this.#enabled,
+      started: this.#started,
+      kick: this.#kick?.name,
+      call: this.#call?.name,
+      err: this.#err?.name,
+    };
+  }
+
+  /**
+   * Goes on with a ring of a former process. The owner's nameOf() knows the descriptors. Throws where
+   * the ring's layout is wrong, with all else done.
+   */
+  restore(
+    state: RingState,
+    descriptors: { readonly [name in "kick" | "call" | "err"]: number | undefined },
+  ): void {
+    this.#size = state.size;
+    this.#address = state.address;
+    this.#nextAvailable = state.nextAvailable;
+    this.#era = state.era;
+    this.#ahead = state.ahead;
+    this.#enabled = state.enabled;
+    this.setErr(descriptors.err);
+    this.setCall(descriptors.call);
+    if (state.started) this.setKick(descriptors.kick);
+    // The former process may have died between giving chains back and telling so.
+    if (this.#queue !== undefined && this.#call !== undefined) signal(this.#call.fd);
   }
 
   /** Chains taken and not given back. */
@@ -117,7 +176,7 @@ export class Vring {
   reset(): void {
     this.stop();
     this.#enabled = false;
-    this.#nextAvailable = 0;
+    this.setBase(0);
     this.#address = undefined;
   }
 
@@ -158,7 +217,10 @@ export class Vring {
       indirect: (features & bit(Feature.RING_INDIRECT_DESC)) !== 0n,
       eventIndex: (features & bit(Feature.RING_EVENT_IDX)) !== 0n,
       nextAvailable: this.#nextAvailable,
+      ahead: this.#ahead,
+      inflight: this.#owner.inflight(this.index, this.#size),
     });
+    this.#ahead = undefined;
     this.#handle = this.#deviceQueue(this.#queue);
     // Kicks may have been lost with a former back-end or before the ring was enabled.
     this.#schedule();
@@ -167,10 +229,14 @@ export class Vring {
   /** A dead queue's memory may be unmapped: touching it would end the process. */
   #deviceQueue(queue: Virtqueue): DeviceQueue {
     const isLive = () => this.#queue === queue;
+    const era = this.#era * 0x10000;
     return {
       index: this.index,
       get live() {
         return isLive();
+      },
+      get position() {
+        return era + queue.nextAvailable;
       },
       pop: () => (isLive() ? queue.pop() : undefined),
       push: (head, usedLength) => {
@@ -187,7 +253,7 @@ export class Vring {
   }
 
   #publish(queue: Virtqueue): void {
-    if (queue.publish() && this.#call !== undefined) signal(this.#call);
+    if (queue.publish() && this.#call !== undefined) signal(this.#call.fd);
   }
 
   #kicked(fd: number): void {
@@ -219,14 +285,18 @@ export class Vring {
         code: error.code,
         message: `queue ${this.index} is not served until the device is reset: ${error.message}`,
       });
-      if (this.#err !== undefined) signal(this.#err);
+      if (this.#err !== undefined) signal(this.#err.fd);
     }
   }
 
   #dropKick(): void {
     if (this.#kick === undefined) return;
-    this.#owner.loop.unwatch(this.#kick);
-    closeDescriptor(this.#kick);
+    this.#owner.loop.unwatch(this.#kick.fd);
+    closeDescriptor(this.#kick.fd);
     this.#kick = undefined;
+  }
+
+  #named(fd: number | undefined): NamedDescriptor | undefined {
+    return fd === undefined ? undefined : { fd, name: this.#owner.nameOf(fd) };
   }
 }

@@ -11,4 +11,5 @@ export {
 } from "./descriptor-chain.js";
 export { VirtqueueError, type VirtqueueErrorCode } from "./errors.js";
 export { GuestMemory, type MemoryRegion, PAGE_BYTES } from "./guest-memory.js";
+export { InflightRegion, inflightBytes } from "./inflight.js";
 export { MAX_QUEUE_SIZE, Virtqueue, type VirtqueueLayout } from "./virtqueue.js";

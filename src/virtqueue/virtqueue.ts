@@ -8,6 +8,7 @@ import {
 } from "./descriptor-chain.js";
 import { VirtqueueError } from "./errors.js";
 import type { GuestMemory } from "./guest-memory.js";
+import type { InflightRegion } from "./inflight.js";
 
 /** The largest queue that virtio allows (2.7). */
 export const MAX_QUEUE_SIZE = 32768;
@@ -27,6 +28,10 @@ export interface VirtqueueLayout {
   readonly eventIndex: boolean;
   /** The available ring's index of the next chain to take. */
   readonly nextAvailable: number;
+  /** In place of it: how much it is ahead of the used ring's index. What was in flight is taken again. */
+  readonly ahead?: number | undefined;
+  /** Says in place of both what was in flight, and is told what is. */
+  readonly inflight?: InflightRegion | undefined;
 }
 
 /**
@@ -48,6 +53,11 @@ export class Virtqueue {
   #published: number;
   #inFlight = 0;
   #stopped = false;
+  readonly #inflight: InflightRegion | undefined;
+  /** Heads that a back-end before this one took: they come first. */
+  readonly #again: number[];
+  /** Heads that were pushed and not published. */
+  #pushed: number[] = [];
 
   /** Throws VirtqueueError where the layout breaks virtio 2.7's rules or isn't in guest memory. */
   constructor(memory: GuestMemory, layout: VirtqueueLayout) {
@@ -75,14 +85,24 @@ export class Virtqueue {
     };
     this.#size = size;
     this.#eventIndex = layout.eventIndex;
-    this.#nextAvailable = layout.nextAvailable & 0xffff;
     this.#nextUsed = Atomics.load(this.#used, 1);
+    const { ahead } = layout;
+    const next = ahead === undefined ? layout.nextAvailable : this.#nextUsed + ahead;
+    this.#inflight = layout.inflight;
+    this.#again = this.#inflight?.recover(this.#nextUsed) ?? [];
+    this.#nextAvailable =
+      (this.#inflight === undefined ? next : this.#nextUsed + this.#again.length) & 0xffff;
     this.#published = this.#nextUsed;
   }
 
   /** The available ring's index of the next chain to take: what GET_VRING_BASE answers. */
   get nextAvailable(): number {
-    return this.#nextAvailable;
+    return (this.#nextAvailable - this.#again.length) & 0xffff;
+  }
+
+  /** By how much that would be ahead of the used ring's index if all that is in flight were given back. */
+  get ahead(): number {
+    return (this.nextAvailable - this.#inFlight - this.#nextUsed) & 0xffff;
   }
 
   /** Chains taken and not given back. */
@@ -102,6 +122,8 @@ export class Virtqueue {
    */
   pop(): DescriptorChain | MalformedChain | undefined {
     if (this.#stopped) return undefined;
+    const again = this.#again.shift();
+    if (again !== undefined) return this.#take(again);
     let index = Atomics.load(this.#available, 1);
     if (index === this.#nextAvailable) {
       if (!this.#eventIndex) return undefined;
@@ -123,6 +145,11 @@ export class Virtqueue {
       throw new VirtqueueError("HEAD_OUT_OF_RANGE", `head ${head} in a queue of ${this.#size}`);
     }
     this.#nextAvailable = (this.#nextAvailable + 1) & 0xffff;
+    return this.#take(head);
+  }
+
+  #take(head: number): DescriptorChain | MalformedChain {
+    this.#inflight?.take(head);
     this.#inFlight++;
     try {
       return parseChain(this.#context, head);
@@ -141,6 +168,7 @@ export class Virtqueue {
     this.#usedElements.setUint32(at + 4, usedLength, true);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     this.#inFlight--;
+    if (this.#inflight !== undefined) this.#pushed.push(head);
   }
 
   /** Shows the driver what was pushed; true where it wants to be called (virtio 2.7.7.2, 2.7.10). */
@@ -148,8 +176,11 @@ export class Virtqueue {
     const before = this.#published;
     const now = this.#nextUsed;
     if (before === now) return false;
+    this.#inflight?.batch(this.#pushed);
     Atomics.store(this.#used, 1, now);
     this.#published = now;
+    this.#inflight?.given(this.#pushed, now);
+    this.#pushed = [];
     if (!this.#eventIndex) {
       return (Atomics.load(this.#available, 0) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
     }

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -180,4 +188,11 @@ export function put(path: string, contents: string | Uint8Array, seconds: number
   writeFileSync(path, contents);
   utimesSync(path, seconds, seconds);
   return path;
+}
+
+/** The process number of a running program's daemon, which it started itself; undefined between two. */
+export function daemonOf({ child }: Running): number | undefined {
+  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+  const [first = ""] = children.trim().split(" ").slice(-1);
+  return first === "" ? undefined : Number(first);
 }

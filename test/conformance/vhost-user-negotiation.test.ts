@@ -189,7 +189,7 @@ describe("REPLY_ACK", () => {
   test("vhost-user: an unknown message is answered with an error, and the connection stays", async () => {
     const running = await startPair();
     const { frontEnd, queue, log } = running;
-    for (const request of [0, 6, 7, 19, 22, 31, 35, 41, 42, 43, 44, 999, 0xffff_ffff]) {
+    for (const request of [0, 6, 7, 19, 22, 33, 35, 41, 42, 43, 44, 999, 0xffff_ffff]) {
       expect(await frontEnd.tell(request, Buffer.alloc(64))).not.toBe(0n);
     }
     expect(log.every((event) => event.code === "UNSUPPORTED")).toBe(true);

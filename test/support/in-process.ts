@@ -1,5 +1,5 @@
 import { EventLoop, socketPair } from "../../src/native/index.js";
-import { type LogEvent, Session } from "../../src/vhost-user/index.js";
+import { type LogEvent, PlainConnection, Session } from "../../src/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { DriverQueue, type DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
@@ -38,7 +38,7 @@ export function connectPair(options: EchoOptions = {}, loop = closing(new EventL
   let closed = false;
   const session = new Session({
     loop,
-    fd: other,
+    connection: new PlainConnection(other),
     device,
     log: (event) => log.push(event),
     onClose: () => {

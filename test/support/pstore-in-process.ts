@@ -10,7 +10,7 @@ import {
   type RecordTypeName,
   type StoreOptions,
 } from "../../src/store/index.js";
-import { type LogEvent, Session } from "../../src/vhost-user/index.js";
+import { type LogEvent, PlainConnection, Session } from "../../src/vhost-user/index.js";
 import type { DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { GuestRam, type RamSpec } from "./guest-ram.js";
@@ -103,7 +103,7 @@ export async function connectGuest(
   const [own, other] = socketPair();
   const push = (event: LogEvent) => log.push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
-  closing(new Session({ loop, fd: other, device, log: push }));
+  closing(new Session({ loop, connection: new PlainConnection(other), device, log: push }));
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);

@@ -23,6 +23,8 @@ export const VU = {
   SET_BACKEND_REQ_FD: 21,
   GET_CONFIG: 24,
   SET_CONFIG: 25,
+  GET_INFLIGHT_FD: 31,
+  SET_INFLIGHT_FD: 32,
   RESET_DEVICE: 34,
   GET_MAX_MEM_SLOTS: 36,
   ADD_MEM_REG: 37,
@@ -48,6 +50,7 @@ export const P_MQ = 1n << 0n;
 export const P_REPLY_ACK = 1n << 3n;
 export const P_BACKEND_REQ = 1n << 5n;
 export const P_CONFIG = 1n << 9n;
+export const P_INFLIGHT_SHMFD = 1n << 12n;
 export const P_RESET_DEVICE = 1n << 13n;
 export const P_INBAND_NOTIFICATIONS = 1n << 14n;
 export const P_CONFIGURE_MEM_SLOTS = 1n << 15n;

@@ -1,6 +1,5 @@
-import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it } from "vitest";
 import { qemuGuest, umlGuest } from "../../vm/guest.js";
 import {
   describeGuests,
@@ -9,48 +8,9 @@ import {
   qemuDevice,
   runWithDevice,
   serve,
+  startGuest,
   temporaryFolder,
 } from "./support.js";
-
-/** A guest's process, for tests that act while it runs. */
-interface RunningGuest {
-  /** Resolves when the guest has printed `text`. */
-  printed(text: string): Promise<void>;
-  readonly ended: Promise<{ status: number | null; elapsedMs: number; output: string }>;
-}
-
-function start([command = "", ...args]: readonly string[]): RunningGuest {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  const started = performance.now();
-  let output = "";
-  let look: () => void = () => undefined;
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      output += chunk.toString();
-      look();
-    });
-  }
-  return {
-    printed: (text) =>
-      new Promise((resolve, reject) => {
-        setTimeout(() => {
-          reject(new Error(`the guest never printed ${text}:\n${output}`));
-        }, 60_000).unref();
-        look = () => {
-          if (output.includes(text)) resolve();
-        };
-        look();
-      }),
-    ended: new Promise((resolve) => {
-      child.on("close", (status) => {
-        resolve({ status, output, elapsedMs: performance.now() - started });
-      });
-    }),
-  };
-}
 
 describeGuests("the back-end and the guest", () => {
   it.each([
@@ -61,12 +21,13 @@ describeGuests("the back-end and the guest", () => {
     const socket = join(folder, "socket");
     const daemon = await serve("--socket-path", socket, "--directory", join(folder, "crashes"));
     const script = `echo READY; sleep 2\n${panic}`;
-    const guest = start([
+    const guest = startGuest([
       ...(await qemuGuest({ kernel: "6.1", script, append: "panic=0" })),
       ...qemuDevice(socket),
     ]);
     await guest.printed("READY");
-    process.kill(daemon.pid, signal);
+    // The supervisor takes its daemon with it; a daemon alone that died would be replaced.
+    process.kill(signal === "SIGKILL" ? daemon.pid : daemon.daemon(), signal);
     const before = performance.now();
     await guest.printed("---[ end Kernel panic");
     // 2 s of sleep, 5 s of the driver's budget, and what an emulated guest needs besides.
@@ -82,11 +43,14 @@ describeGuests("the back-end and the guest", () => {
     );
     const script = (name: string) => `echo I am guest ${name} > /dev/kmsg\n${panic}`;
     const guests = [
-      start([
+      startGuest([
         ...(await qemuGuest({ kernel: "6.12", script: script("q") })),
         ...qemuDevice(sockets.q),
       ]),
-      start([...(await umlGuest({ script: script("u") })), `virtio_uml.device=${sockets.u}:22`]),
+      startGuest([
+        ...(await umlGuest({ script: script("u") })),
+        `virtio_uml.device=${sockets.u}:22`,
+      ]),
     ];
     await Promise.all(guests.map(({ ended }) => ended));
     expect(await daemon.stop(), daemon.log()).toBe(0);
@@ -105,7 +69,7 @@ describeGuests("the back-end and the guest", () => {
     const daemon = await serve("--socket-path", socket, "--directory", crashes);
     for (let boot = 0; boot < 2; boot++) {
       const argv = await umlGuest({ script: panic });
-      await start([...argv, `virtio_uml.device=${socket}:22`]).ended;
+      await startGuest([...argv, `virtio_uml.device=${socket}:22`]).ended;
     }
     expect(await daemon.stop()).toBe(0);
     expect(dumpTexts(crashes)).toHaveLength(2);

@@ -77,7 +77,10 @@ export const upTo = (last: number) => Array.from({ length: last }, (_, n) => n +
 
 /** A daemon of its own process, as an operator starts it. */
 export interface Serving {
+  /** The supervisor's process number, which is the program's. */
   readonly pid: number;
+  /** Its daemon's. */
+  daemon(): number;
   /** What it wrote to stderr so far. */
   log(): string;
   /** SIGTERM, and its exit status. */
@@ -105,11 +108,58 @@ export async function serve(...args: readonly string[]): Promise<Serving> {
   });
   return {
     pid: child.pid ?? -1,
+    daemon: () => {
+      const path = `/proc/${child.pid}/task/${child.pid}/children`;
+      const [first = ""] = readFileSync(path, "latin1").trim().split(" ");
+      if (first === "") throw new Error(`no daemon runs: ${log}`);
+      return Number(first);
+    },
     log: () => log,
     stop: () => {
       child.kill("SIGTERM");
       return ended;
     },
+  };
+}
+
+/** A guest's process, for tests that act while it runs. */
+export interface RunningGuest {
+  /** Resolves when the guest has printed `text`. */
+  printed(text: string): Promise<void>;
+  readonly ended: Promise<{ status: number | null; elapsedMs: number; output: string }>;
+}
+
+/** Starts a guest; it is gone when the test is over. */
+export function startGuest([command = "", ...args]: readonly string[]): RunningGuest {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  const started = performance.now();
+  let output = "";
+  let look: () => void = () => undefined;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      look();
+    });
+  }
+  return {
+    printed: (text) =>
+      new Promise((resolve, reject) => {
+        setTimeout(() => {
+          reject(new Error(`the guest never printed ${text}:\n${output}`));
+        }, 60_000).unref();
+        look = () => {
+          if (output.includes(text)) resolve();
+        };
+        look();
+      }),
+    ended: new Promise((resolve) => {
+      child.on("close", (status) => {
+        resolve({ status, output, elapsedMs: performance.now() - started });
+      });
+    }),
   };
 }
 

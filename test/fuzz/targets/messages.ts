@@ -12,7 +12,7 @@ import {
   socketPair,
 } from "../../../src/native/index.js";
 import { RECORD_TYPES } from "../../../src/store/index.js";
-import { type LogEvent, Session } from "../../../src/vhost-user/index.js";
+import { type LogEvent, PlainConnection, Session } from "../../../src/vhost-user/index.js";
 import {
   config,
   HEADER_BYTES,
@@ -169,7 +169,7 @@ export class Messages implements FuzzTarget {
     });
     new Session({
       loop: this.#loop,
-      fd: other,
+      connection: new PlainConnection(other),
       device,
       log: push,
       onClose: () => {

@@ -201,6 +201,9 @@ function process(device: PstoreDevice, queue: Virtqueue): void {
   let scheduled = true;
   const handle: DeviceQueue = {
     index: 0,
+    get position() {
+      return queue.nextAvailable;
+    },
     live: true,
     pop: () => queue.pop(),
     push: (head, usedLength) => {

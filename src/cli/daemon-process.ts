@@ -1,0 +1,32 @@
+// The entry point of a daemon's process, which a supervisor started.
+import { Daemon } from "../daemon/index.js";
+import { notify, passedDescriptors, withKept } from "../holder/index.js";
+import { endWithParent } from "../native/index.js";
+import { jsonOutput, textOutput } from "./daemon-output.js";
+import { warn } from "./errors.js";
+import type { DaemonStart } from "./supervised.js";
+
+endWithParent();
+// Throws where it ended before that.
+notify(["STATUS=Starting"]);
+// Whoever read our output went away: no reason to end serving.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+
+const { settings, json, tell } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const output = json ? jsonOutput : textOutput;
+const guests = withKept(settings.guests, passedDescriptors());
+const daemon = new Daemon({ ...settings, guests }, (event) => {
+  if (event.kind === "ready") notify(["READY=1"]);
+  if (event.kind === "failed") {
+    warn(event.message);
+    process.exitCode = 1;
+  }
+  if (tell.includes(event.kind)) output(event);
+});
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.on(signal, () => {
+    notify(["STOPPING=1"]);
+    daemon.stop();
+  });
+}
+await daemon.ended;

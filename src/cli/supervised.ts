@@ -1,0 +1,42 @@
+import { fileURLToPath } from "node:url";
+import type { DaemonEvent, DaemonSettings } from "../daemon/index.js";
+import { type DaemonEnd, FIRST_PASSED, Supervisor, socketName } from "../holder/index.js";
+import { UserError } from "./errors.js";
+
+/** What a daemon's process is started with, as JSON. */
+export interface DaemonStart {
+  readonly settings: DaemonSettings;
+  readonly json: boolean;
+  /** These are told; all others aren't. */
+  readonly tell: readonly DaemonEvent["kind"][];
+}
+
+const entry = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
+
+/** Runs the daemon as a child process with a supervisor; `start.settings` has this process's descriptors. */
+export function supervise(start: DaemonStart, output: (event: DaemonEvent) => void): Supervisor {
+  const { guests } = start.settings;
+  const settings: DaemonSettings = {
+    ...start.settings,
+    guests: guests.map((guest, i) => ({ ...guest, fd: FIRST_PASSED + i })),
+  };
+  return new Supervisor({
+    command: process.execPath,
+    args: [entry, JSON.stringify({ ...start, settings })],
+    sockets: guests.map(({ name, fd }) => ({ name: socketName(name), fd })),
+    onRestart: (former) => {
+      output({ kind: "restarted", reason: reasonOf(former) });
+    },
+  });
+}
+
+const reasonOf = ({ status, signal }: DaemonEnd): string => signal ?? `exit status ${status}`;
+
+/** Throws where the daemon's end is an error that the daemon itself didn't tell. */
+export function expectGoodEnd(end: DaemonEnd): void {
+  if (end.status !== null) {
+    process.exitCode = end.status;
+    return;
+  }
+  throw new UserError(`the back-end died again and again (${reasonOf(end)}); it is given up`);
+}

@@ -1,0 +1,230 @@
+import { writeSync } from "node:fs";
+import { closeDescriptor, createPipe, readInto, receive, send, splice } from "../native/index.js";
+import {
+  type Connection,
+  descriptorNames,
+  doesntRead,
+  END,
+  HEADER_BYTES,
+  MAX_MESSAGE_DESCRIPTORS,
+  ProtocolError,
+  payloadBytes,
+  type ReceivedMessage,
+  type SessionState,
+} from "../vhost-user/index.js";
+import type { KeptFile } from "./kept-file.js";
+import { decodeState, encodeState } from "./kept-state.js";
+import type { Shelf } from "./shelf.js";
+
+/** The shelf's entry that makes a session: its connection, and the pipe of its replies. */
+const SESSION = "session";
+/** A session before its first message. */
+const FRESH = "fresh";
+/** Entries that nothing refers to any more may become so many more than those that are in use. */
+const SPARE_ENTRIES = 32;
+
+/**
+ * A front-end's connection whose messages are each received, handled and answered once, whenever the
+ * processes die that do it.
+ *
+ * Receiving: a part of a message is looked at without being taken; its bytes are put into the kept
+ * file and its descriptors on the shelf, then it is taken, into memory of the kept file that held each
+ * byte's complement before. What is no complement there was taken.
+ *
+ * Handling: what a message changes is in the new state, which one store makes count.
+ *
+ * Answering: before that store the reply is put into a pipe, and afterwards moved from there to the
+ * socket by splice(2): what is in the pipe was not sent. Where the message is still there too, it
+ * wasn't handled, and the reply comes anew.
+ */
+export class KeptConnection implements Connection {
+  readonly fd: number;
+  readonly former: SessionState | undefined;
+  readonly #file: KeptFile;
+  readonly #shelf: Shelf;
+  readonly #pipe: readonly [from: number, into: number];
+  /** What a former process had, until the session took it. */
+  readonly #entries: Map<string, number[]>;
+  /** The kept names of the descriptors of the message that came last. */
+  readonly #names = new Map<number, string>();
+  #sequence: number;
+  #filled = 0;
+  #descriptors: number[] = [];
+
+  private constructor(file: KeptFile, shelf: Shelf, entries: Map<string, number[]>) {
+    this.#file = file;
+    this.#shelf = shelf;
+    this.#entries = entries;
+    const [fd = -1, from = -1, into = -1] = entries.get(SESSION) ?? [];
+    entries.delete(SESSION);
+    this.fd = fd;
+    this.#pipe = [from, into];
+    const { sequence, text } = file.committed;
+    this.#sequence = sequence;
+    this.former = text === FRESH ? undefined : decodeState(text);
+    this.#resumeIntake();
+  }
+
+  /** A new connection, which takes `fd` over. */
+  static begin(file: KeptFile, shelf: Shelf, fd: number): KeptConnection {
+    shelf.clear();
+    file.device.fill(0);
+    file.commit({ sequence: file.committed.sequence + 1, text: FRESH });
+    const descriptors = [fd, ...createPipe()];
+    shelf.put(SESSION, descriptors);
+    return new KeptConnection(file, shelf, new Map([[SESSION, descriptors]]));
+  }
+
+  /** The connection that a former process had; undefined where it had none. */
+  static resume(file: KeptFile, shelf: Shelf): KeptConnection | undefined {
+    if (file.committed.text === "") return undefined;
+    const entries = shelf.load();
+    if (!entries.has(SESSION)) {
+      // It died between accept(2) and keeping what that brought.
+      for (const fd of [...entries.values()].flat()) closeDescriptor(fd);
+      return undefined;
+    }
+    return new KeptConnection(file, shelf, entries);
+  }
+
+  next(): ReceivedMessage | typeof END | undefined {
+    for (;;) {
+      const { message, incoming } = this.#file;
+      const header = this.#filled < HEADER_BYTES;
+      const end = header ? HEADER_BYTES : HEADER_BYTES + payloadBytes(message);
+      if (!header && this.#filled === end) return this.#whole(end);
+      const part = receive(this.fd, end - this.#filled, "peek");
+      if (part === undefined) return undefined;
+      this.#shelve(part.descriptors);
+      const { length } = part.bytes;
+      if (length === 0) return END;
+      message.set(part.bytes, this.#filled);
+      for (let i = 0; i < length; i++) incoming[i] = ~(part.bytes[i] ?? 0);
+      this.#setIntake(length);
+      this.#filled += readInto(this.fd, incoming.subarray(0, length)) ?? 0;
+      this.#setIntake(0);
+    }
+  }
+
+  done(state: () => SessionState, reply: Uint8Array | undefined): void {
+    const now = state();
+    if (reply !== undefined) writeSync(this.#pipe[1], reply);
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    this.#filled = 0;
+    this.#file.commit({ sequence: this.#sequence, text: encodeState(now) });
+    if (reply !== undefined && this.#sendReply() < reply.length) throw doesntRead();
+    const live = new Set(descriptorNames(now).map(entryOf));
+    if (this.#shelf.size > live.size + SPARE_ENTRIES) {
+      this.#shelf.prune((key) => key === SESSION || live.has(key));
+    }
+  }
+
+  /** A descriptor can't be moved from a pipe to a socket. */
+  sendWith(reply: Uint8Array, fd: number): void {
+    if (!send(this.fd, reply, [fd])) throw doesntRead();
+  }
+
+  nameOf(fd: number): string {
+    const name = this.#names.get(fd);
+    if (name === undefined) throw new Error(`descriptor ${fd} came with no message`);
+    return name;
+  }
+
+  descriptor(name: string): number {
+    const [key = "", index] = name.split("#");
+    const fd = this.#entries.get(key)?.[Number(index)];
+    if (fd === undefined) throw new Error(`descriptor ${name} wasn't kept`);
+    this.#entries.get(key)?.splice(Number(index), 1, -1);
+    return fd;
+  }
+
+  resumed(): void {
+    for (const fd of [...this.#entries.values()].flat()) if (fd >= 0) closeDescriptor(fd);
+    this.#entries.clear();
+  }
+
+  close(): void {
+    // First: a session without descriptors is none, descriptors without a session are dropped.
+    this.#file.commit({ sequence: this.#sequence + 1, text: "" });
+    this.#shelf.clear();
+    this.leave();
+  }
+
+  leave(): void {
+    this.resumed();
+    for (const fd of [...this.#descriptors.splice(0), this.fd, ...this.#pipe]) closeDescriptor(fd);
+  }
+
+  #whole(end: number): ReceivedMessage {
+    const { message } = this.#file;
+    return {
+      request: message.readUInt32LE(0),
+      flags: message.readUInt32LE(4),
+      payload: Buffer.from(message.subarray(HEADER_BYTES, end)),
+      descriptors: this.#descriptors.splice(0),
+    };
+  }
+
+  #setIntake(pending: number): void {
+    this.#file.intake = { sequence: this.#sequence, filled: this.#filled, pending };
+  }
+
+  /** Keeps descriptors that came with the message's part from byte `filled` on. */
+  #shelve(descriptors: readonly number[]): void {
+    if (descriptors.length === 0) return;
+    const key = `${this.#sequence}.${this.#filled}`;
+    this.#adopt(key, descriptors);
+    if (this.#descriptors.length > MAX_MESSAGE_DESCRIPTORS) {
+      throw new ProtocolError(
+        "BAD_DESCRIPTORS",
+        `more than ${MAX_MESSAGE_DESCRIPTORS} descriptors came with one message`,
+        true,
+      );
+    }
+    this.#shelf.put(key, descriptors);
+  }
+
+  #adopt(key: string, descriptors: readonly number[]): void {
+    this.#descriptors.push(...descriptors);
+    descriptors.forEach((fd, i) => {
+      this.#names.set(fd, `${key}#${i}`);
+    });
+  }
+
+  /** What a former process had of a message, and whether its last reply was sent. */
+  #resumeIntake(): void {
+    const { message, incoming, intake } = this.#file;
+    if (intake.sequence !== this.#sequence) {
+      this.#sendReply();
+      return;
+    }
+    const expected = message.subarray(intake.filled, intake.filled + intake.pending);
+    const taken = expected.findIndex((byte, i) => byte !== incoming[i]);
+    this.#filled = intake.filled + (taken < 0 ? intake.pending : taken);
+    this.#setIntake(0);
+    for (const [key, descriptors] of this.#entries) {
+      const [sequence, at] = key.split(".");
+      // What came with a part that wasn't taken comes again.
+      if (Number(sequence) !== this.#sequence || Number(at) >= this.#filled) continue;
+      this.#adopt(key, descriptors.splice(0));
+    }
+    if (this.#filled > 0) this.#dropReply();
+    else this.#sendReply();
+  }
+
+  /** Returns how many bytes went out. */
+  #sendReply(): number {
+    let sent = 0;
+    for (;;) {
+      const count = splice(this.#pipe[0], this.fd);
+      if (count === undefined) return sent;
+      sent += count;
+    }
+  }
+
+  #dropReply(): void {
+    while (readInto(this.#pipe[0], this.#file.incoming) !== undefined);
+  }
+}
+
+const entryOf = (name: string): string => name.split("#")[0] ?? "";

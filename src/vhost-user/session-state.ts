@@ -1,0 +1,59 @@
+import type { InflightDescription, RegionDescription, VringAddress } from "./protocol.js";
+
+/** A descriptor that a former process was sent, by the name under which its connection keeps it. */
+export type DescriptorName = string;
+
+/** A region of guest memory, and its file. */
+export interface RegionState extends RegionDescription {
+  readonly file: DescriptorName;
+}
+
+/** The memory of SET_INFLIGHT_FD. */
+export interface InflightState extends InflightDescription {
+  readonly file: DescriptorName;
+}
+
+/** One vring. */
+export interface RingState {
+  readonly size: number;
+  readonly address: VringAddress | undefined;
+  /** The available ring's index of the next chain, where the ring isn't processed. */
+  readonly nextAvailable: number;
+  /** How often it was set. */
+  readonly era: number;
+  /** Where it is: by how much that index is ahead of the used ring's, chains in flight left out. */
+  readonly ahead: number | undefined;
+  readonly enabled: boolean;
+  readonly started: boolean;
+  readonly kick: DescriptorName | undefined;
+  readonly call: DescriptorName | undefined;
+  readonly err: DescriptorName | undefined;
+}
+
+/** All that a front-end told a session and that still holds: what another process needs to go on with it. */
+export interface SessionState {
+  readonly features: bigint;
+  readonly protocolFeatures: bigint;
+  readonly status: number;
+  /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
+  readonly config: string;
+  readonly regions: readonly RegionState[];
+  readonly vrings: readonly RingState[];
+  readonly backEndChannel: DescriptorName | undefined;
+  readonly inflight: InflightState | undefined;
+}
+
+/** The descriptors that a state refers to. */
+export function descriptorNames({
+  regions,
+  vrings,
+  backEndChannel,
+  inflight,
+}: SessionState): DescriptorName[] {
+  return [
+    ...regions.map(({ file }) => file),
+    ...vrings.flatMap(({ kick, call, err }) => [kick, call, err]),
+    backEndChannel,
+    inflight?.file,
+  ].filter((name) => name !== undefined);
+}

@@ -1,0 +1,100 @@
+import { VirtqueueError } from "./errors.js";
+
+/** struct QueueRegionSplit of vhost-user.rst: features u64, version u16, desc_num u16, last_batch_head u16, used_idx u16. */
+const VERSION_AT = 8;
+const DESC_NUM_AT = 10;
+const LAST_BATCH_HEAD_AT = 12;
+const USED_IDX_AT = 14;
+const HEADER_BYTES = 16;
+const VERSION = 1;
+
+/** struct DescStateSplit: inflight u8, padding, next u16, counter u64. */
+const STATE_BYTES = 16;
+const NEXT_AT = 6;
+const COUNTER_AT = 8;
+
+/** Each queue's region begins at a multiple of a cache line. */
+const ALIGNMENT = 64;
+
+/** Bytes of one queue's region. */
+export const inflightBytes = (queueSize: number): number =>
+  Math.ceil((HEADER_BYTES + STATE_BYTES * queueSize) / ALIGNMENT) * ALIGNMENT;
+
+/**
+ * Which chains of a split virtqueue are in flight, in memory that the front-end keeps
+ * (vhost-user, "Inflight I/O tracking"): a back-end that it connects to next takes them again.
+ */
+export class InflightRegion {
+  readonly #view: DataView;
+  readonly #size: number;
+  #counter = 0n;
+
+  /** Throws VirtqueueError where the region is too short, or was used for a queue of another size. */
+  constructor(memory: ArrayBuffer, offset: number, queueSize: number) {
+    if (offset + inflightBytes(queueSize) > memory.byteLength) {
+      throw new VirtqueueError("BAD_REGION", "the inflight region is too short for the queue");
+    }
+    this.#view = new DataView(memory, offset, inflightBytes(queueSize));
+    this.#size = queueSize;
+    if (this.#view.getUint16(VERSION_AT, true) === 0) {
+      this.#view.setUint16(VERSION_AT, VERSION, true);
+      this.#view.setUint16(DESC_NUM_AT, queueSize, true);
+    }
+    if (
+      this.#view.getUint16(VERSION_AT, true) !== VERSION ||
+      this.#view.getUint16(DESC_NUM_AT, true) !== queueSize
+    ) {
+      throw new VirtqueueError("BAD_REGION", "the inflight region is another queue's");
+    }
+  }
+
+  /** The heads that were taken and not given back, in the order in which they were taken. */
+  recover(usedIndex: number): number[] {
+    let given = (usedIndex - this.#view.getUint16(USED_IDX_AT, true)) & 0xffff;
+    let head = this.#view.getUint16(LAST_BATCH_HEAD_AT, true);
+    // The batch that was given back just before its back-end died.
+    for (; given > 0 && given <= this.#size && head < this.#size; given--) {
+      this.#setInflight(head, 0);
+      head = this.#view.getUint16(this.#at(head) + NEXT_AT, true);
+    }
+    this.#view.setUint16(USED_IDX_AT, usedIndex, true);
+    const taken: { readonly head: number; readonly counter: bigint }[] = [];
+    for (let i = 0; i < this.#size; i++) {
+      if (this.#view.getUint8(this.#at(i)) !== 1) continue;
+      taken.push({ head: i, counter: this.#view.getBigUint64(this.#at(i) + COUNTER_AT, true) });
+    }
+    taken.sort((a, b) => (a.counter < b.counter ? -1 : 1));
+    this.#counter = BigInt.asUintN(64, (taken.at(-1)?.counter ?? 0n) + 1n);
+    return taken.map((one) => one.head);
+  }
+
+  /** A chain is taken. */
+  take(head: number): void {
+    this.#view.setBigUint64(this.#at(head) + COUNTER_AT, this.#counter, true);
+    this.#counter = BigInt.asUintN(64, this.#counter + 1n);
+    this.#setInflight(head, 1);
+  }
+
+  /** These are about to be given back, by one store to the used ring's index. */
+  batch(heads: readonly number[]): void {
+    for (const head of heads) {
+      const last = this.#view.getUint16(LAST_BATCH_HEAD_AT, true);
+      this.#view.setUint16(this.#at(head) + NEXT_AT, last, true);
+      this.#view.setUint16(LAST_BATCH_HEAD_AT, head, true);
+    }
+  }
+
+  /** They were. */
+  given(heads: readonly number[], usedIndex: number): void {
+    for (const head of heads) this.#setInflight(head, 0);
+    this.#view.setUint16(USED_IDX_AT, usedIndex, true);
+  }
+
+  #at(head: number): number {
+    return HEADER_BYTES + head * STATE_BYTES;
+  }
+
+  #setInflight(head: number, inflight: number): void {
+    this.#view.setUint8(this.#at(head), inflight);
+  }
+}

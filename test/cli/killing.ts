@@ -1,0 +1,89 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { FakeFrontEnd } from "../support/fake-front-end.js";
+import { daemonOf, type Running, serve, temporaryFolder } from "./support.js";
+
+const preload = fileURLToPath(new URL("../support/kill-points.cjs", import.meta.url));
+
+/** What a daemon does behind an answer is done by then. */
+const SETTLE_MS = 50;
+
+/** After so many rounds that no kill met, there are no more steps. */
+const MISSES = 3;
+
+/** A server whose daemon can be killed at any step. */
+export interface KillableServer {
+  readonly running: Running;
+  readonly records: string;
+  readonly socket: string;
+  /** Has the daemon killed before its n-th step from the next one on. */
+  killAt(n: number): void;
+  /** Whether that happened since this was asked last. */
+  died(): Promise<boolean>;
+}
+
+export async function serveKillable(...options: readonly string[]): Promise<KillableServer> {
+  const folder = temporaryFolder();
+  const at = (name: string) => join(folder, name);
+  const [socket, records, file] = [at("socket"), at("records"), at("kill")];
+  const running = await serve(["--socket-path", socket, "--directory", records, ...options], {
+    env: { NODE_OPTIONS: `--require ${preload}`, KILL_POINT: file },
+  });
+  let daemon = daemonOf(running);
+  return {
+    running,
+    records,
+    socket,
+    killAt: (n) => {
+      // In one step: the daemon looks for it at any time.
+      writeFileSync(`${file}.new`, String(n));
+      renameSync(`${file}.new`, file);
+    },
+    died: async () => {
+      await sleep(SETTLE_MS);
+      const before = daemon;
+      for (;;) {
+        daemon = daemonOf(running);
+        if (daemon !== undefined && !isZombie(daemon)) return daemon !== before;
+        if (running.child.exitCode !== null) throw new Error(running.stderr());
+        await sleep(1);
+      }
+    },
+  };
+}
+
+/**
+ * A server's daemons are killed at every seventh step: of more, some would be started with a delay. All
+ * steps take minutes; KILL_EVERYWHERE=1 asks for them.
+ */
+const STRIDE = 7;
+export const FIRST_STEPS =
+  process.env.KILL_EVERYWHERE === undefined ? [0] : Array.from({ length: STRIDE }, (_, i) => i);
+
+/**
+ * Does a round of requests again and again, and has the daemon killed some steps later in each, until a
+ * round ends before its daemon does. Returns how many rounds there were.
+ */
+export async function killEverywhere(
+  server: KillableServer,
+  frontEnd: FakeFrontEnd,
+  firstStep: number,
+  round: (n: number) => Promise<void>,
+): Promise<number> {
+  let misses = 0;
+  for (let n = 0; ; n++) {
+    // It serves again, and has nothing else to do.
+    for (let i = 0; i < 2; i++) await frontEnd.barrier();
+    server.killAt(firstStep + n * STRIDE);
+    await round(n);
+    misses = (await server.died()) ? 0 : misses + 1;
+    if (misses === MISSES) return n + 1;
+  }
+}
+
+function isZombie(pid: number): boolean {
+  const stat = `/proc/${pid}/stat`;
+  return !existsSync(stat) || readFileSync(stat, "latin1").includes(") Z");
+}

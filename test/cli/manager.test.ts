@@ -1,0 +1,118 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, onTestFinished, test } from "vitest";
+import { bindDatagram, closeDescriptor, receive } from "../../src/native/index.js";
+import { connect, program, type Running, start, temporaryFolder } from "./support.js";
+
+const DMESG = 1;
+
+/** systemd's side of sd_notify(3) and of the file descriptor store, for one service. */
+class FakeManager {
+  readonly folder = temporaryFolder();
+  readonly #path = join(this.folder, "notify");
+  readonly #fd = bindDatagram(this.#path);
+  #store: { readonly name: string; readonly fd: number }[] = [];
+  readonly messages: string[] = [];
+
+  constructor() {
+    onTestFinished(() => {
+      for (const { fd } of this.#store) closeDescriptor(fd);
+      closeDescriptor(this.#fd);
+    });
+  }
+
+  get names(): string[] {
+    return this.#store.map(({ name }) => name).sort();
+  }
+
+  /** Starts the service, and waits until it is ready. */
+  async start(args: readonly string[]): Promise<Running> {
+    const exec = 'LISTEN_PID=$$ exec "$0" "$@"';
+    const ready = this.#count("READY=1");
+    const running = start(["-c", exec, program, "serve", ...args], {
+      command: "/bin/sh",
+      descriptors: this.#store.map(({ fd }) => fd),
+      env: {
+        NOTIFY_SOCKET: this.#path,
+        LISTEN_FDS: String(this.#store.length),
+        LISTEN_FDNAMES: this.#store.map(({ name }) => name).join(":"),
+      },
+    });
+    await this.until(() => this.#count("READY=1") > ready, running);
+    return running;
+  }
+
+  async until(condition: () => boolean, running: Running): Promise<void> {
+    for (const end = performance.now() + 10_000; !condition(); this.take()) {
+      if (performance.now() > end) throw new Error(`${this.messages}\n${running.stderr()}`);
+      await sleep(5);
+    }
+  }
+
+  take(): void {
+    for (let got = receive(this.#fd, 4096); got !== undefined; got = receive(this.#fd, 4096)) {
+      const text = Buffer.from(got.bytes).toString();
+      this.messages.push(text);
+      const name = /^FDNAME=(.*)$/m.exec(text)?.[1] ?? "";
+      // What systemd takes for a name.
+      expect(name).toMatch(/^[!-9;-~]{0,255}$/);
+      if (/^FDSTORE=1$/m.test(text)) {
+        for (const fd of got.descriptors) this.#store.push({ name, fd });
+      }
+      if (/^FDSTOREREMOVE=1$/m.test(text)) {
+        this.#store = this.#store.filter((one) => one.name !== name);
+      }
+    }
+  }
+
+  #count(text: string): number {
+    return this.messages.filter((message) => message === text).length;
+  }
+}
+
+test.each(["SIGKILL", "SIGTERM"] as const)(
+  "under systemd's protocol: a guest's session goes on in the process that follows one that %s ended",
+  async (signal) => {
+    const manager = new FakeManager();
+    const socket = join(manager.folder, "socket");
+    const records = join(manager.folder, "records");
+    const args = ["--guest", `vm=${socket}`, "--directory", records];
+    let running = await manager.start(args);
+    const names = ["file.1@vm", "in.1@vm", "out.1@vm", "socket@vm"];
+    expect(manager.names).toEqual(names);
+    const guest = await connect(socket);
+    for (let n = 1; n <= 3; n++) {
+      const data = Buffer.from(`dump ${n}`);
+      expect(await guest.driver.write({ type: DMESG }, data)).toMatchObject({ ret: 0 });
+      running.child.kill(signal);
+      await running.ended;
+      expect(existsSync(socket)).toBe(true);
+      running = await manager.start(args);
+      expect(manager.names).toEqual(names);
+      expect(running.stderr()).not.toContain("connected");
+    }
+    expect(await guest.driver.walk()).toHaveLength(3);
+    expect(readFileSync(join(records, "vm", "dmesg-3"), "latin1")).toBe("dump 3");
+    guest.close();
+    await running.says(/vm: front-end disconnected/);
+    // The socket is the same, and serves the next one.
+    (await connect(socket)).close();
+  },
+);
+
+test("what is kept of a guest that isn't served any more is let go of: its front-end sees the end", async () => {
+  const manager = new FakeManager();
+  const at = (name: string) => join(manager.folder, name);
+  const directory = ["--directory", at("records")];
+  const first = await manager.start([
+    ...["--guest", `a=${at("a")}`, "--guest", `b=${at("b")}`],
+    ...directory,
+  ]);
+  await connect(at("b"));
+  first.child.kill("SIGKILL");
+  await first.ended;
+  await manager.start(["--guest", `a=${at("a")}`, ...directory]);
+  manager.take();
+  expect(manager.names).toEqual(["file.1@a", "in.1@a", "out.1@a", "socket@a"]);
+});

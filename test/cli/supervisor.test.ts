@@ -1,0 +1,72 @@
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
+
+const DMESG = 1;
+const text = Buffer.from("Panic#1 Part1\nlast words\n");
+
+function paths() {
+  const folder = temporaryFolder();
+  const socket = join(folder, "socket");
+  const records = join(folder, "records");
+  return { folder, records, socket, args: ["--socket-path", socket, "--directory", records] };
+}
+
+/** Kills each daemon, as soon as it is started, while `flag` is there. */
+function killer(folder: string): { readonly env: Record<string, string>; readonly flag: string } {
+  const flag = join(folder, "kill");
+  const preload = join(folder, "killer.cjs");
+  writeFileSync(
+    preload,
+    `if (/daemon-process/.test(process.argv[1]) && require("node:fs").existsSync(${JSON.stringify(flag)})) {
+      process.kill(process.pid, "SIGKILL");
+    }`,
+  );
+  return { env: { NODE_OPTIONS: `--require ${preload}` }, flag };
+}
+
+test("a daemon that died is followed by another one, and that is told", async () => {
+  const { args, socket, records } = paths();
+  const server = await serve(args);
+  for (const signal of ["SIGKILL", "SIGSEGV"] as const) {
+    process.kill(daemonOf(server) ?? 0, signal);
+    await server.says(new RegExp(`the back-end ended \\(${signal}\\) and was started again`));
+  }
+  const guest = await connect(socket);
+  expect(await guest.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+  expect(readdirSync(records)).toContain("dmesg-1");
+  expect((await stop(server)).status).toBe(0);
+  expect(existsSync(socket)).toBe(false);
+});
+
+test("daemons that die before they serve are given up at last, in one line", async () => {
+  const { folder, args, socket } = paths();
+  const { env, flag } = killer(folder);
+  writeFileSync(flag, "");
+  const ended = await run(["serve", ...args], { env });
+  expect(ended.status).toBe(1);
+  expect(complaint(ended)).toEqual([
+    "virtio-pstore: the back-end died again and again (SIGKILL); it is given up",
+  ]);
+  expect(existsSync(socket)).toBe(false);
+});
+
+test("SIGTERM while no daemon runs ends the program", async () => {
+  const { folder, args } = paths();
+  const { env, flag } = killer(folder);
+  const server = await serve(args, { env });
+  writeFileSync(flag, "");
+  process.kill(daemonOf(server) ?? 0, "SIGKILL");
+  await sleep(1000);
+  expect(await stop(server)).toMatchObject({ status: 0 });
+});
+
+test("a supervisor that is killed takes its daemon with it", async () => {
+  const { args } = paths();
+  const server = await serve(args);
+  expect(await stop(server, "SIGKILL")).toMatchObject({ status: "SIGKILL" });
+  // It would be in the way: it has the directory's lock, and serves the socket.
+  expect((await stop(await serve(args))).status).toBe(0);
+});
