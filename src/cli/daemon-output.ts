@@ -31,7 +31,7 @@ function describe(event: DaemonEvent): string | undefined {
       return `${guest}${event.level}: ${event.message} [${event.code}]${more}`;
     }
     case "restarted":
-      return `the back-end ended (${event.reason}) and was started again`;
+      return `the back-end ended (${event.reason}) and was started again; its guests go on`;
     case "failed":
       return event.message;
   }
