@@ -95,6 +95,8 @@ export class Supervisor {
       env: {
         ...process.env,
         NOTIFY_SOCKET: this.#notifyPath,
+        // Not known beforehand.
+        LISTEN_PID: undefined,
         LISTEN_FDS: String(passed.length),
         LISTEN_FDNAMES: passed.map(({ name }) => name).join(":"),
       },
