@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 /**
  * unit: beside the code, and the conformance suite over real sockets; no virtual machine.
  * fuzz: a million inputs to whatever reads what guests and front-ends send; alone, behind the others.
+ * soak: two minutes of many guests and a daemon that is killed; alone, too.
  * vm: a real kernel under QEMU or user-mode-linux; one at a time, because the machine is small.
  */
 export default defineConfig({
@@ -23,6 +24,14 @@ export default defineConfig({
           testTimeout: 600_000,
           // It takes all cores.
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "soak",
+          include: ["test/soak/**/*.test.ts"],
+          testTimeout: 600_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {

@@ -20,6 +20,10 @@ function describe(event: DaemonEvent): string | undefined {
   switch (event.kind) {
     case "ready":
       return undefined;
+    case "confined":
+      return event.landlock > 0
+        ? `confined to its directories by Landlock ${event.landlock}`
+        : `warning: not confined to its directories: ${event.reason}`;
     case "connected":
       return `${guest}front-end connected`;
     case "disconnected":

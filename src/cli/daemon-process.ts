@@ -1,5 +1,5 @@
 // The entry point of a daemon's process, which a supervisor started.
-import { Daemon } from "../daemon/index.js";
+import { type Confinement, Daemon } from "../daemon/index.js";
 import { notify, passedDescriptors, withKept } from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
@@ -7,16 +7,28 @@ import { warn } from "./errors.js";
 import type { DaemonStart } from "./supervised.js";
 
 endWithParent();
-// Throws where it ended before that.
-notify(["STATUS=Starting"]);
+try {
+  notify(["STATUS=Starting"]);
+} catch {
+  // It ended before that.
+  process.exit(1);
+}
 // Whoever read our output went away: no reason to end serving.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 
+// What is made without a mode of its own is for nobody else.
+process.umask(0o077);
+
 const { settings, json, tell } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
 const output = json ? jsonOutput : textOutput;
 const guests = withKept(settings.guests, passedDescriptors());
 const daemon = new Daemon({ ...settings, guests }, (event) => {
-  if (event.kind === "ready") notify(["READY=1"]);
+  if (event.kind === "ready") {
+    if (tell.includes("confined") || confinement.landlock === 0)
+      output({ kind: "confined", ...confinement });
+    notify(["READY=1"]);
+  }
   if (event.kind === "failed") {
     warn(event.message);
     process.exitCode = 1;

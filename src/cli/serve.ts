@@ -1,6 +1,6 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   Daemon,
   type DaemonEvent,
@@ -15,8 +15,8 @@ import {
   socketName,
   withKept,
 } from "../holder/index.js";
-import { isListening } from "../native/index.js";
-import { listenAt } from "../vhost-user/index.js";
+import { groupId, isListening } from "../native/index.js";
+import { listenAt, type SocketAccess } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
@@ -31,6 +31,8 @@ interface ServeOptions extends DeviceOptions {
   printCapabilities: boolean;
   json: boolean;
   syncThreads?: number;
+  socketMode: number;
+  socketGroup?: number;
 }
 
 interface GuestSocket {
@@ -50,7 +52,13 @@ const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
 
-const TELLS: readonly DaemonEvent["kind"][] = ["connected", "disconnected", "stored", "log"];
+const TELLS: readonly DaemonEvent["kind"][] = [
+  "confined",
+  "connected",
+  "disconnected",
+  "stored",
+  "log",
+];
 /** A script gets the reason of a failure where it reads everything else. */
 const JSON_TELLS: readonly DaemonEvent["kind"][] = [...TELLS, "failed"];
 
@@ -81,6 +89,17 @@ function parseDescriptor(text: string): number {
   return fd;
 }
 
+function parseMode(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw new InvalidArgumentError("It must be three octal digits, such as 660.");
+}
+
+function parseGroup(text: string): number {
+  const group = /^[0-9]{1,10}$/.test(text) ? Number(text) : groupId(text);
+  if (group !== undefined && group < 2 ** 32 - 1) return group;
+  throw new InvalidArgumentError("There is no such group.");
+}
+
 export function addServe(program: Command): void {
   const command = program
     .command("serve")
@@ -104,7 +123,18 @@ export function addServe(program: Command): void {
         .argParser(parseGuest)
         .default([], "none"),
     )
-    .option("--directory <dir>", "where records are stored; made if it isn't there");
+    .option("--directory <dir>", "where records are stored; made if it isn't there")
+    .addOption(
+      new Option(
+        "--socket-mode <mode>",
+        "permissions of the sockets that are made, in octal digits",
+      )
+        .argParser(parseMode)
+        .default(0o600, "600"),
+    )
+    .addOption(
+      new Option("--socket-group <group>", "their group, by name or number").argParser(parseGroup),
+    );
   addDeviceOptions(command)
     .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
     .option("--print-capabilities", "print what this back-end can do as JSON, and exit", false)
@@ -131,13 +161,14 @@ async function serve(options: ServeOptions): Promise<void> {
   }
 
   const sockets: OwnSocket[] = [];
+  const { socketMode: mode, socketGroup: group } = options;
   // systemd's, or another service manager's: it holds what our supervisor would, and starts us again.
   const managed = notifySocket() !== undefined;
   const passed = managed ? passedDescriptors() : [];
   const listen = (path: string, guest = ""): number => {
     const name = socketName(guest);
     const held = passed.find((one) => one.name === name)?.fd;
-    const fd = held ?? listenAtPath(path);
+    const fd = held ?? listenAtPath(path, group === undefined ? { mode } : { mode, group });
     if (managed && held === undefined) hold(name, fd);
     const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
     if (inode !== undefined) sockets.push({ path, inode });
@@ -193,6 +224,8 @@ async function serve(options: ServeOptions): Promise<void> {
  */
 async function serveManaged(settings: DaemonSettings, json: boolean): Promise<void> {
   const output = json ? jsonOutput : textOutput;
+  const reason = "the service manager's own restrictions apply";
+  output({ kind: "confined", landlock: 0, reason });
   let failure: string | undefined;
   const daemon = new Daemon({ ...settings, leaveSessions: true }, (event) => {
     if (event.kind === "ready") notify(["READY=1"]);
@@ -225,15 +258,24 @@ function guestSettings(
   }
   return options.guest.map(({ name, path }) => ({
     name,
-    directory: join(directory, name),
+    directory: guestDirectory(directory, name),
     fd: listen(path, name),
     connected: false,
   }));
 }
 
-function listenAtPath(path: string): number {
+/** A directory under that which the user named: nobody is to have put a link in its place. */
+function guestDirectory(parent: string, name: string): string {
+  const directory = join(parent, name);
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    throw new UserError(`${directory} is a symbolic link: make it a directory`);
+  }
+  return directory;
+}
+
+function listenAtPath(path: string, access: SocketAccess): number {
   try {
-    return listenAt(path);
+    return listenAt(path, access);
   } catch (error) {
     const reason = systemReason(error);
     if (reason === undefined) throw error;

@@ -11,7 +11,7 @@ export interface DaemonStart {
   readonly tell: readonly DaemonEvent["kind"][];
 }
 
-const entry = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
+const entry = fileURLToPath(new URL("./daemon-launcher.js", import.meta.url));
 
 /** Runs the daemon as a child process with a supervisor; `start.settings` has this process's descriptors. */
 export function supervise(start: DaemonStart, output: (event: DaemonEvent) => void): Supervisor {

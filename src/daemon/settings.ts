@@ -1,5 +1,6 @@
 import type { KeptDescriptors } from "../holder/index.js";
 import type { MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../store/index.js";
+import type { Confinement } from "./confinement.js";
 
 /** One guest that a daemon serves. */
 export interface GuestSettings {
@@ -48,6 +49,8 @@ export interface DaemonSettings extends DeviceSettings {
 /** What a daemon tells whoever started it. */
 export type DaemonEvent =
   | { readonly kind: "ready" }
+  /** Before it is ready: whether it is kept from everything but its guests' directories. */
+  | ({ readonly kind: "confined" } & Confinement)
   | { readonly kind: "connected"; readonly guest: string }
   | { readonly kind: "disconnected"; readonly guest: string }
   | {

@@ -21,6 +21,11 @@ export function setNonBlocking(fd: number): void {
   check(libc.fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `on descriptor ${fd}`);
 }
 
+/** Has a program that replaces this one keep the descriptor: Node makes all it is started with close-on-exec. */
+export function keepOnExec(fd: number): void {
+  check(libc.fcntl(fd, F_SETFD, 0), "fcntl", `on descriptor ${fd}`);
+}
+
 /**
  * Takes the exclusive advisory lock (flock(2)) of an open file or directory; false where another
  * process holds it. The kernel drops it with the descriptor, so a killed owner leaves none behind.

@@ -2,7 +2,17 @@ export { closeDescriptor, setNonBlocking, tryLock } from "./descriptor.js";
 export { check, errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";
-export { createMemfd, Mapping } from "./mapping.js";
+export { groupId } from "./group.js";
+export {
+  Allow,
+  type LandlockOptions,
+  type LandlockRule,
+  landlockAbi,
+  replaceProcess,
+  restrictThread,
+  setNoNewPrivileges,
+} from "./landlock.js";
+export { cannotShrink, createMemfd, Mapping, sealLength } from "./mapping.js";
 export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
 export { renameNew } from "./rename.js";

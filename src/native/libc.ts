@@ -23,6 +23,16 @@ function bind<T extends (...args: never[]) => unknown>(prototype: string): T {
   return bound as unknown as T;
 }
 
+const syscallPointer = bind<
+  (number: number, pointer: Uint8Array | null, a: number, b: number) => number
+>("long syscall(long, const void *, size_t, unsigned int)");
+const syscallTwo = bind<(number: number, a: number, b: number) => number>(
+  "long syscall(long, int, unsigned int)",
+);
+const syscallTwoAndPointer = bind<
+  (number: number, a: number, b: number, pointer: Uint8Array, c: number) => number
+>("long syscall(long, int, int, const void *, unsigned int)");
+
 /**
  * The C library through FFI. Nothing outside src/native imports this file.
  * File work that Node can do itself stays with node:fs.
@@ -96,6 +106,16 @@ export const libc = {
   prctl: bind<(option: number, argument: number, a: number, b: number, c: number) => number>(
     "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)",
   ),
+  execv: bind<(path: string, args: readonly (string | null)[]) => number>(
+    "int execv(const char *, const char **)",
+  ),
+  getgrnam: bind<(name: string) => bigint | number>("intptr_t getgrnam(const char *)"),
+  // The C library has no functions of its own for these; their numbers are the same on every machine.
+  landlockCreateRuleset: (attributes: Uint8Array | null, bytes: number, flags: number): number =>
+    syscallPointer(444, attributes, bytes, flags),
+  landlockAddRule: (ruleset: number, type: number, attributes: Uint8Array, flags: number): number =>
+    syscallTwoAndPointer(445, ruleset, type, attributes, flags),
+  landlockRestrictSelf: (ruleset: number, flags: number): number => syscallTwo(446, ruleset, flags),
   fcntl: bind<(fd: number, command: number, argument: number) => number>(
     "int fcntl(int, int, int)",
   ),

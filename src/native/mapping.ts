@@ -5,6 +5,11 @@ import { lastErrno, libc, viewAt } from "./libc.js";
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
 const PAGE_BYTES = 4096n;
 
 /**
@@ -90,5 +95,16 @@ export class Mapping {
 
 /** A new memfd_create(2) file. Give it a length with fs.ftruncateSync. */
 export function createMemfd(name: string): number {
-  return check(libc.memfdCreate(name, MFD_CLOEXEC), "memfd_create");
+  return check(libc.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
+}
+
+/** Has a memfd keep its length for good. */
+export function sealLength(fd: number): void {
+  check(libc.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), "fcntl", "F_ADD_SEALS");
+}
+
+/** Whether nobody can shorten a file any more. Only memfds can say so. */
+export function cannotShrink(fd: number): boolean {
+  const seals = libc.fcntl(fd, F_GET_SEALS, 0);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) !== 0;
 }

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, type Stats, statSync, unlinkSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
   CPER_NAME,
@@ -120,8 +120,8 @@ function recordsOf(directory: string, guest: string): RecordEntry[] {
       continue;
     }
     // The guest may erase it at this moment.
-    const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats !== undefined) found.push(recordFile(path, guest, name, stats, notes, source));
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats?.isFile() === true) found.push(recordFile(path, guest, name, stats, notes, source));
   }
   return found.sort(compareRecords);
 }
@@ -149,5 +149,6 @@ export function recordInDirectory(path: string): RecordEntry[] {
   const found = statSync(path);
   if (!found.isFile()) return [];
   if (name === undefined) return [cperFile(path, "") ?? []].flat();
-  return [recordFile(path, "", name, found, notesOf(dirname(path)), files)];
+  // A link that the user names is followed, none that lies in a directory.
+  return [recordFile(realpathSync(path), "", name, found, notesOf(dirname(path)), files)];
 }

@@ -1,4 +1,12 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import {
   compareRecords,
@@ -10,6 +18,8 @@ import {
 } from "../store/index.js";
 
 /** Read at a time, in bytes; what is behind it is read the next time. */
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
 const CHUNK_BYTES = 1 << 16;
 
 /** So much of a console's end is looked at for its last lines. */
@@ -82,7 +92,8 @@ export class ConsoleFollower {
     }
     this.close();
     const found = consoleOf(this.#directory, name);
-    const fd = openSync(join(this.#directory, formatRecordName(name)), "r");
+    const path = join(this.#directory, formatRecordName(name));
+    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     this.#file = { ...found, fd, position: this.#first ? this.#tail(fd) : 0 };
     this.#first = false;
     if (file?.first !== found.first) {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 
 /** Guests' files and texts are handled in pieces of so many bytes: none is too large to be shown. */
 const PIECE_BYTES = 64 << 10;
@@ -6,9 +6,11 @@ const PIECE_BYTES = 64 << 10;
 /** A longer line is shown as if it were several. */
 const MAX_LINE_BYTES = 64 << 10;
 
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
 /** A file's bytes from `from` up to `to`, or to its end where that comes first. */
 export function* filePieces(path: string, from: number, to: number): Generator<Buffer, void, void> {
-  const fd = openSync(path, "r");
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
     let at = from;
     while (at < to) {

@@ -14,6 +14,12 @@ export {
   type ReceivedMessage,
 } from "./message-reader.js";
 export * from "./protocol.js";
-export { listenAt, Server, type ServerOptions, SocketInUseError } from "./server.js";
+export {
+  listenAt,
+  Server,
+  type ServerOptions,
+  type SocketAccess,
+  SocketInUseError,
+} from "./server.js";
 export { Session, type SessionOptions } from "./session.js";
 export { descriptorNames, type SessionState } from "./session-state.js";

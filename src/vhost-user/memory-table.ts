@@ -1,4 +1,4 @@
-import { closeDescriptor, Mapping } from "../native/index.js";
+import { cannotShrink, closeDescriptor, Mapping } from "../native/index.js";
 import {
   GuestMemory,
   guestAddress,
@@ -19,11 +19,17 @@ const MAX_FILE_OFFSET = 1n << 63n;
 export class MemoryTable {
   readonly memory = new GuestMemory();
   readonly #nameOf: (fd: number) => string;
+  readonly #onUnsealed: () => void;
   #states: RegionState[] = [];
+  #unsealed = false;
 
-  /** `nameOf` names the descriptors that come with regions. */
-  constructor(nameOf: (fd: number) => string = () => "") {
+  /**
+   * `nameOf` names the descriptors that come with regions. `onUnsealed` is called once where the front-end
+   * can shorten a region's file: to touch what was there would end this process with SIGBUS.
+   */
+  constructor(nameOf: (fd: number) => string, onUnsealed: () => void) {
     this.#nameOf = nameOf;
+    this.#onUnsealed = onUnsealed;
   }
 
   /** The regions that are there. */
@@ -103,6 +109,10 @@ export class MemoryTable {
       throw new VirtqueueError("BAD_REGION", `a region at offset ${mmapOffset} of its file`);
     }
     const mapping = new Mapping(fd, mmapOffset, size);
+    if (!this.#unsealed && !cannotShrink(fd)) {
+      this.#unsealed = true;
+      this.#onUnsealed();
+    }
     const region: MemoryRegion = {
       guestAddress: guestAddress(description.guestAddress),
       userAddress: userAddress(description.userAddress),

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { chmodSync, lchownSync, lstatSync, unlinkSync } from "node:fs";
 import {
   acceptUnix,
   closeDescriptor,
@@ -14,6 +14,12 @@ import { Session } from "./session.js";
 
 /** How long a socket whose accept(2) failed is left alone. */
 const ACCEPT_RETRY_MS = 1000;
+
+/**
+ * A front-end whose memory was gone when its session was to be resumed may have ended the process before
+ * by that (SIGBUS). It can do so again only after so long, so that other guests are served in between.
+ */
+const RESUME_FAILED_RETRY_MS = 10_000;
 
 /** How long a connection waits before the server looks whether the one before it is done. */
 const BUSY_RETRY_MS = 20;
@@ -40,6 +46,7 @@ export class Server {
   #open = true;
   #listening = false;
   #lookedAgain = false;
+  #heldOff = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -69,7 +76,7 @@ export class Server {
   }
 
   #listen(): void {
-    if (!this.#open || this.#listening) return;
+    if (!this.#open || this.#listening || this.#heldOff) return;
     this.#listening = true;
     this.#options.loop.watch(this.#options.fd, () => {
       this.#accept();
@@ -80,6 +87,15 @@ export class Server {
   #pause(): void {
     this.#listening = false;
     this.#options.loop.unwatch(this.#options.fd);
+  }
+
+  #holdOff(): void {
+    this.#heldOff = true;
+    this.#pause();
+    this.#options.loop.after(RESUME_FAILED_RETRY_MS, () => {
+      this.#heldOff = false;
+      this.#listen();
+    });
   }
 
   #accept(): void {
@@ -140,6 +156,7 @@ export class Server {
       device,
       ...(log === undefined ? {} : { log }),
       onClose: () => {
+        if (this.#session?.resumeFailed === true) this.#holdOff();
         this.#session = undefined;
         this.#options.onDisconnect?.();
       },
@@ -152,16 +169,26 @@ export class SocketInUseError extends Error {
   readonly code = "SOCKET_IN_USE";
 }
 
+/** Who may connect to a socket besides its owner. */
+export interface SocketAccess {
+  /** Permission bits: 0600 where not given. */
+  readonly mode?: number;
+  /** The id of the group that the socket's file gets. */
+  readonly group?: number;
+}
+
 /**
- * Listens at `path`, with mode 0600. A socket's file that nobody listens at any more is replaced; one
+ * Listens at `path`, for its owner alone where nothing else is asked for. A socket's file that nobody listens at any more is replaced; one
  * that somebody does, and any other kind of file, is refused.
  */
-export function listenAt(path: string): number {
+export function listenAt(path: string, { mode = 0o600, group }: SocketAccess = {}): number {
   removeStale(path);
   const before = process.umask(0o177);
   try {
     const fd = listenUnix(path);
-    chmodSync(path, 0o600);
+    // The group first: the mode isn't meant for the one before.
+    if (group !== undefined) lchownSync(path, -1, group);
+    chmodSync(path, mode);
     return fd;
   } finally {
     process.umask(before);

@@ -101,6 +101,8 @@ export class Session {
   /** What goes on once nothing is in flight; no message is read until then. */
   readonly #whenIdle: (() => void)[] = [];
   #closed = false;
+  /** What a former process was sent can't be used any more: its front-end may be why that one ended. */
+  resumeFailed = false;
 
   constructor(options: SessionOptions) {
     this.#loop = options.loop;
@@ -110,7 +112,14 @@ export class Session {
     this.#onClose = options.onClose ?? (() => undefined);
     const session = this;
     const nameOf = (fd: number) => this.#restored.get(fd) ?? this.#connection.nameOf(fd);
-    this.#memory = new MemoryTable(nameOf);
+    this.#memory = new MemoryTable(nameOf, () => {
+      this.#log({
+        level: "warn",
+        code: "UNSEALED_MEMORY",
+        message:
+          "the guest's memory isn't sealed against being shortened (F_SEAL_SHRINK): its front-end could end this process",
+      });
+    });
     this.#vrings = Array.from(
       { length: options.device.queueCount },
       (_, index) =>
@@ -327,6 +336,7 @@ export class Session {
         }
       });
     } catch (error) {
+      this.resumeFailed = true;
       // Whoever makes this session doesn't have it yet.
       this.#loop.defer(() => {
         this.#fail(error);

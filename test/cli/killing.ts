@@ -27,7 +27,9 @@ export interface KillableServer {
 export async function serveKillable(...options: readonly string[]): Promise<KillableServer> {
   const folder = temporaryFolder();
   const at = (name: string) => join(folder, name);
-  const [socket, records, file] = [at("socket"), at("records"), at("kill")];
+  const [socket, records] = [at("socket"), at("records")];
+  // Where a daemon may read and remove it.
+  const file = join(records, ".kill");
   const running = await serve(["--socket-path", socket, "--directory", records, ...options], {
     env: { NODE_OPTIONS: `--require ${preload}`, KILL_POINT: file },
   });

@@ -57,6 +57,7 @@ describe("serving one guest", () => {
     expect(status).toBe(0);
     expect(stdout).toBe("");
     expect(stderr.split("\n")).toEqual([
+      expect.stringMatching(/^virtio-pstore: (warning: not )?confined to its directories/),
       `virtio-pstore: ${socket} is served; records go to ${records}`,
       "virtio-pstore: front-end connected",
       `virtio-pstore: stored ${records}/dmesg-1 (25)`,
@@ -86,6 +87,7 @@ describe("serving one guest", () => {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     for (const { time } of events) expect(Date.parse(String(time))).toBeGreaterThan(0);
     expect(events.map(({ time, ...event }) => event)).toEqual([
+      expect.objectContaining({ kind: "confined" }),
       { kind: "ready" },
       { kind: "connected", guest: "" },
       { kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },

@@ -1,5 +1,5 @@
 import { ftruncateSync } from "node:fs";
-import { closeDescriptor, createMemfd, Mapping } from "../../src/native/index.js";
+import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/native/index.js";
 import { GuestMemory, guestAddress, userAddress } from "../../src/virtqueue/index.js";
 
 /** Where things lie in the hostile guest's memory: offsets in its file, and guest addresses too. */
@@ -32,6 +32,7 @@ export class HostileMemory {
 
   constructor() {
     ftruncateSync(this.#fd, MEMORY_BYTES);
+    sealLength(this.#fd);
     this.#whole = new Mapping(this.#fd, 0n, BigInt(MEMORY_BYTES));
     this.bytes = Buffer.from(this.#whole.contiguous(0n, MEMORY_BYTES));
     for (const { at, bytes, guest } of REGIONS) {

@@ -16,9 +16,13 @@ const CHECK_INPUTS = 20_000;
 /** Inputs to be changed further, one for each outcome. */
 const MAX_KEPT = 4096;
 
-const tell = (message: WorkerMessage): void => {
-  process.send?.(message);
-};
+/** Resolves when the message is on its way: a process that ends before takes it along. */
+const tell = (message: WorkerMessage): Promise<void> =>
+  new Promise((resolve) => {
+    process.send?.(message, () => {
+      resolve();
+    });
+  });
 
 /** A file as memory: what is written there outlives this process. */
 function sharedFile(path: string, length: number): Buffer {
@@ -45,17 +49,17 @@ async function fuzz(start: WorkerStart, target: FuzzTarget): Promise<void> {
         kept.set(outcome, input);
         parents.push(input);
       }
-      if (done % PROGRESS_INPUTS === 0) tell({ kind: "progress", inputs: done });
+      if (done % PROGRESS_INPUTS === 0) await tell({ kind: "progress", inputs: done });
       if (done % CHECK_INPUTS === 0) await target.check();
     }
     await target.check();
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    tell({ kind: "failed", inputs: done, error: text });
+    await tell({ kind: "failed", inputs: done, error: text });
     return;
   }
   if (start.keepIn !== undefined) keep(start.keepIn, kept);
-  tell({ kind: "done", outcomes: [...kept.keys()] });
+  await tell({ kind: "done", outcomes: [...kept.keys()] });
 }
 
 /** Puts those inputs into the corpus that together have all words of all outcomes, the shortest first. */

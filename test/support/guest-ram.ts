@@ -1,5 +1,5 @@
 import { ftruncateSync } from "node:fs";
-import { closeDescriptor, createMemfd, Mapping } from "../../src/native/index.js";
+import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/native/index.js";
 
 /** Where a region of the fake guest's memory lies. */
 export interface RamSpec {
@@ -12,6 +12,8 @@ export interface RamSpec {
   readonly fileOffset?: bigint;
   /** The region lies in the same file as the one before it, as QEMU's memory below and above 4 GiB does. */
   readonly sameFile?: boolean;
+  /** The file can be shortened, as user-mode-linux's can. */
+  readonly unsealed?: boolean;
 }
 
 /** One region, and its memfd. */
@@ -57,6 +59,9 @@ export class GuestRam {
         fileOffset,
         fd,
       });
+    });
+    regions.forEach(({ fd }, i) => {
+      if (specs[i]?.unsealed !== true) sealLength(fd);
     });
     this.regions = regions;
     this.#mappings = regions.map(({ fd, fileOffset, size }) => new Mapping(fd, fileOffset, size));

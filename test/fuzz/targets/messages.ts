@@ -60,6 +60,7 @@ const CODES = new Set([
   "BAD_VALUE",
   "UNSUPPORTED",
   "NO_MEMORY",
+  "UNSEALED_MEMORY",
   "NO_ROOM",
   "REFUSED",
   "STORE",
@@ -134,7 +135,7 @@ export class Messages implements FuzzTarget {
 
   generate(random: Random): Buffer {
     const parts: Buffer[] = [Buffer.from([random.oneIn(8) ? RUNNING : 0])];
-    for (let count = 1 + random.below(4); count > 0; count--) {
+    for (let count = 1 + random.below(3); count > 0; count--) {
       if (random.oneIn(6)) {
         const bytes = Buffer.from([random.interesting32(), random.interesting32()]);
         const place = random.pick([TABLE, AVAILABLE, USED]) + random.below(64);
