@@ -11,7 +11,6 @@ export { makeDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, type MinFree } from "./free-space.js";
 export type { BootStreams, Intent } from "./intent.js";
 export { DEFAULT_RATES, type Rate, type Rates } from "./rate-limit.js";
-
 export type { RecordContents } from "./read-record.js";
 export {
   compareRecords,
