@@ -394,6 +394,21 @@ void vpstore_console_start(struct vpstore *vp)
 }
 
 /**
+ * vpstore_console_settle - send what the log holds, and let it arrive
+ * @vp:	device whose queues are about to be stopped
+ *
+ * There is time: as long as a slow oops.
+ */
+void vpstore_console_settle(struct vpstore *vp)
+{
+	struct vpstore_budget budget;
+
+	vpstore_budget_init(&budget, vpstore_timeout_ms(KMSG_DUMP_OOPS));
+	vpstore_console_drain(vp);
+	vpstore_settle(vp, &budget);
+}
+
+/**
  * vpstore_console_resume - go on after the queues were stopped
  * @vp:	device whose queues are running
  */
@@ -410,7 +425,6 @@ void vpstore_console_resume(struct vpstore *vp)
 void vpstore_console_stop(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
-	struct vpstore_budget budget;
 
 	if (!c->wq)
 		return;
@@ -419,10 +433,7 @@ void vpstore_console_stop(struct vpstore *vp)
 		vpstore_console_detach(vp);
 	else if (c->on)
 		unregister_console(&c->con);
-	/* A driver that goes away has the time: as long as a slow oops. */
-	vpstore_budget_init(&budget, vpstore_timeout_ms(KMSG_DUMP_OOPS));
-	vpstore_console_drain(vp);
-	vpstore_settle(vp, &budget);
+	vpstore_console_settle(vp);
 	WRITE_ONCE(c->on, false);
 	irq_work_sync(&c->poke);
 	cancel_delayed_work_sync(&c->work);

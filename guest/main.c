@@ -319,6 +319,7 @@ static void vpstore_remove(struct virtio_device *vdev)
  */
 static int vpstore_freeze(struct virtio_device *vdev)
 {
+	vpstore_console_settle(vdev->priv);
 	vpstore_ring_stop(vdev->priv);
 	return 0;
 }

@@ -385,6 +385,7 @@ void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d);
 /* console.c */
 void vpstore_console_start(struct vpstore *vp);
 void vpstore_console_stop(struct vpstore *vp);
+void vpstore_console_settle(struct vpstore *vp);
 void vpstore_console_resume(struct vpstore *vp);
 void vpstore_console_answered(struct vpstore *vp);
 void vpstore_console_drain(struct vpstore *vp);

@@ -9,6 +9,7 @@ import {
   describeGuests,
   dumpsOf,
   dumpTexts,
+  numbers,
   qemuDevice,
   runWithDevice,
   serve,
@@ -42,7 +43,7 @@ async function provoke({ kernel, script, options, queues = 3 }: Provocation) {
   const directory = join(temporaryFolder(), "crashes");
   const guest = await crashGuest(kernel, { script: `${script}\nsleep 20\n`, ...options });
   if (queues === 3) {
-    const { output } = await runWithDevice(directory, guest, "--console");
+    const { output } = await runWithDevice(directory, guest, "--console", "--rate=off");
     return { directory, output };
   }
   const socket = join(temporaryFolder(), "socket");
@@ -182,5 +183,37 @@ describeGuests("a panic at a bad moment", () => {
     const { directory, output } = await provoke(provocation);
     expectWhole(directory, provocation, output);
     expectConsole(directory, provocation);
+  });
+
+  it.each([
+    ["a log that holds all of it", "log_buf_len=16M"],
+    ["the stock log", ""],
+  ])("in a storm of printk from four CPUs, with %s", async (_, append) => {
+    const message = "crash: in a storm";
+    const { directory, output } = await provoke({
+      kernel: "6.12",
+      script: "insmod /crash.ko how=storm",
+      message,
+      options: { append, arguments: ["-smp", "4"] },
+    });
+    const dump = dumpsOf(directory, "dmesg").at(-1);
+    if (dump === undefined) throw new Error(`no dump: ${output}`);
+    expect(dump).toMatchObject({ reason: "Panic", count: 1 });
+    expect(isCutShort(dump)).toBe(false);
+
+    const [text = ""] = textOf(directory, "console");
+    const [dumped = ""] = dumpTexts(directory);
+    for (const cpu of [0, 1, 2, 3]) {
+      const pattern = new RegExp(`crash-storm cpu ${cpu} line (\\d+) `, "g");
+      for (const found of [numbers(text, pattern), numbers(dumped, pattern)]) {
+        expect(found).toEqual([...found].sort((a, b) => a - b));
+        // But for what a stopped CPU was about to say, which is its last line.
+        if (append !== "") expect(found).toEqual(upTo(found.length));
+      }
+    }
+    if (append !== "") {
+      expect(text).toContain(message);
+      expect(dumped).toContain(message);
+    }
   });
 });
