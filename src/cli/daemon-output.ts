@@ -1,4 +1,6 @@
 import type { DaemonEvent } from "../daemon/index.js";
+import { printableJson } from "../report/printable.js";
+import { warn } from "./errors.js";
 import { formatSize } from "./size.js";
 
 /** Where a daemon's events go: lines for people on stderr, or JSON lines on stdout. */
@@ -6,13 +8,13 @@ export type Output = (event: DaemonEvent) => void;
 
 /** One JSON object a line, with the time, as scripts want it. */
 export const jsonOutput: Output = (event) => {
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+  process.stdout.write(`${printableJson({ time: new Date().toISOString(), ...event })}\n`);
 };
 
 /** One line an event. */
 export const textOutput: Output = (event) => {
   const line = describe(event);
-  if (line !== undefined) process.stderr.write(`virtio-pstore: ${line}\n`);
+  if (line !== undefined) warn(line);
 };
 
 function describe(event: DaemonEvent): string | undefined {

@@ -1,4 +1,6 @@
 import { getSystemErrorMap } from "node:util";
+// The one module, not all of report: whatever starts loads this file.
+import { printableLine } from "../report/printable.js";
 
 /** Something the user can mend. It is shown as one line, without a stack. */
 export class UserError extends Error {
@@ -38,7 +40,7 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
-/** A line on stderr: what the program says beside its output. */
+/** A line on stderr: what the program says beside its output. Names and paths in it are made printable. */
 export function warn(line: string): void {
-  process.stderr.write(`virtio-pstore: ${line}\n`);
+  process.stderr.write(`virtio-pstore: ${printableLine(line)}\n`);
 }

@@ -17,6 +17,7 @@ import {
   linePieces,
   ownRecords,
   printable,
+  printableJson,
   recordBytes,
   streamText,
 } from "../report/index.js";
@@ -25,7 +26,7 @@ import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
 import { USAGE, UserError } from "./errors.js";
 import { showJson } from "./show-json.js";
-import { writeOut } from "./stdout.js";
+import { writePath } from "./stdout.js";
 
 interface ExportOptions extends CrashFilter {
   readonly output: string;
@@ -78,7 +79,7 @@ async function exportCrash(
     rmSync(temporary, { recursive: true, force: true });
   }
   at.close();
-  await writeOut(`${made}\n`);
+  await writePath(made);
 }
 
 /** A record's id is never given twice in a guest's directory: no export is in another's way. */
@@ -94,7 +95,7 @@ function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
   if (ftrace !== undefined) writeText(join(folder, "ftrace.txt"), dumpText(ftrace));
   if (console !== undefined) writeText(join(folder, "console.txt"), streamText(console));
   if (pmsg !== undefined) writeText(join(folder, "pmsg.txt"), streamText(pmsg));
-  const facts = JSON.stringify(crashJson(crash, at.facts(crash)), null, 2);
+  const facts = printableJson(crashJson(crash, at.facts(crash)), 2);
   writeFileSync(join(folder, "crash.json"), `${facts}\n`, { mode: 0o600 });
   for (const record of ownRecords(crash, related)) {
     // As pstorefs calls them in the guest.
@@ -142,7 +143,7 @@ function pack(directory: string, name: string, archive: string): void {
       encoding: "utf8",
     });
     if (error !== undefined) throw new UserError(`tar can't be run: ${error.message}`);
-    if (status !== 0) throw new UserError(`tar failed: ${stderr.trim()}`);
+    if (status !== 0) throw new UserError(`tar failed: ${stderr.trim().replaceAll("\n", "; ")}`);
   } finally {
     closeSync(fd);
   }

@@ -11,6 +11,7 @@ interface FollowOptions {
   guest?: string;
   lines: number;
   raw: boolean;
+  force: boolean;
 }
 
 /** Where nobody tells of changes (a network file system), they are looked for so often. */
@@ -39,6 +40,7 @@ export function addFollow(program: Command): void {
     .option("--guest <name>", "which guest, where the directory holds several")
     .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
+    .option("--force", "with --raw, also to a terminal", false)
     .action(async (path: string, options: FollowOptions) => {
       await follow(path, options);
     });
@@ -65,7 +67,7 @@ function directoryOf(path: string, guest: string | undefined): string {
 }
 
 async function follow(path: string, options: FollowOptions): Promise<void> {
-  if (options.raw) expectNoTerminal();
+  if (options.raw) expectNoTerminal(options.force);
   const directory = directoryOf(path, options.guest);
   const follower = new ConsoleFollower(directory, options.lines);
   const stop = new AbortController();

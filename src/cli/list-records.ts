@@ -1,4 +1,9 @@
-import { type DecodedRecord, decodeRecord, type RecordEntry } from "../report/index.js";
+import {
+  type DecodedRecord,
+  decodeRecord,
+  printableJson,
+  type RecordEntry,
+} from "../report/index.js";
 import { isDump } from "../store/index.js";
 import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
@@ -21,7 +26,7 @@ export async function listRecords(
     .files.filter((record) => isGuest(record, options) && isWithin(record.time, options))
     .map(decode);
   if (options.json) {
-    await writeOut(`${JSON.stringify(rows.map(jsonRow), null, 2)}\n`);
+    await writeOut(`${printableJson(rows.map(jsonRow), 2)}\n`);
     return;
   }
   const withBoots = rows.some((row) => bootOf(row) !== undefined);

@@ -1,5 +1,11 @@
 import { type Command, Option } from "commander";
-import { type Crash, type CrashFacts, isCutShort, missingParts } from "../report/index.js";
+import {
+  type Crash,
+  type CrashFacts,
+  isCutShort,
+  missingParts,
+  printableJson,
+} from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
@@ -41,7 +47,7 @@ async function list(path: string, options: ListOptions): Promise<void> {
   at.close();
   if (options.json) {
     const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
-    await writeOut(`${JSON.stringify(all, null, 2)}\n`);
+    await writeOut(`${printableJson(all, 2)}\n`);
     return;
   }
   const table = [

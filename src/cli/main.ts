@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { printableText } from "../report/printable.js";
 import { version } from "../version.js";
 import { addCommands } from "./commands.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
@@ -8,7 +9,7 @@ const program = new Command("virtio-pstore")
   .version(version)
   .configureOutput({
     outputError: (text, write) => {
-      write(`virtio-pstore: ${text.replace(/^error: /, "")}`);
+      write(`virtio-pstore: ${printableText(text).replace(/^error: /, "")}`);
     },
   })
   .exitOverride()

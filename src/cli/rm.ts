@@ -5,7 +5,7 @@ import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.j
 import { CrashesAt } from "./crashes-at.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
 import { formatSize } from "./size.js";
-import { writeOut } from "./stdout.js";
+import { writeLine } from "./stdout.js";
 
 interface RmOptions extends CrashFilter {
   readonly streams: boolean;
@@ -55,7 +55,7 @@ async function rm(path: string, names: readonly string[], options: RmOptions): P
     if (!options.dryRun && !removed(records)) failed = true;
     else {
       const did = options.dryRun ? "would remove" : "removed";
-      await writeOut(`${did} ${crash.name} (${count}, ${size}): ${title}\n`);
+      await writeLine(`${did} ${crash.name} (${count}, ${size}): ${title}`);
     }
   }
   if (failed) process.exitCode = 1;

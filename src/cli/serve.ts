@@ -304,6 +304,6 @@ function removeOwn({ path, inode }: OwnSocket): void {
 function announce(guests: readonly GuestSettings[], sockets: readonly OwnSocket[]): void {
   guests.forEach((guest, i) => {
     const from = sockets[i]?.path ?? `descriptor ${guest.fd}`;
-    process.stderr.write(`virtio-pstore: ${from} is served; records go to ${guest.directory}\n`);
+    warn(`${from} is served; records go to ${guest.directory}`);
   });
 }

@@ -1,4 +1,11 @@
-import { type Crash, dumpText, factsOf, linePieces, printable } from "../report/index.js";
+import {
+  type Crash,
+  dumpText,
+  factsOf,
+  linePieces,
+  printable,
+  printableJson,
+} from "../report/index.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";
 
@@ -11,7 +18,7 @@ export async function showJson(
   const { frames } = factsOf(crash);
   const facts = { ...crashJson(crash, at.facts(crash)), frames };
   // All but the closing brace, and then one more field, whose text may be too long for one string.
-  if (!(await write(`${JSON.stringify(facts, null, 2).slice(0, -2)},\n  "log": "`))) return;
+  if (!(await write(`${printableJson(facts, 2).slice(0, -2)},\n  "log": "`))) return;
   for (const piece of linePieces(dumpText(crash.dump))) {
     if (!(await write(JSON.stringify(printable(piece)).slice(1, -1)))) return;
   }

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { printableLine } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/index.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
@@ -18,6 +19,7 @@ interface ShowOptions extends CrashFilter {
   readonly dmesg: boolean;
   readonly json: boolean;
   readonly raw: boolean;
+  readonly force: boolean;
   readonly color: "auto" | "always" | "never";
   readonly pager: boolean;
 }
@@ -30,7 +32,7 @@ export function addShow(program: Command): void {
     .summary("show a crash: its log's parts joined oldest first, decompressed")
     .description(
       "Shows the newest crash of a directory, or the one that is named as list names it; or what " +
-        "one record's file holds. Control characters of the guest's text are shown as \\xNN. On a " +
+        "one record's file holds. Control characters of the guest's text are shown as \\xNN, invisible ones as \\uNNNN. On a " +
         "terminal the text has colours and goes through a pager.",
     )
     .argument("<path>", "a directory of records or of guests, or a record's file")
@@ -46,6 +48,7 @@ export function addShow(program: Command): void {
     .addOption(one("--dmesg", "as dmesg prints it: without the level before each line", ["json"]))
     .addOption(one("--json", "a crash and its log as a JSON object", ["raw"]))
     .addOption(one("--raw", "the guest's bytes as they are; not to a terminal", ["dmesg"]))
+    .option("--force", "with --raw, also to a terminal", false)
     .addOption(
       new Option("--color <when>", "colours: auto is on a terminal, unless $NO_COLOR is set")
         .choices(["auto", "always", "never"])
@@ -64,7 +67,7 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
 }
 
 async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
-  if (options.raw) expectNoTerminal();
+  if (options.raw) expectNoTerminal(options.force);
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
@@ -99,7 +102,7 @@ async function write(shown: readonly Shown[], options: ShowOptions): Promise<voi
   for (const one of shown) {
     const title = one.title();
     if (title !== undefined) {
-      if (output.isPager) await output.write(`${title}\n\n`);
+      if (output.isPager) await output.write(`${printableLine(title)}\n\n`);
       else warn(title);
     }
     if (!(await writeLog(output, one.text(), text))) break;

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Crash, CrashFacts } from "../report/index.js";
+import { type Crash, type CrashFacts, printableJson } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { writeOut } from "./stdout.js";
@@ -48,7 +48,7 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
       bySignature: bySignature.map((one) => ({ ...newest(one).facts, ...countsOf(one) })),
       byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
     };
-    await writeOut(`${JSON.stringify(counts, null, 2)}\n`);
+    await writeOut(`${printableJson(counts, 2)}\n`);
     return;
   }
   const signatures = [

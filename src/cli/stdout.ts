@@ -1,13 +1,16 @@
 import type { Writable } from "node:stream";
+import { printableLine } from "../report/index.js";
 import { codeOf, systemReason, UserError } from "./errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */
 const CLOSED = ["EPIPE", "ERR_STREAM_DESTROYED"];
 
-/** For `--raw`: a guest's bytes aren't for a terminal. */
-export function expectNoTerminal(): void {
-  if (process.stdout.isTTY) {
-    throw new UserError("--raw could send control sequences to the terminal: use a pipe or a file");
+/** For `--raw`: a guest's bytes aren't for a terminal, unless that is forced. */
+export function expectNoTerminal(force: boolean): void {
+  if (process.stdout.isTTY && !force) {
+    throw new UserError(
+      "--raw could send control sequences to the terminal: use a pipe or a file, or --force",
+    );
   }
 }
 
@@ -31,3 +34,10 @@ export function writeTo(stream: Writable, text: string | Uint8Array): Promise<bo
 /** The same to stdout. */
 export const writeOut = (text: string | Uint8Array): Promise<boolean> =>
   writeTo(process.stdout, text);
+
+/** A line to stdout in which names and paths are made printable. */
+export const writeLine = (line: string): Promise<boolean> => writeOut(`${printableLine(line)}\n`);
+
+/** A path to stdout: for scripts as it is, for a terminal printable. */
+export const writePath = (path: string): Promise<boolean> =>
+  process.stdout.isTTY ? writeLine(path) : writeOut(`${path}\n`);

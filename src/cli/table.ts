@@ -1,8 +1,11 @@
-/** Columns as wide as what is in them, two spaces between; rows cut to `width` where it is given. */
+import { printableLine } from "../report/index.js";
+
+/** Columns as wide as what is in them, made printable; rows cut to `width` where it is given. */
 export function formatTable(
-  rows: readonly (readonly string[])[],
+  cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
 ): string {
+  const rows = cells.map((row) => row.map(printableLine));
   const widths: number[] = [];
   for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);

@@ -2,7 +2,7 @@ import { isDump } from "../store/index.js";
 import { CrashIndex } from "./crash-index.js";
 import { type Crash, type CrashFacts, factsOf } from "./crashes.js";
 import { type HeadedRecord, readHeader } from "./decode.js";
-import { printable } from "./printable.js";
+import { printableLine } from "./printable.js";
 import type { RecordEntry } from "./records.js";
 
 /** Reads records' headers, and what logs say, or takes them from their directories' indexes. */
@@ -51,21 +51,16 @@ export class CrashReader {
   }
 }
 
-const HARMLESS = /^[ -~]*$/;
-
-const oneLine = (text: string): string =>
-  HARMLESS.test(text) ? text : printable(Buffer.from(text)).replace(/[\n\t]/g, " ");
-
 function printableFacts(facts: CrashFacts, reason: string): CrashFacts {
   const { title, signature, kind, release, taint, task, cpu, pid } = facts;
   return {
-    title: title === "" ? reason : oneLine(title),
-    signature: oneLine(signature),
-    kind: oneLine(kind),
-    ...(release === undefined ? {} : { release: oneLine(release) }),
-    ...(taint === undefined ? {} : { taint: oneLine(taint) }),
+    title: title === "" ? reason : printableLine(title),
+    signature: printableLine(signature),
+    kind: printableLine(kind),
+    ...(release === undefined ? {} : { release: printableLine(release) }),
+    ...(taint === undefined ? {} : { taint: printableLine(taint) }),
     ...(cpu === undefined ? {} : { cpu }),
-    ...(task === undefined ? {} : { task: oneLine(task) }),
+    ...(task === undefined ? {} : { task: printableLine(task) }),
     ...(pid === undefined ? {} : { pid }),
   };
 }

@@ -25,7 +25,13 @@ export { type Dump, dumpText, groupDumps, isCutShort, joinDump, missingParts } f
 export { isErstFile } from "./erst.js";
 export { ConsoleFollower } from "./follow.js";
 export { linePieces } from "./pieces.js";
-export { PrintablePieces, printable } from "./printable.js";
+export {
+  PrintablePieces,
+  printable,
+  printableJson,
+  printableLine,
+  printableText,
+} from "./printable.js";
 export {
   findRecords,
   type RecordEntry,

@@ -1,24 +1,54 @@
 import { wholeCharacters } from "./pieces.js";
 
-/** What a terminal takes as commands, or shows as something else than it is. */
-const UNPRINTABLE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
+/**
+ * What a terminal takes as commands, shows as something else than it is, or doesn't show at all: control and
+ * format characters, surrogates, what is private or unassigned (all General_Category C), separators of lines,
+ * and whatever else is ignorable (variation selectors, fillers, tags). Newline and tab are taken as they are.
+ */
+const UNPRINTABLE = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** Most text is: then there is nothing to look for. */
+const PLAIN = /^[\n\t -~]*$/;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Guest text made harmless: everything but newline, tab and printable characters becomes `\xNN` or
- * `\uNNNN`; bytes that aren't UTF-8 become `\xNN`.
+ * Guest text made harmless: everything but newline, tab and printable characters becomes `\xNN`,
+ * `\uNNNN` or `\u{NNNNN}`; bytes that aren't UTF-8 become `\xNN`. What is harmless already stays.
  */
 export function printable(bytes: Uint8Array): string {
-  return decode(bytes).replace(UNPRINTABLE, (character) => {
-    const code = character.charCodeAt(0);
-    return code < 0x100 ? hexByte(code) : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
+  return printableText(decode(bytes));
+}
+
+/** The same of text that has been decoded. */
+export function printableText(text: string): string {
+  return PLAIN.test(text) ? text : text.replace(UNPRINTABLE, escaped);
+}
+
+/** The same in one line: a name or a path can't pretend to be the next one. */
+export function printableLine(text: string): string {
+  return printableText(text).replace(/[\n\t]/g, escaped);
+}
+
+/** JSON that says the same, with escapes of its own (RFC 8259, section 7): JSON.stringify's are only those below U+0020. */
+export function printableJson(value: unknown, space?: number): string {
+  const text = JSON.stringify(value, null, space);
+  if (PLAIN.test(text)) return text;
+  return text.replace(UNPRINTABLE, (character) =>
+    // By UTF-16 unit.
+    [...Array(character.length).keys()].map((i) => unit(character.charCodeAt(i))).join(""),
+  );
+}
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  if (code < 0x100) return hexByte(code);
+  return code < 0x10000 ? unit(code) : `\\u{${code.toString(16)}}`;
 }
 
 const hexByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, "0")}`;
+
+const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}`;
 
 /** UTF-8 where it is well-formed, line by line, so that one bad byte doesn't change other lines. */
 function decode(bytes: Uint8Array): string {

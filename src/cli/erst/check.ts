@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { findDamage } from "../../erst/index.js";
-import { writeOut } from "../stdout.js";
+import { writeLine } from "../stdout.js";
 import { withErst } from "./open.js";
 
 export function addCheck(erst: Command): void {
@@ -19,6 +19,6 @@ async function check(path: string): Promise<void> {
   const damage = withErst(path, (file, header) =>
     header === undefined ? [] : findDamage(file, header),
   );
-  for (const line of damage) await writeOut(`${path}: ${line}\n`);
+  for (const line of damage) await writeLine(`${path}: ${line}`);
   if (damage.length > 0) process.exitCode = 1;
 }

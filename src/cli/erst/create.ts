@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { ErstFile } from "../../erst/index.js";
+import { warn } from "../errors.js";
 import { formatSize, sizeOption } from "../size.js";
 import { erstError } from "./open.js";
 
@@ -38,7 +39,5 @@ function create(path: string, { size, recordSize }: CreateOptions): void {
   } catch (error) {
     throw erstError(path, error);
   }
-  process.stderr.write(
-    `virtio-pstore: made ${path}: ${formatSize(size)}, records of at most ${formatSize(recordSize)}\n`,
-  );
+  warn(`made ${path}: ${formatSize(size)}, records of at most ${formatSize(recordSize)}`);
 }

@@ -6,8 +6,9 @@ import {
   payloadOf,
   timeOf,
 } from "../../erst/index.js";
+import { printableJson } from "../../report/index.js";
 import { formatSize } from "../size.js";
-import { writeOut } from "../stdout.js";
+import { writeLine, writeOut } from "../stdout.js";
 import { withErst } from "./open.js";
 
 export function addInfo(erst: Command): void {
@@ -25,16 +26,12 @@ async function info(path: string, json: boolean): Promise<void> {
     slots: file.slots(found),
   }));
   if (json) {
-    const text = JSON.stringify(
-      { path, header: header ?? null, slots: slots.map(jsonSlot) },
-      null,
-      2,
-    );
-    await writeOut(`${text}\n`);
+    const all = { path, header: header ?? null, slots: slots.map(jsonSlot) };
+    await writeOut(`${printableJson(all, 2)}\n`);
     return;
   }
   const lines = header === undefined ? [`${path}: not used by a QEMU yet`] : describe(path, header);
-  await writeOut([...lines, ...slots.map(slotLine), ""].join("\n"));
+  for (const line of [...lines, ...slots.map(slotLine)]) await writeLine(line);
 }
 
 function describe(path: string, header: ErstHeader): string[] {
