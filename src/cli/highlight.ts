@@ -16,6 +16,8 @@ const MATTERS =
 
 const TRACE = /^ *(?:Call [Tt]race:|<\/?(?:TASK|IRQ|NMI|SOFTIRQ)>|---\[ )/;
 const FRAME = /^ *(?:\? )?[\w.$]{1,200}\+0x[0-9a-f]{1,8}\/0x/;
+/** As --vmlinux adds it below a frame. */
+const INLINED = /^ *\S{1,300} \(.{1,4096}\) \(inlined\)$/;
 const PLACE = /^(?:RIP: |pc : |lr : |CPU: [0-9]+ |Modules linked in:|Hardware name: )/;
 /** What this program says between the guest's lines. */
 const OWN = /^\[virtio-pstore: .*\]$/;
@@ -32,7 +34,7 @@ export function highlight(line: string): string {
 function colored(text: string, level: number): string {
   if (MATTERS.test(text)) return BOLD_RED(text);
   if (TRACE.test(text)) return BOLD(text);
-  if (FRAME.test(text)) return CYAN(text);
+  if (FRAME.test(text) || INLINED.test(text)) return CYAN(text);
   if (PLACE.test(text)) return BOLD(text);
   if (level < 4) return RED(text);
   return level === 4 ? YELLOW(text) : text;

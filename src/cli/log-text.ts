@@ -9,6 +9,8 @@ export interface TextOptions {
   /** As dmesg(1) prints it: without the level before each line. */
   readonly dmesg: boolean;
   readonly color: boolean;
+  /** Writes behind places in the kernel what is known of them; takes whole lines. */
+  readonly annotate?: ((lines: string) => Promise<string>) | undefined;
 }
 
 /** syslog's level before a line, or a level and a facility. */
@@ -27,7 +29,8 @@ export async function writeLog(
   for (const piece of linePieces(text)) {
     const lines = printable(piece);
     const plain = options.dmesg ? lines.replace(LEVEL, "") : lines;
-    const shown = options.color ? plain.split("\n").map(highlight).join("\n") : plain;
+    const known = options.annotate === undefined ? plain : await options.annotate(plain);
+    const shown = options.color ? known.split("\n").map(highlight).join("\n") : known;
     if (!(await output.write(shown))) return false;
   }
   return true;

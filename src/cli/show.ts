@@ -1,5 +1,11 @@
 import { type Command, Option } from "commander";
-import { printableLine } from "../report/index.js";
+import {
+  kernelOffset,
+  linePieces,
+  printableLine,
+  type SymbolFiles,
+  type Symbolizer,
+} from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/index.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
@@ -10,8 +16,9 @@ import { recordsAt } from "./records-at.js";
 import { showJson } from "./show-json.js";
 import { allOf, ofCrash, recordShown, type Shown } from "./shown.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
+import { addSymbolOptions, openSymbols } from "./symbol-options.js";
 
-interface ShowOptions extends CrashFilter {
+interface ShowOptions extends CrashFilter, SymbolFiles {
   readonly all: boolean;
   readonly ftrace: boolean;
   readonly console: boolean;
@@ -55,8 +62,8 @@ export function addShow(program: Command): void {
         .default("auto"),
     )
     .option("--no-pager", "don't use $PAGER, or less, on a terminal");
-  addFilterOptions(command).action((path: string, name: string | undefined, options: ShowOptions) =>
-    show(path, name, options),
+  addFilterOptions(addSymbolOptions(command)).action(
+    (path: string, name: string | undefined, options: ShowOptions) => show(path, name, options),
   );
 }
 
@@ -97,17 +104,37 @@ async function show(path: string, name: string | undefined, options: ShowOptions
 }
 
 async function write(shown: readonly Shown[], options: ShowOptions): Promise<void> {
+  const symbols = openSymbols(options);
+  try {
+    await writeWith(symbols, shown, options);
+  } finally {
+    symbols?.close();
+  }
+}
+
+async function writeWith(
+  symbols: Symbolizer | undefined,
+  shown: readonly Shown[],
+  options: ShowOptions,
+): Promise<void> {
   const output = openPager(options.pager && !options.raw);
-  const text = { ...options, color: isColored(options.color) };
+  const color = isColored(options.color);
   for (const one of shown) {
     const title = one.title();
     if (title !== undefined) {
       if (output.isPager) await output.write(`${printableLine(title)}\n\n`);
       else warn(title);
     }
-    if (!(await writeLog(output, one.text(), text))) break;
+    const annotate = symbols === undefined ? undefined : annotator(symbols, one);
+    if (!(await writeLog(output, one.text(), { ...options, color, annotate }))) break;
   }
   await output.end();
+}
+
+/** The panic says at its end what KASLR added to the addresses before it, so the text is read twice. */
+function annotator(symbols: Symbolizer, shown: Shown): (lines: string) => Promise<string> {
+  const offset = symbols.needsKernelOffset ? kernelOffset(linePieces(shown.text())) : undefined;
+  return (lines) => symbols.annotate(lines, offset);
 }
 
 /** Streams aren't shown with dumps: one can be very long. */

@@ -38,3 +38,4 @@ export {
   type RecordSource,
   type SourceTypeName,
 } from "./records.js";
+export { kernelOffset, type SymbolFiles, Symbolizer } from "./symbols/index.js";

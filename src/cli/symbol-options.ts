@@ -1,0 +1,22 @@
+import { type Command, Option } from "commander";
+import { type SymbolFiles, Symbolizer } from "../report/index.js";
+import { warn } from "./errors.js";
+
+/** The options that say where the kernel's symbols are. */
+export function addSymbolOptions(command: Command): Command {
+  const one = (flags: string, description: string) =>
+    new Option(flags, description).conflicts(["json", "raw"]);
+  return command
+    .addOption(one("--vmlinux <file>", "write file and line behind the kernel's functions"))
+    .addOption(
+      one("--debug-dir <dir>", "the same from DIR/vmlinux, and modules' from DIR/**/NAME.ko"),
+    )
+    .addOption(one("--system-map <file>", "write symbols behind addresses"));
+}
+
+/** Undefined where no option asks for symbols. */
+export function openSymbols(files: SymbolFiles): Symbolizer | undefined {
+  const { vmlinux, debugDir, systemMap } = files;
+  if (vmlinux === undefined && debugDir === undefined && systemMap === undefined) return undefined;
+  return new Symbolizer(files, warn);
+}

@@ -1,0 +1,2 @@
+export { kernelOffset } from "./kernel-offset.js";
+export { type SymbolFiles, Symbolizer } from "./symbolizer.js";

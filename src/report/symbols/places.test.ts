@@ -1,0 +1,38 @@
+import { describe, expect, test } from "vitest";
+import { type Place, placesIn } from "./places.js";
+
+const shown = (place: Place) =>
+  place.kind === "address"
+    ? `0x${place.address.toString(16)}${place.isReturn ? " return" : ""}`
+    : `${place.symbol} ${place.offset}/${place.size} ${place.module ?? "-"}${place.isReturn ? " return" : ""}`;
+
+describe("placesIn", () => {
+  test.each([
+    ["RIP: 0010:foo+0x1f/0x40 [mod]", ["foo 31/64 mod"]],
+    ["RIP: 0010:[<ffffffff81012345>]  [<ffffffff81012345>] foo+0x1/0x2", ["foo 1/2 -"]],
+    ["<4>[    1.000000]  ? foo.isra.0+0x1/0x20", ["foo.isra.0 1/32 - return"]],
+    [" [<ffffffff81012345>] ? foo+0x1/0x20", ["foo 1/32 - return"]],
+    [
+      ` __die+0x1/0x2 [nf_tables ${"0123456789abcdef".repeat(2)}01234567]`,
+      ["__die 1/2 nf_tables return"],
+    ],
+    ["pc : __lock+0x10/0x20", ["__lock 16/32 -"]],
+    ["lr : foo+0x10/0x20 [m]", ["foo 16/32 m return"]],
+    ["WARNING: CPU: 0 PID: 1 at a.c:2 foo+0x10/0x20", ["foo 16/32 -"]],
+    ["Call trace:", []],
+    ["foo+0x1f", []],
+    ["RAX: ffffffff81012345 RBX: 0000000000000001", ["0xffffffff81012345"]],
+    ["x29: ffff800008001234 x28: 1", ["0xffff800008001234"]],
+    [" ? 0xffffffff81012345", ["0xffffffff81012345 return"]],
+    ["RIP: 0010:0xffffffff81012345", ["0xffffffff81012345"]],
+    ["deffffffff81012345 ffffffff810123456", []],
+  ])("%s", (line, places) => {
+    expect(placesIn(line).map(shown)).toEqual(places);
+  });
+
+  test("says where they stand", () => {
+    const line = "in foo+0x1/0x2 [mod] and bar+0x0/0x1.";
+    const texts = placesIn(line).map(({ start, end }) => line.slice(start, end));
+    expect(texts).toEqual(["foo+0x1/0x2 [mod]", "bar+0x0/0x1"]);
+  });
+});

@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { SymbolTable } from "./symbol-table.js";
+import { readSystemMap } from "./system-map.js";
+
+const symbol = (name: string, value: bigint, size = 0n, section = 0) => ({
+  ...{ name, value, size, section },
+});
+
+test("a name that several have: the one that is as long as the log says", () => {
+  const table = new SymbolTable([
+    symbol("next", 0x150n),
+    symbol("init", 0x100n),
+    symbol("init", 0x120n, 0x28n),
+    symbol("last", 0x200n),
+  ]);
+  expect(table.find("init", 0x20n)?.value).toBe(0x100n);
+  expect(table.find("init", 0x30n)?.value).toBe(0x120n);
+  expect(table.find("init", 0x31n)).toBeUndefined();
+  expect(table.find("gone", 0x20n)).toBeUndefined();
+});
+
+test("a module's sections: the last function may have the kernel's own behind it", () => {
+  const table = new SymbolTable([symbol("a", 0n, 0x10n, 1), symbol("b", 0x20n, 0x10n, 2)]);
+  expect(table.find("a", 0x18n)?.section).toBe(1);
+  expect(table.find("b", 0x8n)).toBeUndefined();
+});
+
+test("an address: the symbol it is in, none before the first or behind the last", () => {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-symbols-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const path = join(folder, "System.map");
+  const lines = ["ffffffff81000000 T _text", "ffffffff81000010 t foo", "ffffffff81000020 D _end"];
+  writeFileSync(path, [...lines, "ffffffffff600000 A vsyscall", ""].join("\n"));
+  const table = readSystemMap(path);
+  const at = (address: bigint) => table.at(address)?.name;
+  expect(at(0xffffffff80ffffffn)).toBeUndefined();
+  expect(at(0xffffffff81000000n)).toBe("_text");
+  expect(at(0xffffffff8100000fn)).toBe("_text");
+  expect(at(0xffffffff8100001fn)).toBe("foo");
+  expect(at(0xffffffff81000020n)).toBeUndefined();
+  writeFileSync(path, "nothing\n");
+  expect(() => readSystemMap(path)).toThrow(/is no System\.map/);
+});
