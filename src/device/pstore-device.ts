@@ -251,6 +251,8 @@ export class PstoreDevice implements VirtioDevice {
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
+      // It did nothing: what is stored at its place from now on is others'.
+      entry.begin(position);
       // The store itself tells what it refuses.
       if (!(error instanceof RefusedError)) this.#warnOfStore(request, errnoOf(error));
       const ret = -errnoOf(error);
