@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
 import { errorLine, UserError, warn } from "./errors.js";
+import { erstError } from "./erst/open.js";
 
 /** The records that a command was asked for. */
 export interface RecordsAt {
@@ -9,11 +10,12 @@ export interface RecordsAt {
   readonly only: RecordEntry | undefined;
 }
 
-/** The records at a path; a file that is no record is an error, a directory without any isn't. */
-export function recordsAt(path: string): RecordsAt {
-  const files = findRecords(path, (error) => {
-    warn(`skipped ${errorLine(error)}`);
-  });
+/**
+ * The records at a path; a file that is no record is an error, a directory without any isn't. Tells what
+ * can't be read, unless `onSkipped` takes it.
+ */
+export function recordsAt(path: string, onSkipped = tellSkipped): RecordsAt {
+  const files = filesAt(path, onSkipped);
   if (statSync(path).isDirectory() || isErstFile(path)) return { files, only: undefined };
   const [only] = files;
   if (only === undefined) {
@@ -22,4 +24,16 @@ export function recordsAt(path: string): RecordsAt {
     );
   }
   return { files, only };
+}
+
+function filesAt(path: string, onSkipped: (error: unknown) => void): RecordEntry[] {
+  try {
+    return findRecords(path, onSkipped);
+  } catch (error) {
+    throw erstError(path, error);
+  }
+}
+
+function tellSkipped(error: unknown): void {
+  warn(`skipped ${errorLine(error)}`);
 }

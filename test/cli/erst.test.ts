@@ -98,6 +98,21 @@ describe("erst", () => {
     }
   });
 
+  test.each(["list", "show", "rm", "export"])(
+    "%s of a file of another version names it",
+    async (command) => {
+      const bytes = encodeStore();
+      bytes.writeUInt16LE(0x0200, 16);
+      const path = storeFile(bytes);
+      const name = command === "rm" ? ["1"] : [];
+      expect(await run([command, path, ...name])).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: `virtio-pstore: ${path}: offset 16: version 0x200; 0x100 is known\n`,
+      });
+    },
+  );
+
   test("show takes the file in place of a directory", async () => {
     const { status, stdout } = await run(["show", storeFile()]);
     expect({ status, stdout }).toEqual({ status: 0, stdout: "<0>[    1.000000] the last words\n" });
