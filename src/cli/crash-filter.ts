@@ -22,7 +22,10 @@ export function addFilterOptions(command: Command): Command {
       ),
     )
     .addOption(time("--until <time>", "up to this time, likewise"))
-    .option("--guest <name>", "of this guest: the name of its directory")
+    .option(
+      "--guest <name>",
+      "of this guest: the name of its directory, or of its ERST file without .erst",
+    )
     .option("--title <text>", "with this text in the title, in capitals or not")
     .option("--signature <id>", "with this signature, or one that begins so");
 }

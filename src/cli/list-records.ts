@@ -53,7 +53,7 @@ function decode(record: RecordEntry): DecodedRecord {
 }
 
 function jsonRow({ headerBytes, id, time, textBytes, source, ...row }: DecodedRecord): unknown {
-  return { ...row, id: Number(id), time: time.toISOString(), textBytes: textBytes ?? null };
+  return { ...row, id: `${id}`, time: time.toISOString(), textBytes: textBytes ?? null };
 }
 
 const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;

@@ -10,7 +10,7 @@ import { type LogFacts, readFacts } from "./title/index.js";
 export interface Crash {
   /** Its first record's, but for how that is compressed; its guest's before it where the path holds several: `web/dmesg-7`. */
   readonly name: string;
-  /** The name of the guest's directory. */
+  /** The name of the guest's directory, or of its ERST file without `.erst`. */
   readonly guest: string;
   readonly dump: Dump;
   /** As stored, in bytes. */
@@ -28,9 +28,16 @@ export interface Related {
 /** What a crash's log says, but for the trace. */
 export type CrashFacts = Omit<LogFacts, "frames">;
 
-/** The name of the guest's directory, also where that was named itself. */
-export const guestOf = ({ guest, path }: RecordEntry): string =>
-  guest === "" ? basename(dirname(resolve(path))) : guest;
+/** The name of the guest's directory, also where that was named itself; of its ERST file without `.erst`. */
+export function guestOf({ guest, name, path }: RecordEntry): string {
+  if (guest !== "") return guest;
+  const end = `: ${name}`;
+  // So an ERST file's records are told; the path of a record's own file ends with the name alone.
+  if (basename(path) !== name && path.endsWith(end)) {
+    return basename(path.slice(0, -end.length), ".erst");
+  }
+  return basename(dirname(resolve(path)));
+}
 
 /** The crashes that the records hold, oldest first. */
 export function findCrashes(records: readonly HeadedRecord[]): Crash[] {

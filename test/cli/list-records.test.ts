@@ -46,10 +46,10 @@ describe("list --records", () => {
     const { status, stdout } = await run(["list", "--records", "--json", folder]);
     expect(status).toBe(0);
     const records = JSON.parse(stdout) as Record<string, unknown>[];
-    expect(records.map(({ id }) => id)).toEqual([1, 2, 3, 4]);
+    expect(records.map(({ id }) => id)).toEqual(["1", "2", "3", "4"]);
     expect(records[0]).toEqual({
       type: "dmesg",
-      id: 1,
+      id: "1",
       compressed: true,
       name: "dmesg-1.enc.z",
       path: join(folder, "dmesg-1.enc.z"),
