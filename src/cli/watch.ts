@@ -15,6 +15,7 @@ import { type Crash, type CrashFacts, isSettled } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { codeOf, errorLine, UserError, warn } from "./errors.js";
+import { recordsAt } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
 
 interface WatchOptions extends CrashFilter {
@@ -24,7 +25,7 @@ interface WatchOptions extends CrashFilter {
   readonly once: boolean;
 }
 
-/** Directories are looked at so often: a look at their times, which a new record changes. */
+/** So often a path is looked at: at directories' times, which a new record changes, or for a file's records. */
 const POLL_MS = 1000;
 
 /** A dump whose last part hasn't come is looked at again so often, though nothing changes. */
@@ -64,7 +65,8 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   while (!stop.signal.aborted) {
     const stamp = stampOf(path);
     if (stamp !== seen || performance.now() > nextMs) {
-      const at = new CrashesAt(path, options, reader);
+      // Whatever is asked for now: what is there already isn't new for another filter either.
+      const at = new CrashesAt(path, quietly ? {} : options, reader);
       const fresh = at.crashes.filter(({ name }) => !state.has(name));
       const unsettled = fresh.filter((crash) => !isSettled(crash));
       for (const crash of fresh.filter(isSettled)) {
@@ -88,10 +90,16 @@ function defaultState(path: string): string {
   throw new UserError(`${path} is no directory: say with --state where to keep what was told`);
 }
 
-/** Changes whenever a record appears: a directory's own time, and its guests'. */
+/**
+ * Changes whenever a record appears: a directory's own time, and its guests'; of an ERST file its records'
+ * names, for QEMU writes it through a mapping, which doesn't change its time at once.
+ */
 function stampOf(path: string): string {
   const own = statSync(path);
-  if (!own.isDirectory()) return `${own.mtimeMs}`;
+  if (!own.isDirectory()) {
+    const { files } = recordsAt(path, () => undefined);
+    return files.map(({ name }) => name).join("\n");
+  }
   const guests = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const times = guests.map(
     ({ name }) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,

@@ -1,7 +1,17 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { encodeStore } from "../support/erst-records.js";
 import { guests, head, log, PANIC } from "./crashes.js";
 import { complaint, program, put, run, script, start, stop, temporaryFolder } from "./support.js";
 
@@ -152,6 +162,42 @@ describe("watch", () => {
         .split("\n")
         .map((line) => line.split("|")[0]),
     ).toEqual([...["db/dmesg-3", "web/dmesg-7", "web/dmesg-8", ""]]);
+  });
+
+  test("takes what its filters leave out as known, too, when it begins", async () => {
+    const folder = guests();
+    const watch = (...filter: readonly string[]) =>
+      run(["watch", folder, "--once", ...filter, "--exec", "echo $VIRTIO_PSTORE_CRASH"]);
+    expect((await watch("--guest", "db")).stdout).toBe("");
+    expect((await watch()).stdout).toBe("");
+  });
+
+  test("notices a record in an ERST file though the file's time stays, and names its guest", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "web.erst");
+    const part = (id: bigint) => ({ id, body: deflateRawSync(`Panic#1 Part1\n${PANIC}`) });
+    put(path, encodeStore({ records: [part(1n)] }), 1000);
+    const exec = "echo $VIRTIO_PSTORE_CRASH $VIRTIO_PSTORE_GUEST";
+    const state = join(folder, "state");
+    const watching = start(["watch", path, "--state", state, "--exec", exec]);
+    const known = () => existsSync(state) && readFileSync(state, "utf8") !== "";
+    for (let i = 0; i < 200 && !known(); i++) await new Promise((r) => setTimeout(r, 50));
+    // In place, as QEMU does.
+    const both = encodeStore({ records: [part(1n), part(0x6a5f_0000_0000_0001n)] });
+    writeFileSync(path, both, { flag: "r+" });
+    utimesSync(path, 1000, 1000);
+    await watching.says(/^dmesg-erst-/);
+    expect(await stop(watching)).toEqual({
+      status: 0,
+      stdout: `dmesg-erst-${0x6a5f_0000_0000_0001n} web\n`,
+      stderr: "",
+    });
+    const records = await run(["list", "--records", "--json", path]);
+    expect((JSON.parse(records.stdout) as { id: unknown }[]).map(({ id }) => id)).toEqual([
+      "1",
+      `${0x6a5f_0000_0000_0001n}`,
+    ]);
+    expect((await run(["list", path, "--guest", "web"])).stdout).toContain("dmesg-erst-1 ");
   });
 
   test("--all also tells what is there already; a line of its file that was cut off is no crash", async () => {
