@@ -6,7 +6,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { errno, errnoOf } from "../native/index.js";
 
@@ -48,7 +48,7 @@ export class CopiedList {
   #write(path: string, flags: number, keys: readonly string[]): void {
     const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | flags, 0o600);
     try {
-      writeSync(fd, keys.map((key) => `${key}\n`).join(""));
+      writeFileSync(fd, keys.map((key) => `${key}\n`).join(""));
       fsyncSync(fd);
     } finally {
       closeSync(fd);

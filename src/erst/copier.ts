@@ -7,13 +7,14 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { errno, SystemError } from "../native/index.js";
 import { DirectoryStore, type Dropped, formatRecordName, type Rooms } from "../store/index.js";
 import { CopiedList, recordKey } from "./copied.js";
 import { HEADER_BYTES } from "./cper.js";
+import { ErstError } from "./errors.js";
 import { ErstFile, type ErstSlot } from "./erst-file.js";
 import { type Payload, payloadOf } from "./pstore-record.js";
 
@@ -35,7 +36,7 @@ export interface CopierOptions {
   /** A record is in the directory, durably; the size is in bytes. */
   readonly onStored: (path: string, size: number) => void;
   readonly onDropped: (dropped: Dropped) => void;
-  /** A record could not be copied, and is tried again the next time. */
+  /** A record could not be copied, and is tried again the next time; its slot is damaged, for one. */
   readonly onFailed: (id: bigint, error: unknown) => void;
 }
 
@@ -115,7 +116,9 @@ export class ErstCopier {
     this.#look((key) => this.#copied.has(key));
     const file = new ErstFile(this.#options.path, { writable: true });
     try {
-      for (const { id, key } of this.#known.values()) if (this.#copied.has(key)) file.clear(id);
+      for (const [index, { id, key }] of this.#known) {
+        if (this.#copied.has(key)) file.clear({ index, id });
+      }
     } finally {
       file.close();
     }
@@ -142,7 +145,11 @@ export class ErstCopier {
           continue;
         }
         const slot = file.slot(header, index, id);
-        if (slot.record === undefined) continue;
+        if (slot.record === undefined) {
+          const why = new ErstError("BAD_FIELD", `its slot is damaged: ${slot.damage}`);
+          this.#options.onFailed(id, why);
+          continue;
+        }
         const bytes = file.read(slot, 0, slot.record.length);
         if (!bytes.equals(file.read(slot, 0, slot.record.length))) continue;
         const key = recordKey(id, bytes);
@@ -183,7 +190,7 @@ export class ErstCopier {
     const temporary = join(directory, `.${name}`);
     const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     try {
-      writeSync(fd, bytes);
+      writeFileSync(fd, bytes);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

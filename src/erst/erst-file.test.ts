@@ -101,9 +101,13 @@ describe("QEMU's ERST file: the header", () => {
   });
 
   test.each([
-    ["nothing", Buffer.alloc(0), /^CUT 0 bytes/],
-    ["a header cut short", encodeStore().subarray(0, 23), /^CUT 23 bytes/],
-    ["a store cut short", encodeStore().subarray(0, 65535), /^CUT 65535 bytes/],
+    ["nothing", Buffer.alloc(0), /^CUT offset 0: the file ends/],
+    ["a header cut short", encodeStore().subarray(0, 23), /^CUT offset 23: /],
+    [
+      "a store cut short",
+      encodeStore().subarray(0, 65535),
+      /^CUT offset 65535: the file ends within a slot of 8192 bytes$/,
+    ],
     ["something else", Buffer.alloc(65536, "x"), /^NOT_ERST offset 0: /],
     ["a later version", put16(16, 0x0200), /^VERSION offset 16: version 0x200; 0x100 is known$/],
     ["a reserved field", put16(18, 1), /^BAD_FIELD offset 18: /],
@@ -163,13 +167,13 @@ describe("QEMU's ERST file: slots", () => {
   test("one is cleared as the device does it: its id and the count, and nothing else", () => {
     const bytes = encodeStore({ records });
     const file = opened(bytes);
-    file.clear(3n);
+    file.clear({ index: 3, id: 3n });
     expect(file.slots().map(({ id }) => id)).toEqual([4n, 9n]);
     bytes.writeBigUInt64LE(0n, 24 + 8 * 3);
     bytes.writeUInt32LE(2, 20);
     expect(readFileSync(file.path).equals(bytes)).toBe(true);
-    expect(() => file.clear(3n)).toThrow(/^no record 0x3$/);
-    expect(() => file.clear(0n)).toThrow(/^no record 0x0$/);
+    expect(() => file.clear({ index: 3, id: 3n })).toThrow(/^no record 0x3 in slot 3$/);
+    expect(() => file.clear({ index: 2, id: 0n })).toThrow(/^no record 0x0 in slot 2$/);
   });
 
   test("whatever the bytes, a store is read or refused", () => {

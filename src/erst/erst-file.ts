@@ -136,7 +136,7 @@ export class ErstFile {
     const known = this.#slotOf(header, id);
     const index = known ?? this.#freeSlot(header);
     if (index === undefined) throw new SystemError("write", errno.ENOSPC, this.path);
-    writeSync(this.#fd, slot, 0, slot.length, index * header.recordSize);
+    this.#write(slot, index * header.recordSize);
     if (known === undefined) this.#writeCount(header.recordCount + 1);
     // The record is whole before the map says that it is there.
     fsyncSync(this.#fd);
@@ -145,14 +145,13 @@ export class ErstFile {
   }
 
   /**
-   * Frees a record's slot as the device does: its id in the map, then the count. The bytes stay. The
-   * caller has seen that nobody else uses the file. Throws ErstError where there is no such record.
+   * Frees a slot as the device does: its id in the map, then the count. The bytes stay. The caller has
+   * seen that nobody else uses the file. Throws ErstError where the slot isn't that record's.
    */
-  clear(id: bigint): void {
+  clear({ index, id }: Pick<ErstSlot, "index" | "id">): void {
     const header = this.header();
-    const index = header && this.#slotOf(header, id);
-    if (header === undefined || index === undefined) {
-      throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)}`);
+    if (header === undefined || isFree(id) || this.ids(header).get(index) !== id) {
+      throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)} in slot ${index}`);
     }
     this.#writeId(index, FREE);
     this.#writeCount(Math.max(0, header.recordCount - 1));
@@ -174,13 +173,19 @@ export class ErstFile {
   #writeId(index: number, id: bigint): void {
     const entry = Buffer.alloc(MAP_ENTRY_BYTES);
     entry.writeBigUInt64LE(id);
-    writeSync(this.#fd, entry, 0, entry.length, FIELD.map + index * MAP_ENTRY_BYTES);
+    this.#write(entry, FIELD.map + index * MAP_ENTRY_BYTES);
   }
 
   #writeCount(records: number): void {
     const count = Buffer.alloc(4);
     count.writeUInt32LE(records);
-    writeSync(this.#fd, count, 0, count.length, FIELD.recordCount);
+    this.#write(count, FIELD.recordCount);
+  }
+
+  #write(bytes: Uint8Array, position: number): void {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
+    }
   }
 
   #read(from: number, to: number): Buffer {

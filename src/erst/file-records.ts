@@ -1,4 +1,3 @@
-import { ErstError } from "./errors.js";
 import type { ErstFile } from "./erst-file.js";
 import type { ErstRecords } from "./records.js";
 
@@ -26,12 +25,11 @@ export class FileRecords implements ErstRecords {
   }
 
   clear(id: bigint): boolean {
-    try {
-      this.#file.clear(id);
-      return true;
-    } catch (error) {
-      if (error instanceof ErstError && error.code === "NO_RECORD") return false;
-      throw error;
-    }
+    const header = this.#file.header();
+    if (header === undefined) return false;
+    const [index] = [...this.#file.ids(header)].find(([, found]) => found === id) ?? [];
+    if (index === undefined) return false;
+    this.#file.clear({ index, id });
+    return true;
   }
 }

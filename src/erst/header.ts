@@ -76,7 +76,8 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number): ErstHeader | 
   if (bytes.length < FIXED_BYTES) {
     throw new ErstError(
       "CUT",
-      `${fileBytes} bytes: the header of an ERST store has ${FIXED_BYTES}`,
+      `offset ${fileBytes}: the file ends within the header of an ERST store`,
+      fileBytes,
     );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -105,7 +106,11 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number): ErstHeader | 
     throw badField(FIELD.reserved, "the reserved field isn't 0");
   }
   if (fileBytes % recordSize !== 0 || fileBytes === 0 || fileBytes > LARGEST_FILE) {
-    throw new ErstError("CUT", `${fileBytes} bytes are no whole slots of ${recordSize}`);
+    throw new ErstError(
+      "CUT",
+      `offset ${fileBytes}: the file ends within a slot of ${recordSize} bytes`,
+      fileBytes,
+    );
   }
   const slots = fileBytes / recordSize;
   const storageOffset = view.getUint32(FIELD.storageOffset, true);

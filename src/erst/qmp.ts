@@ -25,10 +25,17 @@ export class Qmp {
     socket.on("close", () => {
       for (const tell of this.#waiting.splice(0)) tell({ error: { desc: this.#error.message } });
     });
-    createInterface({ input: socket }).on("line", (line) => {
-      const reply = JSON.parse(line) as Reply;
+    const lines = createInterface({ input: socket });
+    // readline passes the socket's errors on; they are handled above.
+    lines.on("error", () => undefined);
+    lines.on("line", (line) => {
+      const reply = parseReply(line);
+      if (reply === undefined)
+        socket.destroy(new Error("what answers there isn't QEMU's QMP monitor"));
       // What has neither is an event.
-      if ("return" in reply || "error" in reply || "QMP" in reply) this.#waiting.shift()?.(reply);
+      else if ("return" in reply || "error" in reply || "QMP" in reply) {
+        this.#waiting.shift()?.(reply);
+      }
     });
   }
 
@@ -62,6 +69,15 @@ export class Qmp {
   #reply(): Promise<Reply> {
     if (this.#socket.destroyed) return Promise.resolve({ error: { desc: this.#error.message } });
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+function parseReply(line: string): Reply | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
 

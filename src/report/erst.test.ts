@@ -85,3 +85,20 @@ test("a record that was copied out of an ERST file as a whole has its type", () 
   ]);
   expect(findRecords(join(folder, "cper-0000000000000002"))).toHaveLength(1);
 });
+
+test("two records of one id are two, and the one that is meant is removed", () => {
+  const path = storeFile({
+    records: [part(7n, "Panic#1 Part1\none\n"), part(7n, "Panic#2 Part1\ntwo\n")],
+  });
+  const found = findRecords(path);
+  expect(found.map(({ name }) => name)).toEqual([
+    "dmesg-erst-7.enc.z",
+    "dmesg-erst-7.enc.z.slot-2",
+  ]);
+  const texts = groupDumps(found.map(decodeRecord)).map((dump) => joinDump(dump).toString());
+  expect(texts).toEqual(["one\n", "two\n"]);
+  found[1]?.source.remove(found[1]);
+  expect(groupDumps(findRecords(path).map(decodeRecord)).map(joinDump).map(String)).toEqual([
+    "one\n",
+  ]);
+});

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import {
   ErstError,
   ErstFile,
@@ -14,7 +14,7 @@ const MAGIC = Buffer.from("ERSTSTOR", "latin1");
 
 /** Whether a file begins like QEMU's ERST store: such files have no name of their own. */
 export function isErstFile(path: string): boolean {
-  const fd = openSync(path, "r");
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const bytes = Buffer.alloc(MAGIC.length);
     return readSync(fd, bytes, 0, bytes.length, 0) === bytes.length && bytes.equals(MAGIC);
@@ -35,7 +35,8 @@ function using<T>(path: string, writable: boolean, use: (file: ErstFile) => T): 
 /** The slots of one ERST file. */
 class ErstSource implements RecordSource {
   readonly #path: string;
-  readonly #slots = new Map<bigint, { readonly slot: ErstSlot; readonly offset: number }>();
+  /** By the records' names: a damaged store may have two of one id. */
+  readonly #slots = new Map<string, { readonly slot: ErstSlot; readonly offset: number }>();
 
   constructor(path: string) {
     this.#path = path;
@@ -51,10 +52,11 @@ class ErstSource implements RecordSource {
           return [];
         }
         const { type, compressed, offset, length } = payloadOf(record);
-        this.#slots.set(id, { slot, offset });
         const time = timeOf(record) ?? statSync(this.#path).mtime;
         // As pstorefs calls them in the guest.
-        const name = `${type}-erst-${id}${compressed ? ".enc.z" : ""}`;
+        const usual = `${type}-erst-${id}${compressed ? ".enc.z" : ""}`;
+        const name = this.#slots.has(usual) ? `${usual}.slot-${slot.index}` : usual;
+        this.#slots.set(name, { slot, offset });
         const path = `${this.#path}: ${name}`;
         const of = { type, id, compressed, name, path, guest: "", size: length, time };
         return [{ ...of, erased: false, source: this }];
@@ -62,8 +64,8 @@ class ErstSource implements RecordSource {
     );
   }
 
-  *read({ id, size }: RecordEntry, from: number, to: number): Generator<Buffer, void, void> {
-    const found = this.#slots.get(id);
+  *read({ name, size }: RecordEntry, from: number, to: number): Generator<Buffer, void, void> {
+    const found = this.#slots.get(name);
     if (found === undefined) return;
     const { slot, offset } = found;
     const end = Math.min(size, to);
@@ -72,10 +74,12 @@ class ErstSource implements RecordSource {
     }
   }
 
-  remove({ id }: RecordEntry): void {
+  remove({ name }: RecordEntry): void {
+    const slot = this.#slots.get(name)?.slot;
+    if (slot === undefined) return;
     expectUnused(this.#path);
     using(this.#path, true, (file) => {
-      file.clear(id);
+      file.clear(slot);
     });
   }
 }

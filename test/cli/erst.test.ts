@@ -87,7 +87,10 @@ describe("erst", () => {
     const broken: readonly (readonly [string, string])[] = [
       [storeFile(Buffer.alloc(65536, "x")), "offset 0: no ERST store begins like this"],
       [storeFile(bytes), "offset 16: version 0x200; 0x100 is known"],
-      [storeFile(encodeStore().subarray(0, 60000)), "60000 bytes are no whole slots of 8192"],
+      [
+        storeFile(encodeStore().subarray(0, 60000)),
+        "offset 60000: the file ends within a slot of 8192 bytes",
+      ],
     ];
     for (const [path, message] of broken) {
       expect(await run(["erst", command, path])).toEqual({

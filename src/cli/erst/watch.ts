@@ -44,13 +44,13 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   onSignals(["SIGTERM", "SIGINT"], () => {
     stopped.abort();
   });
-  const copier = open(path, options.directory);
+  const copier = open(path, options);
   try {
     const clearer = new Clearer(path, copier, options);
     do {
       copier.copy();
       await clearer.clear();
-      if (options.once) return;
+      if (options.once) break;
       await sleep(POLL_MS, undefined, { signal: stopped.signal }).catch(() => undefined);
     } while (!stopped.signal.aborted);
   } catch (error) {
@@ -60,7 +60,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   }
 }
 
-function open(path: string, directory: string): ErstCopier {
+function open(path: string, { directory, once }: WatchOptions): ErstCopier {
   const failed = new Set<bigint>();
   try {
     return new ErstCopier({
@@ -75,7 +75,9 @@ function open(path: string, directory: string): ErstCopier {
       onFailed: (id, error) => {
         if (failed.has(id)) return;
         failed.add(id);
-        warn(`record 0x${id.toString(16)} wasn't copied, and is tried again: ${errorLine(error)}`);
+        warn(`record 0x${id.toString(16)} wasn't copied: ${errorLine(error)}`);
+        // Without --once it is tried again.
+        if (once) process.exitCode = 1;
       },
     });
   } catch (error) {
@@ -104,8 +106,13 @@ class Clearer {
     if (!once && performance.now() - this.#lookedMs < USERS_MS) return;
     this.#lookedMs = performance.now();
     try {
-      if (usersOf(this.#path).length === 0) this.#copier.clear();
+      const [user] = usersOf(this.#path);
+      if (user === undefined) this.#copier.clear();
       else if (qmp !== undefined) await whilePaused(qmp, () => this.#copier.clear());
+      else if (once) {
+        warn(`nothing was cleared: process ${user.pid} (${user.command}) uses the file`);
+        process.exitCode = 1;
+      }
       this.#told = "";
     } catch (error) {
       if (error instanceof ErstError) throw error;

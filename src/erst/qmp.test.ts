@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { whilePaused } from "./qmp.js";
+
+const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\n';
+
+/** A monitor that answers each command with the next line; and what it was told. */
+async function monitor(greeting: string, answers: readonly string[]) {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-qmp-"));
+  const path = join(folder, "qmp");
+  const told: string[] = [];
+  const left = [...answers];
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.write(greeting);
+    socket.on("data", (bytes) => {
+      told.push((JSON.parse(bytes.toString()) as { execute: string }).execute);
+      const answer = left.shift();
+      if (answer === undefined) socket.end();
+      else socket.write(answer);
+    });
+  });
+  onTestFinished(() => {
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return { path, told };
+}
+
+const OK = '{"return": {}}\n';
+const status = (running: boolean) => `{"return": {"running": ${running}}}\n`;
+
+test("the guest is stopped for the task, and goes on; events lie between the answers", async () => {
+  const event = '{"event": "STOP", "data": {}}\n';
+  const { path, told } = await monitor(GREETING, [OK, status(true), event + OK, OK]);
+  await whilePaused(path, () => told.push("the task"));
+  expect(told).toEqual(["qmp_capabilities", "query-status", "stop", "the task", "cont"]);
+});
+
+test("a guest that doesn't run isn't made to", async () => {
+  const { path, told } = await monitor(GREETING, [OK, status(false)]);
+  await whilePaused(path, () => told.push("the task"));
+  expect(told).toEqual(["qmp_capabilities", "query-status", "the task"]);
+});
+
+test("it goes on also where the task fails", async () => {
+  const { path, told } = await monitor(GREETING, [OK, status(true), OK, OK]);
+  const task = () => {
+    throw new Error("no");
+  };
+  await expect(whilePaused(path, task)).rejects.toThrow("no");
+  expect(told.at(-1)).toBe("cont");
+});
+
+test.each([
+  [
+    "QEMU's other monitor",
+    "QEMU 11.1.3 monitor - type 'help'\r\n(qemu) \n",
+    [],
+    /isn't QEMU's QMP/,
+  ],
+  ["an error", GREETING, ['{"error": {"desc": "not now"}}\n'], /^not now$/],
+  ["an end", GREETING, [], /closed the connection/],
+])("%s is told, and the task isn't done", async (_, greeting, answers, message) => {
+  const { path } = await monitor(greeting, answers);
+  let done = false;
+  const paused = whilePaused(path, () => {
+    done = true;
+  });
+  await expect(paused).rejects.toThrow(message);
+  expect(done).toBe(false);
+});
+
+test("nobody there is told", async () => {
+  await expect(whilePaused("/nonexistent/qmp", () => undefined)).rejects.toThrow(/ENOENT/);
+});
