@@ -160,7 +160,8 @@ export class Symbolizer {
       return (await this.#reader(key, file, section)?.linesAt(addresses)) ?? new Map();
     } catch (error) {
       if (!(error instanceof SymbolsError)) throw error;
-      this.#complainOnce(key, `${file.path}: ${error.message}`);
+      const line = `${file.path}: ${error.message}`;
+      this.#complainOnce(line, line);
       return new Map();
     } finally {
       clearTimeout(slow);
