@@ -77,7 +77,11 @@ export class KeptConnection implements Connection {
 
   /** The connection that a former process had; undefined where it had none. */
   static resume(file: KeptFile, shelf: Shelf): KeptConnection | undefined {
-    if (file.committed.text === "") return undefined;
+    if (file.committed.text === "") {
+      // It may have died amid close(): the front-end waits for its end.
+      shelf.clear();
+      return undefined;
+    }
     const entries = shelf.load();
     if (!entries.has(SESSION)) {
       // It died between accept(2) and keeping what that brought.

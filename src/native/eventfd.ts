@@ -1,5 +1,5 @@
 import { check, errno } from "./errno.js";
-import { lastErrno, libc } from "./libc.js";
+import { allocate, lastErrno, libc } from "./libc.js";
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
@@ -7,31 +7,48 @@ const EFD_NONBLOCK = 0o4000;
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const drained = new Uint8Array(8);
 
+const RWF_NOWAIT = 8;
+/** struct iovec (base u64, length u64), and the 8 bytes that it points at. */
+const { address: vector, bytes: vectorBytes } = allocate(24);
+new BigUint64Array(vectorBytes.buffer, 0, 2).set([vector + 16n, 8n]);
+
 /** A new non-blocking eventfd(2) whose counter is 0. */
 export function createEventfd(): number {
   return check(libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
 }
 
 /** struct pollfd: fd i32, events u16, revents u16. */
+const POLLIN = 1;
 const POLLOUT = 4;
 const pollRequest = Buffer.alloc(8);
+
+/** poll(2) without waiting: revents, 0 where nothing is the matter. */
+function ask(fd: number, events: number): number {
+  pollRequest.writeInt32LE(fd, 0);
+  pollRequest.writeUInt32LE(events, 4);
+  return libc.poll(pollRequest, 1, 0) > 0 ? pollRequest.readUInt16LE(6) : 0;
+}
 
 /**
  * Adds 1 to an eventfd, or writes the same 8 bytes into a pipe: user-mode-linux passes pipes as call
  * descriptors. A full one or a gone reader isn't an error here: in both the notification is pointless.
  * The descriptor is shared with the front-end, which could have made it a blocking one: so it is asked
- * first whether it takes more.
+ * first whether it takes more. An eventfd has no write that never waits (pwritev2(2) with RWF_NOWAIT).
  */
 export function signal(fd: number): void {
-  pollRequest.writeInt32LE(fd, 0);
-  pollRequest.writeUInt32LE(POLLOUT, 4);
-  if (libc.poll(pollRequest, 1, 0) > 0 && (pollRequest.readUInt16LE(6) & POLLOUT) !== 0) {
-    libc.write(fd, one, 8);
-  }
+  if ((ask(fd, POLLOUT) & POLLOUT) !== 0) libc.write(fd, one, 8);
 }
 
-/** Resets a descriptor that polled readable; false where it is at its end and will never be again. */
+/**
+ * Resets a descriptor that polled readable; false where it is at its end and will never be again. Never
+ * waits, though the front-end may have made it a blocking one, and another queue's may be the same.
+ */
 export function drain(fd: number): boolean {
-  const count = libc.read(fd, drained, 8);
+  let count = libc.preadv2(fd, vector, 1, -1, RWF_NOWAIT);
+  if (count < 0 && lastErrno() === errno.EOPNOTSUPP) {
+    // A FIFO with a name, or an old kernel's eventfd. The end of a pipe is POLLHUP alone.
+    if (ask(fd, POLLIN) === 0) return true;
+    count = libc.read(fd, drained, 8);
+  }
   return count > 0 || (count < 0 && lastErrno() === errno.EAGAIN);
 }

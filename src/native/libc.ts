@@ -66,6 +66,9 @@ export const libc = {
   read: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t read(int, void *, size_t)",
   ),
+  preadv2: bind<
+    (fd: number, vector: bigint, count: number, offset: number, flags: number) => number
+  >("intptr_t preadv2(int, void *, int, int64_t, int)"),
   write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t write(int, const void *, size_t)",
   ),

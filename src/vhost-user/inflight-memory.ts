@@ -1,5 +1,11 @@
 import { ftruncateSync } from "node:fs";
-import { closeDescriptor, createMemfd, Mapping } from "../native/index.js";
+import {
+  cannotShrink,
+  closeDescriptor,
+  createMemfd,
+  Mapping,
+  sealLength,
+} from "../native/index.js";
 import { InflightRegion, inflightBytes, MAX_QUEUE_SIZE } from "../virtqueue/index.js";
 import { type InflightDescription, ProtocolError } from "./protocol.js";
 import type { InflightState } from "./session-state.js";
@@ -22,12 +28,15 @@ export function createInflight(
   const size = BigInt(asked.queues * inflightBytes(asked.queueSize));
   const fd = createMemfd("inflight");
   ftruncateSync(fd, Number(size));
+  sealLength(fd);
   return { fd, description: { ...asked, size, mmapOffset: 0n } };
 }
 
 /** SET_INFLIGHT_FD: the memory in which the front-end keeps what is in flight. */
 export class InflightMemory {
   readonly state: InflightState;
+  /** Nobody can shorten it any more. */
+  readonly sealed: boolean;
   readonly #mapping: Mapping;
   readonly #bytes: ArrayBuffer;
 
@@ -40,6 +49,7 @@ export class InflightMemory {
       }
       this.state = state;
       this.#mapping = new Mapping(fd, state.mmapOffset, state.size);
+      this.sealed = cannotShrink(fd);
       this.#bytes = this.#mapping.contiguous(0n, Number(state.size));
     } finally {
       closeDescriptor(fd);

@@ -58,11 +58,6 @@ export class Server {
     this.#listen();
   }
 
-  /** The front-end that is connected now. */
-  get session(): Session | undefined {
-    return this.#session;
-  }
-
   /**
    * Stops listening, and ends the connection or leaves it to another process. The socket's file is left
    * to whoever made it.
@@ -135,15 +130,16 @@ export class Server {
       return;
     }
     let device: VirtioDevice;
+    let connection: Connection;
     try {
       device = this.#options.createDevice();
+      connection = this.#options.keeper?.begin(fd) ?? new PlainConnection(fd);
     } catch (error) {
       closeDescriptor(fd);
       const message = error instanceof Error ? error.message : String(error);
       log?.({ level: "error", code: "NO_DEVICE", message: `no device was made: ${message}` });
       return;
     }
-    const connection = this.#options.keeper?.begin(fd) ?? new PlainConnection(fd);
     this.#session = this.#begin(connection, device);
     this.#options.onConnect?.(false);
   }

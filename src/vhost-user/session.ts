@@ -113,12 +113,7 @@ export class Session {
     const session = this;
     const nameOf = (fd: number) => this.#restored.get(fd) ?? this.#connection.nameOf(fd);
     this.#memory = new MemoryTable(nameOf, () => {
-      this.#log({
-        level: "warn",
-        code: "UNSEALED_MEMORY",
-        message:
-          "the guest's memory isn't sealed against being shortened (F_SEAL_SHRINK): its front-end could end this process",
-      });
+      this.#warnUnsealed("the guest's memory");
     });
     this.#vrings = Array.from(
       { length: options.device.queueCount },
@@ -345,6 +340,14 @@ export class Session {
     this.#restored.clear();
   }
 
+  #warnUnsealed(what: string): void {
+    this.#log({
+      level: "warn",
+      code: "UNSEALED_MEMORY",
+      message: `${what} isn't sealed against being shortened (F_SEAL_SHRINK): its front-end could end this process`,
+    });
+  }
+
   #setBackEndChannel(fd: number | undefined): void {
     if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel.fd);
     this.#backEndChannel =
@@ -465,6 +468,7 @@ export class Session {
         const fd = this.#descriptorOf(descriptors);
         const state = { ...description, file: this.#connection.nameOf(fd) };
         const inflight = new InflightMemory(state, fd, this.#vrings.length);
+        if (!inflight.sealed) this.#warnUnsealed("the memory for requests in flight");
         this.#inflight?.unmap();
         this.#inflight = inflight;
         return undefined;

@@ -1,6 +1,6 @@
-import { fstatSync } from "node:fs";
+import { fstatSync, ftruncateSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import { closeDescriptor, Mapping, receive } from "../../src/native/index.js";
+import { closeDescriptor, createMemfd, Mapping, receive } from "../../src/native/index.js";
 import {
   closeAll,
   closing,
@@ -120,6 +120,25 @@ test("vhost-user, Inflight I/O tracking: a batch whose used index was written is
   await qemuStart(second.frontEnd, first.ram, queues);
   settle(second.loop);
   expect(second.device.requests).toEqual([]);
+});
+
+test("vhost-user, Inflight I/O tracking: nobody can shorten our memory, and another's that can be is told", async () => {
+  const pair = await startPair();
+  const { payload, fd, size } = getInflight(pair, 1, 128);
+  expect(() => {
+    ftruncateSync(fd, 0);
+  }).toThrow(/EPERM/);
+  expect(await pair.frontEnd.tell(VU.SET_INFLIGHT_FD, payload, [fd])).toBe(0n);
+  expect(pair.log).toEqual([]);
+  const unsealed = createMemfd("unsealed");
+  closing({
+    close: () => {
+      closeDescriptor(unsealed);
+    },
+  });
+  ftruncateSync(unsealed, Number(size));
+  expect(await pair.frontEnd.tell(VU.SET_INFLIGHT_FD, payload, [unsealed])).toBe(0n);
+  expect(pair.log.map(({ code }) => code)).toEqual(["UNSEALED_MEMORY"]);
 });
 
 test.each([

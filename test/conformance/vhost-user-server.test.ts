@@ -1,8 +1,8 @@
 import { lstatSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { closeDescriptor, listenUnix } from "../../src/native/index.js";
-import { listenAt, SocketInUseError } from "../../src/vhost-user/index.js";
+import { closeDescriptor, errno, listenUnix, SystemError } from "../../src/native/index.js";
+import { listenAt, PlainConnection, SocketInUseError } from "../../src/vhost-user/index.js";
 import { DriverQueue } from "../support/fake-driver.js";
 import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam } from "../support/guest-ram.js";
@@ -98,6 +98,26 @@ describe("one front-end at a time", () => {
     await server.connect().ended();
     expect(server.log.map((event) => event.code)).toEqual(["NO_DEVICE"]);
     server.fail = false;
+    await server.connect().barrier();
+  });
+
+  test("a connection that can't be kept, for want of descriptors, is turned away, and the next one is served", async () => {
+    let full = true;
+    const server = serve(
+      {},
+      {
+        resume: () => undefined,
+        begin: (fd) => {
+          if (full) throw new SystemError("pipe2", errno.EMFILE);
+          return new PlainConnection(fd);
+        },
+      },
+    );
+    await server.connect().ended();
+    expect(server.log).toMatchObject([
+      { code: "NO_DEVICE", message: expect.stringMatching(/EMFILE/) },
+    ]);
+    full = false;
     await server.connect().barrier();
   });
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EventLoop } from "../../src/native/index.js";
-import { type LogEvent, listenAt, Server } from "../../src/vhost-user/index.js";
+import { type LogEvent, listenAt, Server, type SessionKeeper } from "../../src/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { closing } from "./in-process.js";
@@ -31,7 +31,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-export function serve(options: EchoOptions = {}): ServerInProcess {
+export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): ServerInProcess {
   const loop = closing(new EventLoop());
   const path = join(temporaryFolder(), "socket");
   const devices: EchoDevice[] = [];
@@ -58,6 +58,7 @@ export function serve(options: EchoOptions = {}): ServerInProcess {
       devices.push(device);
       return device;
     },
+    keeper,
     log: (event) => log.push(event),
   });
   closing({

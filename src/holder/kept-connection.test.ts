@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { closeDescriptor, readInto, socketPair } from "../native/index.js";
+import { KeptConnection } from "./kept-connection.js";
+import { KeptFile } from "./kept-file.js";
+import { Shelf } from "./shelf.js";
+
+test("a connection whose process died while it closed it is ended by the next one", () => {
+  const fileFd = KeptFile.create();
+  const ends = Shelf.create();
+  const [connection, frontEnd] = socketPair();
+  const bytes = Buffer.alloc(1);
+  try {
+    const file = new KeptFile(fileFd);
+    const kept = KeptConnection.begin(file, new Shelf(ends), connection);
+    // As close() begins; with the process, its descriptors go.
+    file.commit({ sequence: 1, text: "" });
+    kept.leave();
+    expect(readInto(frontEnd, bytes)).toBeUndefined();
+
+    expect(KeptConnection.resume(new KeptFile(fileFd), new Shelf(ends))).toBeUndefined();
+    expect(readInto(frontEnd, bytes)).toBe(0);
+  } finally {
+    for (const fd of [fileFd, ...ends, frontEnd]) closeDescriptor(fd);
+  }
+});
