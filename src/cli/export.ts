@@ -38,7 +38,7 @@ export function addExport(program: Command): void {
     .summary("copy a crash out: as a folder, a .tar.gz or JSON")
     .description(
       "Copies the newest crash, or the one that is named, into a folder laid out as systemd-pstore " +
-        "does in /var/lib/systemd/pstore: OUTPUT/ID/dmesg.txt, and the records beside it. Nothing that " +
+        "does in /var/lib/systemd/pstore: OUTPUT/GUEST/ID/dmesg.txt, and the records beside it. Nothing that " +
         "is there already is replaced. The name that was made is printed.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
@@ -59,8 +59,17 @@ async function exportCrash(
     throw new UserError("a crash's name says it all: leave out the filters", USAGE);
   }
   const at = new CrashesAt(path, options);
-  const crash = at.chosen(name);
-  const { output } = options;
+  let made: string;
+  try {
+    made = await writeCrash(at, at.chosen(name), options.output);
+  } finally {
+    at.close();
+  }
+  await writePath(made);
+}
+
+/** Returns the name that was made. */
+async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<string> {
   const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
   const made = toFile ? output : join(output, folderOf(crash));
   if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
@@ -78,8 +87,7 @@ async function exportCrash(
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
-  at.close();
-  await writePath(made);
+  return made;
 }
 
 /** A record's id is never given twice in a guest's directory: no export is in another's way. */

@@ -28,7 +28,7 @@ export function addList(program: Command): void {
       "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
         "name by which other commands know one. A guest that oopses and then panics has two.",
     )
-    .argument("<path>", "a directory of records or of guests, or a record's file");
+    .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
     .addOption(
       new Option("--records", "list the records, also consoles and what the guest erased")

@@ -18,11 +18,7 @@ const program = new Command("virtio-pstore")
 
 const [first] = process.argv.slice(2);
 if (first !== "--version" && first !== "-V") await addCommands(program, first);
-for (const command of program.commands) {
-  command
-    .copyInheritedSettings(program)
-    .showHelpAfterError(`Try \`virtio-pstore ${command.name()} --help\`.`);
-}
+hintAtHelp(program, program.name());
 
 // Whoever read our output went away (`| head`): no reason to end with a stack, or to end serving.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
@@ -35,5 +31,14 @@ try {
   } else {
     warn(errorLine(error));
     process.exitCode = error instanceof UserError ? error.exitStatus : 1;
+  }
+}
+
+/** For every command, those of `erst` among them, what was set for all and its own hint. */
+function hintAtHelp(parent: Command, before: string): void {
+  for (const command of parent.commands) {
+    const name = `${before} ${command.name()}`;
+    command.copyInheritedSettings(parent).showHelpAfterError(`Try \`${name} --help\`.`);
+    hintAtHelp(command, name);
   }
 }

@@ -42,7 +42,7 @@ export function addShow(program: Command): void {
         "one record's file holds. Control characters of the guest's text are shown as \\xNN, invisible ones as \\uNNNN. On a " +
         "terminal the text has colours and goes through a pager.",
     )
-    .argument("<path>", "a directory of records or of guests, or a record's file")
+    .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
     .argument("[crash]", "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear")
     .addOption(one("--all", "every one, oldest first", ["json"]))
     .addOption(one("--ftrace", "the trace in place of the log", ["console", "pmsg", "json"]))
@@ -78,8 +78,16 @@ async function show(path: string, name: string | undefined, options: ShowOptions
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
-  const { only } = recordsAt(path);
+  // What is skipped is told once, with the crashes.
+  const { only } = recordsAt(path, () => undefined);
   if (only !== undefined && !options.json) {
+    if (name !== undefined || isFiltered(options) || typeOf(options) !== "dmesg") {
+      const others = "a crash's name, the filters, --ftrace, --console and --pmsg";
+      throw new UserError(
+        `${path} is one record, which is shown whole: leave out ${others}`,
+        USAGE,
+      );
+    }
     await write([recordShown(only)], options);
     return;
   }

@@ -17,7 +17,9 @@ export function parseTime(text: string): Date {
       text,
     );
   const time = new Date(`${match?.[1]}T${match?.[2] ?? "00:00"}Z`);
-  if (match === null || Number.isNaN(time.getTime())) {
+  // Date takes 31 February for 3 March.
+  const isDay = !Number.isNaN(time.getTime()) && time.toISOString().startsWith(match?.[1] ?? "?");
+  if (!isDay) {
     throw new InvalidArgumentError(
       "A time is 2026-11-22, '2026-11-22 04:42' (UTC), or how long ago: 90m, 12h, 2d, 3w.",
     );

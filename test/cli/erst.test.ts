@@ -120,6 +120,13 @@ describe("erst", () => {
     const { status, stdout } = await run(["show", storeFile()]);
     expect({ status, stdout }).toEqual({ status: 0, stdout: "<0>[    1.000000] the last words\n" });
   });
+
+  test("show tells a damaged slot once", async () => {
+    const bytes = encodeStore({ records: [MCE, PART] });
+    bytes.writeUInt32LE(9000, 8192 + 20);
+    const { stderr } = await run(["show", storeFile(bytes)]);
+    expect(stderr.split("skipped")).toHaveLength(2);
+  });
 });
 
 describe("run --erst", () => {

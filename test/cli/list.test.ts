@@ -115,6 +115,7 @@ describe("list", () => {
       await names(folder, "--since", "1970-01-01 00:16:50", "--until", "1970-01-01 00:40"),
     ).toEqual([...["web/dmesg-2", "db/dmesg-1"]]);
     expect(await names(folder, "--since", "2h")).toEqual([]);
+    expect((await run(["list", folder, "--since", "2026-02-31"])).status).toBe(2);
     const ended = await run(["list", folder, "--since", "tomorrow"]);
     expect(ended.status).toBe(2);
     expect(complaint(ended)[0]).toContain("A time is 2026-11-22");

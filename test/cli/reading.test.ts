@@ -100,6 +100,16 @@ describe("show", () => {
     expect(unreadable.stderr).toMatch(/dmesg-9\.enc\.z can't be decompressed/);
   });
 
+  test.each([["2"], ["--guest", "web"], ["--since", "1d"], ["--console"]])(
+    "one record's file and %s: status 2, not something else than was asked for",
+    async (...more) => {
+      const path = join(oneGuest(), "dmesg-4");
+      const ended = await run(["show", path, ...more]);
+      expect(ended).toMatchObject({ status: 2, stdout: "" });
+      expect(complaint(ended)[0]).toContain(`${path} is one record, which is shown whole: leave`);
+    },
+  );
+
   test("--ftrace, --console and --pmsg show the newest of another type", async () => {
     const folder = oneGuest();
     const boot = "ab".repeat(16);
@@ -205,6 +215,12 @@ describe("errors of both: one line, status 1", () => {
 });
 
 describe("the program", () => {
+  test.each([["watch"], ["erst", "watch"]])("hints at the help of %s %s", async (...words) => {
+    const { status, stderr } = await run([...words, "/tmp"]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`Try \`virtio-pstore ${words.join(" ")} --help\`.\n`);
+  });
+
   test.each([
     "run",
     "serve",
