@@ -128,16 +128,22 @@ if [[ $funcstack[1] == _virtio-pstore ]]; then _virtio_pstore "$@"; else compdef
 const fishText = (text: string): string =>
   `'${text.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 
+const fishSeen = (words: readonly string[]): string =>
+  words.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
+
 function fish(table: readonly CommandRow[]): string {
   const lines = table.flatMap(({ name, summary, options }) => {
     const words = name.split(" ");
     const last = words.at(-1) ?? "";
-    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
-    const before = words
-      .slice(0, -1)
-      .map((word) => `__fish_seen_subcommand_from ${word}`)
-      .join("; and ");
-    const when = before === "" ? "__fish_use_subcommand" : before;
+    const before = words.slice(0, -1);
+    const group = before.join(" ");
+    // A command of a group can have another's name, as `watch` and `erst watch`.
+    const own = [name, group].some((one) => groups(table).includes(one))
+      ? fishSeen(words)
+      : `${fishSeen(words)}; and not ${fishSeen([groups(table).join(" ")])}`;
+    const others = wordsAfter(table, `${group} `).join(" ");
+    const when =
+      group === "" ? "__fish_use_subcommand" : `${fishSeen(before)}; and not ${fishSeen([others])}`;
     return [
       `complete -c virtio-pstore -n '${when}' -f -a ${last} -d ${fishText(summary)}`,
       ...options.map(({ flags, value, choices, description }) => {
@@ -146,7 +152,7 @@ function fish(table: readonly CommandRow[]): string {
         );
         const takes =
           value === undefined ? "" : choices.length > 0 ? ` -x -a '${choices.join(" ")}'` : " -r";
-        return `complete -c virtio-pstore -n '${seen}' ${named.join(" ")}${takes} -d ${fishText(description)}`;
+        return `complete -c virtio-pstore -n '${own}' ${named.join(" ")}${takes} -d ${fishText(description)}`;
       }),
     ];
   });

@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { SECTION_MCE } from "../../src/erst/guid.js";
 import { encodeStore } from "../support/erst-records.js";
 import { guests, head, log, PANIC } from "./crashes.js";
 import { complaint, program, put, run, script, start, stop, temporaryFolder } from "./support.js";
@@ -42,6 +43,38 @@ describe("rm", () => {
       expect(stderr).toContain(`${folder} holds no crash`);
     }
     expect(records(folder)).toHaveLength(2);
+  });
+
+  test("removes a record that is no crash's by the name that list --records tells", async () => {
+    const folder = guests();
+    put(join(folder, "db", "cper-0000000000000002"), "no record", 2000);
+    put(join(folder, "db", "console-5"), "printed\n", 2001);
+    const both = await run(["rm", folder, "console-5"]);
+    expect(both).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(both)).toEqual([
+      "virtio-pstore: console-5 could be db/console-5 or web/console-5: say which",
+    ]);
+    expect(await run(["rm", folder, "cper-0000000000000002", "db/console-5"])).toEqual({
+      status: 0,
+      stdout: [
+        "removed db/cper-0000000000000002 (1 record, 9): unknown\n",
+        "removed db/console-5 (1 record, 8): console\n",
+      ].join(""),
+      stderr: "",
+    });
+    expect(records(join(folder, "db"))).toEqual(["dmesg-1"]);
+    expect(records(join(folder, "web"))).toHaveLength(6);
+    const erst = join(folder, "vm.erst");
+    const mce = { id: 2n, sections: [{ type: SECTION_MCE, body: Buffer.alloc(8) }] };
+    writeFileSync(erst, encodeStore({ records: [mce] }));
+    const listed = (await run(["list", "--records", erst])).stdout.split("\n")[1] ?? "";
+    const [name = ""] = listed.split(" ");
+    const { status, stdout } = await run(["rm", erst, name]);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(/^removed mce-erst-2 \(1 record, .*\): mce\n$/),
+    });
+    expect((await run(["erst", "info", erst])).stdout).toContain("0 of 7 slots used");
   });
 
   test("leaves what may still be written: a dump without its end, a console", async () => {
@@ -277,6 +310,19 @@ describe("what comes from the same table as --help", () => {
       expect(stdout).toContain(word);
     }
     expect(stdout).not.toContain("sync-threads");
+  });
+
+  test("fish tells watch from erst watch, and doesn't offer a second command", async () => {
+    const lines = (await run(["completion", "fish"])).stdout.split("\n");
+    const conditions = (words: string) =>
+      lines.filter((line) => line.includes(` ${words} `)).map((line) => line.split("'")[1]);
+    const seen = "__fish_seen_subcommand_from";
+    expect(conditions("-l exec")).toEqual([`${seen} watch; and not ${seen} erst`]);
+    expect(conditions("-l clear")).toEqual([`${seen} erst; and ${seen} watch`]);
+    expect(conditions("-a watch")).toEqual([
+      "__fish_use_subcommand",
+      expect.stringMatching(`^${seen} erst; and not ${seen} .*watch`),
+    ]);
   });
 
   test("man tells every command and option", async () => {
