@@ -31,7 +31,8 @@ export type Pump = () => void | Promise<void>;
 /** For a back-end in another process: gives the processor away and looks again. */
 export const otherProcess: Pump = () => new Promise((resolve) => setImmediate(resolve));
 
-const TIMEOUT_MS = 5000;
+/** A back-end that was killed comes back within a second, on an idle machine. */
+const TIMEOUT_MS = 15_000;
 
 /** Pumps until `condition` holds; throws what was waited for when that takes too long. */
 export async function until(
