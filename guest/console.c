@@ -16,6 +16,7 @@
  */
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/limits.h>
 #include <linux/math64.h>
 #include <linux/sched/clock.h>
 #include <linux/string.h>
@@ -41,21 +42,22 @@
 #define VPSTORE_DYING_BYTES	(2 * 1024)
 #define VPSTORE_DYING_LINES	32
 
-/**
- * vpstore_console_drain - send what the log holds, without waiting
- * @vp:	device
- *
- * For any context. Whoever comes while another is at it goes away again.
+/*
+ * Send what the log holds, but no more than all slots: where the host is
+ * quick, whoever printed would otherwise go on for all who print meanwhile.
+ * True if that left something.
  */
-void vpstore_console_drain(struct vpstore *vp)
+static bool vpstore_console_send(struct vpstore *vp)
 {
+	unsigned int sends = VPSTORE_CONSOLE_SLOTS;
 	struct vpstore_console *c = &vp->console;
 	struct vpstore_log before;
 	struct vpstore_slot *slot;
-	size_t len, left;
+	bool more = false;
+	size_t len;
 
 	if (!c->on || atomic_xchg(&c->busy, 1))
-		return;
+		return false;
 
 	atomic_set(&c->fresh, 0);
 	atomic_set(&c->lines, 0);
@@ -64,21 +66,43 @@ void vpstore_console_drain(struct vpstore *vp)
 					  VPSTORE_CONSOLE_SLOTS);
 		if (!slot) {
 			WRITE_ONCE(c->starved, true);
+			more = false;
 			break;
 		}
 		before = c->log;
 		len = vpstore_log_fill(&c->log, slot->data, slot->size);
-		left = slot->size - len;
+		more = slot->size - len < VPSTORE_LINE_ROOM;
 		if (vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_CONSOLE,
 					len)) {
 			c->log = before;
 			WRITE_ONCE(c->starved, true);
+			more = false;
 			break;
 		}
 		WRITE_ONCE(c->next, c->log.iter.cur_seq);
-	} while (left < VPSTORE_LINE_ROOM);
+	} while (more && --sends);
 
 	atomic_set_release(&c->busy, 0);
+	return more;
+}
+
+/* From any context, have the worker look. */
+static void vpstore_console_call(struct vpstore_console *c)
+{
+	if (!atomic_read(&c->noted) && !atomic_xchg(&c->noted, 1))
+		irq_work_queue(&c->poke);
+}
+
+/**
+ * vpstore_console_drain - send what the log holds, without waiting
+ * @vp:	device
+ *
+ * For any context. Whoever comes while another is at it goes away again.
+ */
+void vpstore_console_drain(struct vpstore *vp)
+{
+	if (vpstore_console_send(vp))
+		vpstore_console_call(&vp->console);
 }
 
 static void vpstore_console_work(struct work_struct *work)
@@ -89,9 +113,10 @@ static void vpstore_console_work(struct work_struct *work)
 
 	WRITE_ONCE(c->starved, false);
 	atomic_set(&c->noted, 0);
-	vpstore_console_drain(vp);
 	/* Normally the device's answer ends a dearth sooner. */
-	if (READ_ONCE(c->starved))
+	if (vpstore_console_send(vp))
+		mod_delayed_work(c->wq, &c->work, 0);
+	else if (READ_ONCE(c->starved))
 		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_RETRY);
 	else if (!c->tracepoint)
 		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_PERIOD);
@@ -142,8 +167,7 @@ static void vpstore_console_note(struct vpstore *vp, size_t len)
 	if ((fresh >= VPSTORE_CONSOLE_BYTES ||
 	     lines >= VPSTORE_CONSOLE_LINES) && !READ_ONCE(c->starved))
 		vpstore_console_drain(vp);
-	if (!atomic_read(&c->noted) && !atomic_xchg(&c->noted, 1))
-		irq_work_queue(&c->poke);
+	vpstore_console_call(c);
 }
 
 static void vpstore_console_write(struct console *con, const char *text,
@@ -376,6 +400,7 @@ void vpstore_console_start(struct vpstore *vp)
 	init_irq_work(&c->poke, vpstore_console_poke);
 	INIT_DELAYED_WORK(&c->work, vpstore_console_work);
 	c->log.begun = true;
+	c->log.end = U64_MAX;
 
 	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
 	if (!c->wq)
@@ -420,7 +445,7 @@ void vpstore_console_resume(struct vpstore *vp)
 
 /**
  * vpstore_console_stop - undo vpstore_console_start()
- * @vp:	device
+ * @vp:	device whose queues are stopped: an answer calls the worker
  */
 void vpstore_console_stop(struct vpstore *vp)
 {
@@ -433,7 +458,6 @@ void vpstore_console_stop(struct vpstore *vp)
 		vpstore_console_detach(vp);
 	else if (c->on)
 		unregister_console(&c->con);
-	vpstore_console_settle(vp);
 	WRITE_ONCE(c->on, false);
 	irq_work_sync(&c->poke);
 	cancel_delayed_work_sync(&c->work);

@@ -89,12 +89,20 @@ static int vpstore_dump_part(struct vpstore *vp, struct vpstore_dump *d,
 static void vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
 			      bool last)
 {
+	struct kmsg_dump_iter end;
 	struct vpstore_slot *slot;
 	size_t len, room;
 	bool more;
 
 	if (!d->queue)
 		return;
+
+	/*
+	 * At an oops other CPUs may print as fast as this sends. At a panic
+	 * none does, and the log's end may be hidden behind a stopped CPU.
+	 */
+	kmsg_dump_rewind(&end);
+	d->log.end = d->log.dying ? U64_MAX : end.next_seq;
 
 	do {
 		slot = vpstore_chunk_get(vp, d->queue, &d->budget);
@@ -135,6 +143,8 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 {
 	struct vpstore *vp = container_of(nb, struct vpstore, panic_nb);
 	struct vpstore_dump *d = &vp->panic;
+
+	vpstore_trace_abandon();
 
 	/*
 	 * Already busy: this panic happened in here. One more try, on a queue

@@ -57,7 +57,8 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 	size_t done = 0, len, n;
 	u64 seq, lost;
 
-	while (size - done >= VPSTORE_LINE_ROOM) {
+	while (size - done >= VPSTORE_LINE_ROOM &&
+	       log->iter.cur_seq < log->end) {
 		seq = log->iter.cur_seq;
 		if (!vpstore_log_next(log, buf + done,
 				      size - done - sizeof(notice), &len))
@@ -65,7 +66,6 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 
 		lost = log->iter.cur_seq - seq - 1;
 		if (lost && log->begun) {
-			log->lost += lost;
 			n = scnprintf(notice, sizeof(notice),
 				      "[virtio-pstore: %llu lines lost]\n",
 				      lost);

@@ -302,11 +302,12 @@ static void vpstore_remove(struct virtio_device *vdev)
 {
 	struct vpstore *vp = vdev->priv;
 
-	vpstore_console_stop(vp);
 	vpstore_pmsg_unregister(vp);
 	vpstore_dump_unregister(vp);
 	vpstore_source_unregister(vp);
+	vpstore_console_settle(vp);
 	vpstore_ring_stop(vp);
+	vpstore_console_stop(vp);
 	vpstore_slots_free(vp);
 	vdev->priv = NULL;
 	kfree(vp);

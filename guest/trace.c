@@ -17,6 +17,12 @@
 
 #include "vpstore.h"
 
+/*
+ * Even messages of level 0 stay off the other consoles then, but not a panic
+ * that comes meanwhile: at 0, console_verbose() would leave them silent.
+ */
+#define VPSTORE_SILENT	(-1)
+
 static bool trace;
 module_param(trace, bool, 0644);
 MODULE_PARM_DESC(trace,
@@ -91,6 +97,17 @@ bool vpstore_trace_take(const char *text, size_t len)
 }
 
 /**
+ * vpstore_trace_abandon - end the trace of an oops that a panic has cut short
+ *
+ * Whoever took it was stopped, or has become the panic: what this CPU prints
+ * is no trace any more.
+ */
+void vpstore_trace_abandon(void)
+{
+	WRITE_ONCE(vpstore_taking.cpu, -1);
+}
+
+/**
  * vpstore_trace_dump - send the kernel's trace
  * @vp:	device
  * @d:	dump that the log was sent with
@@ -114,12 +131,11 @@ void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 	vpstore_taking.len = 0;
 	vpstore_taking.part = 0;
 
-	/* Even messages of level 0 stay off the other consoles then. */
-	console_loglevel = 0;
+	console_loglevel = VPSTORE_SILENT;
 	WRITE_ONCE(vpstore_taking.cpu, raw_smp_processor_id());
 	ftrace_dump(DUMP_ALL);
 	WRITE_ONCE(vpstore_taking.cpu, -1);
-	console_loglevel = level;
+	cmpxchg(&console_loglevel, VPSTORE_SILENT, level);
 
 	if (vpstore_taking.slot)
 		vpstore_trace_part(true);

@@ -161,17 +161,17 @@ struct vpstore_text {
 /**
  * struct vpstore_log - a place in the kernel's log
  * @iter:	the next line
+ * @end:	the first message that is left to others
  * @syslog:	lines begin with <level>
  * @begun:	lines that are missing before the next one are announced
  * @dying:	no other CPU will finish a line it has begun
- * @lost:	lines that were overwritten before they could be read
  */
 struct vpstore_log {
 	struct kmsg_dump_iter	iter;
+	u64			end;
 	bool			syslog;
 	bool			begun;
 	bool			dying;
-	u64			lost;
 };
 
 /**
@@ -397,6 +397,7 @@ void vpstore_console_flush_dying(struct vpstore *vp);
 
 /* trace.c */
 void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d);
+void vpstore_trace_abandon(void);
 bool vpstore_trace_take(const char *text, size_t len);
 
 /* pmsg.c */

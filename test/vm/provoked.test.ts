@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { isCutShort } from "../../src/report/index.js";
@@ -84,6 +85,8 @@ function expectConsole(directory: string, { message, lost = [] }: Provocation): 
 
 const insmod = (how: string) => `insmod /crash.ko lines=${lines} ${how}`;
 const inLock = "how=probe probe=virtqueue_add_sgs";
+/** A trace, so that there is something to take at an oops. */
+const mark = "echo a mark > /sys/kernel/tracing/trace_marker";
 /** Something to send, so that the probe is hit. */
 const print = "\necho something > /dev/kmsg";
 
@@ -183,6 +186,23 @@ describeGuests("a panic at a bad moment", () => {
     const { directory, output } = await provoke(provocation);
     expectWhole(directory, provocation, output);
     expectConsole(directory, provocation);
+  });
+
+  it("while an oops's trace is being taken: all consoles show it", async () => {
+    const file = join(temporaryFolder(), "serial");
+    const provocation: Provocation = {
+      kernel: "6.12",
+      script: `${mark}\n${insmod("how=probe probe=print_trace_line probe_when=oops")}`,
+      message: "crash: inside print_trace_line",
+      options: { driverParameters: { trace: 1 }, serial: { file } },
+      count: 2,
+    };
+    const { directory, output } = await provoke(provocation);
+    expectWhole(directory, provocation, output);
+    expectConsole(directory, provocation);
+    expect(readFileSync(file, "utf8")).toContain(
+      `Kernel panic - not syncing: ${provocation.message}`,
+    );
   });
 
   it.each([

@@ -43,6 +43,7 @@ MODULE_PARM_DESC(probe, "Function that how=probe panics in; with +0xN behind it,
 static char *probe_when = "now";
 module_param(probe_when, charp, 0);
 MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panics, and once more in the call; "
+		 "oops: it oopses, and panics in the call; "
 		 "held: another CPU stays in the call for ever, and then it panics");
 
 static unsigned int lines;
@@ -276,6 +277,8 @@ static int crash_probe(void)
 		return ret;
 	if (!strcmp(probe_when, "panic"))
 		crash_panic("before %s", probe);
+	if (!strcmp(probe_when, "oops"))
+		schedule_work(&crash_work);
 	if (!strcmp(probe_when, "held"))
 		ret = crash_while_held();
 	return ret;
