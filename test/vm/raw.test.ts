@@ -178,7 +178,10 @@ describeGuests("the console", () => {
       const lines = text.trimEnd().split("\n");
       const times = numbers(text, /^\[ *(\d+\.\d+)\]/gm);
       expect(times.length).toBeGreaterThan(lines.length * 0.9);
-      expect(times).toEqual([...times].sort((a, b) => a - b));
+      // On a busy host the kernel's own clock steps back once, where it changes over to the TSC.
+      const later = times.slice(times.findIndex((time) => time > 0.1));
+      expect(later.length).toBeGreaterThan(5000);
+      expect(later).toEqual([...later].sort((a, b) => a - b));
     },
   );
 
