@@ -151,9 +151,14 @@ async function serveWhile(
     expectGoodEnd(end);
     return end.status ?? 1;
   }
+  let over = false;
+  void supervisor.ended.then(() => {
+    if (!over) warn("the back-end has ended: what the guest says from now on is not stored");
+  });
   try {
     return await exitStatus(start, signals);
   } finally {
+    over = true;
     supervisor.stop("SIGTERM");
     const waiting = setTimeout(() => {
       warn("still waiting for the disk; a signal ends this without it");

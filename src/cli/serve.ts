@@ -224,6 +224,7 @@ async function serve(options: ServeOptions): Promise<void> {
  */
 async function serveManaged(settings: DaemonSettings, json: boolean): Promise<void> {
   const output = json ? jsonOutput : textOutput;
+  process.umask(0o077);
   const reason = "the service manager's own restrictions apply";
   output({ kind: "confined", landlock: 0, reason });
   let failure: string | undefined;

@@ -27,9 +27,9 @@ const MAX_MESSAGE_BYTES = 4096;
 /** So many daemons are started again at once, and one more for each span; others after it. */
 const RESTARTS = 50;
 const RESTART_SPAN_MS = 2000;
-/** The first delay where a daemon doesn't come to serve; the next is twice that. */
+/** Half the first delay where a daemon doesn't come to serve; each is twice the one before, RESTART_SPAN_MS at most. */
 const FAILURE_DELAY_MS = 50;
-/** So many daemons in a row that end before they serve, and no more are started. */
+/** Where none ever served, so many daemons in a row that end before they do, and no more are started. */
 const MAX_FAILURES = 6;
 
 /**
@@ -55,6 +55,7 @@ export class Supervisor {
   #readyAt: number | undefined;
   #everReady = false;
   #stopping = false;
+  #over = false;
   #failures = 0;
   #restarts = RESTARTS;
   #restartsAt = performance.now();
@@ -159,19 +160,23 @@ export class Supervisor {
     const readyAt = this.#readyAt;
     if (readyAt === undefined) this.#failures++;
     const served = readyAt !== undefined && end.status === 0;
-    // It said itself what is wrong with the directory or a socket.
-    const refused = !this.#everReady && end.status !== null;
+    // An exit status: it said itself what is wrong with the directory or a socket. Later, guests that are
+    // connected wait for that to be mended: without the descriptors that are held they would be lost.
+    const hopeless = !this.#everReady && (end.status !== null || this.#failures === MAX_FAILURES);
     if (this.#stopping) {
       // It may have been told before it listened to signals.
       this.#end({ status: end.status ?? 0, signal: null });
       return;
     }
-    if (served || refused || this.#failures === MAX_FAILURES) {
+    if (served || hopeless) {
       this.#end(end);
       return;
     }
     this.#former ??= end;
-    const delay = readyAt === undefined ? FAILURE_DELAY_MS * 2 ** this.#failures : this.#delay();
+    const delay =
+      readyAt === undefined
+        ? Math.min(FAILURE_DELAY_MS * 2 ** this.#failures, RESTART_SPAN_MS)
+        : this.#delay();
     this.#restart = setTimeout(() => {
       this.#start();
     }, delay);
@@ -189,6 +194,9 @@ export class Supervisor {
   }
 
   #end(end: DaemonEnd): void {
+    // The descriptors' numbers may be others' by now.
+    if (this.#over) return;
+    this.#over = true;
     clearTimeout(this.#restart);
     for (const { fd } of this.#held.splice(0)) closeDescriptor(fd);
     closeDescriptor(this.#notifyFd);

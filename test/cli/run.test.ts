@@ -108,6 +108,20 @@ describe("QEMU", () => {
     expect(readFileSync(join(records, "dmesg-1"), "utf8")).toBe("text");
   });
 
+  test("a back-end that ends before it is told", async () => {
+    const { folder, records, env } = paths();
+    const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/done; do sleep 0.02; done`);
+    const vmm = start(["run", "--directory", records, "--", qemu], { env });
+    while (!existsSync(join(folder, "arguments"))) await sleep(5);
+    const { pid } = vmm.child;
+    // The one that was started first.
+    const [daemon] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+    process.kill(Number(daemon), "SIGTERM");
+    await vmm.says(/the back-end has ended: what the guest says from now on is not stored/);
+    writeFileSync(join(folder, "done"), "");
+    expect((await vmm.ended).status).toBe(0);
+  });
+
   test("--json tells what was stored as JSON", async () => {
     const { folder, records, env } = paths();
     const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/done; do sleep 0.02; done`);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -70,3 +70,27 @@ test("a supervisor that is killed takes its daemon with it", async () => {
   // It would be in the way: it has the directory's lock, and serves the socket.
   expect((await stop(await serve(args))).status).toBe(0);
 });
+
+test("a directory that can't be used at a restart is waited for, and other guests lose nothing", async () => {
+  const { folder, records } = paths();
+  const [good, bad] = [join(folder, "good"), join(folder, "bad")];
+  const guests = ["--guest", `good=${good}`, "--guest", `bad=${bad}`];
+  const server = await serve([...guests, "--directory", records]);
+  const { driver } = await connect(good);
+  expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+  renameSync(join(records, "bad"), join(folder, "moved"));
+  writeFileSync(join(records, "bad"), "");
+  process.kill(daemonOf(server) ?? 0, "SIGKILL");
+  // More often than where none ever served.
+  const refusals = () => server.stderr().match(/^virtio-pstore: .*records\/bad.*$/gm) ?? [];
+  const before = refusals().length;
+  while (refusals().length < before + 7) {
+    expect(server.child.exitCode).toBe(null);
+    await sleep(50);
+  }
+  rmSync(join(records, "bad"));
+  renameSync(join(folder, "moved"), join(records, "bad"));
+  await server.says(/the back-end ended \(SIGKILL\) and was started again/);
+  expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+  expect((await stop(server)).status).toBe(0);
+}, 60_000);
