@@ -21,6 +21,7 @@ import {
   recordBytes,
   streamText,
 } from "../report/index.js";
+import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
@@ -38,7 +39,8 @@ export function addExport(program: Command): void {
     .summary("copy a crash out: as a folder, a .tar.gz or JSON")
     .description(
       "Copies the newest crash, or the one that is named, into a folder laid out as systemd-pstore " +
-        "does in /var/lib/systemd/pstore: OUTPUT/GUEST/ID/dmesg.txt, and the records beside it. Nothing that " +
+        "does in /var/lib/systemd/pstore: OUTPUT/GUEST/ID/dmesg.txt, and the records beside it; a trace " +
+        "also as ftrace.json, a Chrome JSON trace, which Perfetto opens. Nothing that " +
         "is there already is replaced. The name that was made is printed.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
@@ -100,7 +102,10 @@ function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
   const related = at.related(crash);
   const { ftrace, console, pmsg } = related;
   writeText(join(folder, "dmesg.txt"), dumpText(crash.dump));
-  if (ftrace !== undefined) writeText(join(folder, "ftrace.txt"), dumpText(ftrace));
+  if (ftrace !== undefined) {
+    writeText(join(folder, "ftrace.txt"), dumpText(ftrace));
+    writePieces(join(folder, "ftrace.json"), chromeText(dumpText(ftrace), ftrace.guest));
+  }
   if (console !== undefined) writeText(join(folder, "console.txt"), streamText(console));
   if (pmsg !== undefined) writeText(join(folder, "pmsg.txt"), streamText(pmsg));
   const facts = printableJson(crashJson(crash, at.facts(crash)), 2);

@@ -22,10 +22,7 @@ export async function writeLog(
   text: Iterable<Uint8Array>,
   options: TextOptions,
 ): Promise<boolean> {
-  if (options.raw) {
-    for (const piece of text) if (!(await output.write(piece))) return false;
-    return true;
-  }
+  if (options.raw) return writePieces(output, text);
   for (const piece of linePieces(text)) {
     const lines = printable(piece);
     const plain = options.dmesg ? lines.replace(LEVEL, "") : lines;
@@ -33,6 +30,12 @@ export async function writeLog(
     const shown = options.color ? known.split("\n").map(highlight).join("\n") : known;
     if (!(await output.write(shown))) return false;
   }
+  return true;
+}
+
+/** Writes pieces as they are. False where nobody reads any more. */
+export async function writePieces(output: Output, pieces: Iterable<Uint8Array>): Promise<boolean> {
+  for (const piece of pieces) if (!(await output.write(piece))) return false;
   return true;
 }
 

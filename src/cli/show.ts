@@ -7,10 +7,11 @@ import {
   type Symbolizer,
 } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/index.js";
+import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { USAGE, UserError, warn } from "./errors.js";
-import { isColored, writeLog } from "./log-text.js";
+import { isColored, writeLog, writePieces } from "./log-text.js";
 import { openPager } from "./pager.js";
 import { recordsAt } from "./records-at.js";
 import { showJson } from "./show-json.js";
@@ -21,6 +22,7 @@ import { addSymbolOptions, openSymbols } from "./symbol-options.js";
 interface ShowOptions extends CrashFilter, SymbolFiles {
   readonly all: boolean;
   readonly ftrace: boolean;
+  readonly chrome: boolean;
   readonly console: boolean;
   readonly pmsg: boolean;
   readonly dmesg: boolean;
@@ -46,6 +48,11 @@ export function addShow(program: Command): void {
     .argument("[crash]", "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear")
     .addOption(one("--all", "every one, oldest first", ["json"]))
     .addOption(one("--ftrace", "the trace in place of the log", ["console", "pmsg", "json"]))
+    .addOption(
+      one("--chrome", "with --ftrace: as a Chrome JSON trace, which Perfetto opens", [
+        ...["all", "console", "pmsg", "dmesg", "json", "raw"],
+      ]),
+    )
     .addOption(
       one("--console", "what the crash's boot printed; without a crash's name, the newest boot", [
         ...["ftrace", "pmsg", "json"],
@@ -75,6 +82,7 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
 
 async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
   if (options.raw) expectNoTerminal(options.force);
+  if (options.chrome && !options.ftrace) throw new UserError("--chrome is for --ftrace", USAGE);
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
@@ -133,8 +141,14 @@ async function writeWith(
       if (output.isPager) await output.write(`${printableLine(title)}\n\n`);
       else warn(title);
     }
-    const annotate = symbols === undefined ? undefined : annotator(symbols, one);
-    if (!(await writeLog(output, one.text(), { ...options, color, annotate }))) break;
+    const written = options.chrome
+      ? await writePieces(output, chromeText(one.text(), one.guest))
+      : await writeLog(output, one.text(), {
+          ...options,
+          color,
+          annotate: symbols === undefined ? undefined : annotator(symbols, one),
+        });
+    if (!written) break;
   }
   await output.end();
 }

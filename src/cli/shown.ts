@@ -18,6 +18,8 @@ import { UserError, warn } from "./errors.js";
 
 /** Something to show. */
 export interface Shown {
+  /** Whose it is; empty where the path is one guest's. */
+  readonly guest: string;
   /** What it is, in a line; undefined where the user named the very record. */
   title(): string | undefined;
   text(): Iterable<Uint8Array>;
@@ -47,6 +49,7 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
 /** What one record holds. */
 export function recordShown(record: RecordEntry): Shown {
   return {
+    guest: record.guest,
     title: () => undefined,
     text: () => {
       const text = recordText(readHeader(record));
@@ -58,6 +61,7 @@ export function recordShown(record: RecordEntry): Shown {
 }
 
 const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
+  guest: crash.guest,
   title: () => {
     const { title, release } = at.facts(crash);
     const kernel = release === undefined ? "" : `kernel ${release}, `;
@@ -67,11 +71,13 @@ const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
 });
 
 const traceShown = (dump: Dump): Shown => ({
+  guest: dump.guest,
   title: () => `${from(dump.guest)}ftrace: ${dumpTitle(dump)}`,
   text: () => dumpText(dump),
 });
 
 const streamShown = (stream: BootStream): Shown => ({
+  guest: stream.guest,
   title: () => {
     const { guest, boot, time, records } = stream;
     const names = records.map(({ name }) => name).join(", ");

@@ -24,6 +24,7 @@ export {
 export { type Dump, dumpText, groupDumps, isCutShort, joinDump, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
 export { ConsoleFollower } from "./follow.js";
+export { type ChromeCounts, chromeTrace } from "./ftrace/chrome.js";
 export { linePieces } from "./pieces.js";
 export {
   PrintablePieces,

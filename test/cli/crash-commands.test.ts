@@ -99,7 +99,7 @@ describe("export", () => {
     const made = join(output, "web", "2");
     expect(readdirSync(made)).toEqual([
       ...["console.txt", "crash.json", "dmesg-virtio-2", "dmesg-virtio-3", "dmesg.txt"],
-      ...["ftrace-virtio-4", "ftrace.txt", "pmsg.txt"],
+      ...["ftrace-virtio-4", "ftrace.json", "ftrace.txt", "pmsg.txt"],
     ]);
     const text = (name: string) => readFileSync(join(made, name), "utf8");
     expect(text("dmesg.txt")).toBe(`${PANIC}<4>end\\x1b\n`);
@@ -122,7 +122,7 @@ describe("export", () => {
     expect((await run(["export", guests(), "2", "-o", output])).stdout).toBe(`${output}\n`);
     const listed = execFileSync("tar", ["-tzf", output], { encoding: "utf8" }).trim().split("\n");
     expect(listed).toContain("dmesg-2/dmesg.txt");
-    expect(listed).toHaveLength(9);
+    expect(listed).toHaveLength(10);
     expect(statSync(output).mode & 0o777).toBe(0o600);
   });
 

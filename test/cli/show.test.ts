@@ -71,6 +71,19 @@ describe("show PATH CRASH", () => {
     ]);
   });
 
+  test("--ftrace --chrome makes a Chrome JSON trace, and says how much isn't in it", async () => {
+    const folder = oneGuest();
+    const mark = "      sh-135       1..... 713us : tracing_mark_write: a mark";
+    put(join(folder, "web", "ftrace-5"), `${head("Panic", 2, 1)}not of a trace\n${mark}\n`, 1004);
+    const { status, stdout, stderr } = await run(["show", folder, "3", "--ftrace", "--chrome"]);
+    expect(status).toBe(0);
+    expect(stderr).toContain("1 of the trace's lines weren't understood, and are left out");
+    const { traceEvents } = JSON.parse(stdout) as { traceEvents: object[] };
+    expect(traceEvents[0]).toMatchObject({ name: "process_name", args: { name: "web" } });
+    expect(traceEvents.at(-1)).toMatchObject({ ph: "i", tid: 2, ts: 713 });
+    expect((await run(["show", folder, "3", "--chrome"])).status).toBe(2);
+  });
+
   test("--title and the other filters choose the newest that fits", async () => {
     const folder = oneGuest();
     expect(await stdoutOf(folder, "--until", "1970-01-01 00:16:40")).toContain("BUG: oops");

@@ -1,0 +1,138 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { chromeTrace } from "./chrome.js";
+
+interface TraceEvent {
+  readonly ph: "B" | "E" | "X" | "i" | "M";
+  readonly pid: number;
+  readonly tid: number;
+  readonly ts: number;
+  readonly name?: string;
+  readonly dur?: number;
+  readonly s?: string;
+  readonly args?: Readonly<Record<string, unknown>>;
+}
+
+function traced(text: string | Uint8Array) {
+  const counts = { skipped: 0, untimed: false };
+  const json = [...chromeTrace([Buffer.from(text)], "web", counts)].join("");
+  return { ...counts, events: (JSON.parse(json) as { traceEvents: TraceEvent[] }).traceEvents };
+}
+
+/** Traces of real guests, Linux 6.12 with two CPUs, cut to what is looked at. */
+const fixture = (name: string) =>
+  readFileSync(new URL(`./fixtures/${name}.txt`, import.meta.url), "utf8");
+
+/** The rules of "Trace Event Format" for the events that are used. */
+function expectRules(events: readonly TraceEvent[]): void {
+  const rows = new Map<number, { ts: number; open: number }>();
+  const named = new Set<number>();
+  expect(events[0]).toMatchObject({ ph: "M", name: "process_name" });
+  for (const { ph, pid, tid, ts, name, dur, s } of events) {
+    expect([pid, Number.isInteger(tid), Number.isFinite(ts)]).toEqual([1, true, true]);
+    if (ph === "M") {
+      if (name === "thread_name") named.add(tid);
+      continue;
+    }
+    const row = rows.get(tid) ?? { ts: 0, open: 0 };
+    rows.set(tid, row);
+    expect(ts).toBeGreaterThanOrEqual(row.ts);
+    row.ts = ts;
+    if (ph === "E") expect(--row.open).toBeGreaterThanOrEqual(0);
+    else expect(name).toBeTypeOf("string");
+    if (ph === "B") row.open++;
+    if (ph === "X") expect(dur).toBeGreaterThanOrEqual(0);
+    if (ph === "i") expect(s).toBe("t");
+  }
+  expect([...rows.keys()].filter((tid) => !named.has(tid))).toEqual([]);
+  expect([...rows.values()].filter(({ open }) => open !== 0)).toEqual([]);
+}
+
+describe("a real trace keeps to the format's rules, and every line is understood", () => {
+  test.each([
+    ["events", "i", false],
+    ["function", "i", false],
+    ["graph", "X", true],
+    ["graph-abstime", "X", false],
+  ])("%s", (name, ph, untimed) => {
+    const made = traced(fixture(name));
+    expectRules(made.events);
+    expect(made).toMatchObject({ skipped: 0, untimed });
+    const rows = made.events.filter((one) => one.name === "thread_name");
+    expect(rows.map(({ args }) => args?.name).sort()).toEqual(["CPU 0", "CPU 1"]);
+    expect(made.events.filter((one) => one.ph === ph).length).toBeGreaterThan(10);
+  });
+});
+
+test("events, marks and calls: their time, task and text", () => {
+  const { events } = traced(fixture("events"));
+  expect(events).toContainEqual({
+    ...{ ph: "i", pid: 1, tid: 1, ts: 7130970, s: "t", name: "tracing_mark_write" },
+    args: { task: "sh", pid: 135, flags: ".....", text: "before the end" },
+  });
+  const calls = traced(fixture("function")).events;
+  expect(calls).toContainEqual({
+    ...{ ph: "i", pid: 1, tid: 2, ts: 732509, s: "t", name: "vfs_open" },
+    args: { task: "ls", pid: 158, flags: ".....", caller: "path_openat" },
+  });
+  const lost = calls.filter(({ name }) => name === "LOST EVENTS");
+  expect(lost.map(({ tid, args }) => [tid, args?.count])).toEqual([
+    [2, 870],
+    [1, 1160],
+  ]);
+  expect(lost[0]?.ts).toBe(732509);
+});
+
+test("a graph: calls nest by their durations, or by their times where they are told", () => {
+  const text = [
+    "CPU:0 [LOST 3 EVENTS]",
+    " 0) + 12.499 us   |  } /* complete_walk */",
+    " 0)               |  outer() {",
+    " 0)   1.500 us    |    inner [module]();",
+    " 0)               |    /* a mark */",
+    " 0) ! 120.250 us  |  }",
+    " 0)   1.000 us    |  after();",
+    " 0)               |  unended() {",
+    "    6.000100 |   1)    <idle>-0    |   2.000 us    |  timed();",
+    "    6.000200 |   1)    <idle>-0    |               |  timed2() {",
+    "    6.000290 |   1)    <idle>-0    | + 90.000 us   |  } /* timed2 */",
+  ].join("\n");
+  const { events, skipped } = traced(text);
+  expectRules(events);
+  expect(skipped).toBe(0);
+  const told = events
+    .filter(({ ph }) => ph !== "M")
+    .map(({ tid, ph, ts, dur, name }) => [tid, ph, ts, dur ?? null, name ?? ""]);
+  expect(told).toEqual([
+    [1, "i", 0, null, "LOST EVENTS"],
+    [1, "i", 0, null, "} complete_walk"],
+    [1, "B", 0, null, "outer"],
+    [1, "X", 0, 1.5, "inner [module]"],
+    [1, "i", 1.5, null, "a mark"],
+    [1, "E", 120.25, null, ""],
+    [1, "X", 120.25, 1, "after"],
+    [1, "B", 121.25, null, "unended"],
+    [2, "X", 6000100, 2, "timed"],
+    [2, "B", 6000200, null, "timed2"],
+    [2, "E", 6000290, null, ""],
+    [1, "E", 121.25, null, ""],
+  ]);
+});
+
+test("what isn't understood is counted", () => {
+  expect(traced("no line of a trace\n => a frame\n").skipped).toBe(2);
+});
+
+test("any lines, in any order, keep to the rules", () => {
+  const real = ["events", "function", "graph", "graph-abstime"].flatMap((name) =>
+    fixture(name).split("\n"),
+  );
+  const line = fc.oneof(fc.constantFrom(...real), fc.string({ unit: "binary" }));
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 60 }), (lines) => {
+      expectRules(traced(lines.join("\n")).events);
+    }),
+    { numRuns: 200 },
+  );
+});
