@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: "fuzz",
           include: ["test/fuzz/**/*.test.ts"],
-          testTimeout: 600_000,
+          testTimeout: 1_800_000,
           // It takes all cores.
           sequence: { groupOrder: 1 },
         },

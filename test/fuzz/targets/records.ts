@@ -44,7 +44,8 @@ export class Records implements FuzzTarget {
     );
     if (way !== 1) return Buffer.concat([Buffer.from([way]), text]);
     // A compressed record in which something changed, rather than bytes that no decoder begins with.
-    const stored = random.oneIn(2)
+    // Decoders of our own read a kernel's in a millisecond: enough of them are kept and changed further.
+    const stored = random.oneIn(16)
       ? Buffer.from(random.pick(KERNEL_RECORDS))
       : random.pick([deflateRawSync, deflateSync, gzipSync])(text);
     stored[random.below(stored.length)] = random.u32();
