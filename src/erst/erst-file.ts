@@ -10,6 +10,7 @@ import {
   MAP_ENTRY_BYTES,
   parseHeader,
 } from "./header.js";
+import { isNoId, UNSPECIFIED_ID } from "./records.js";
 
 /** A slot that the map says is used. */
 export interface ErstSlot {
@@ -24,12 +25,6 @@ export interface ErstSlot {
   /** What is wrong with it, and at which offset of the file. */
   readonly damage: string | undefined;
 }
-
-/** The ids of a free slot (ACPI 6.5, 18.5.1.1: "unspecified" and "end"). */
-const FREE = 0n;
-const END = 0xffff_ffff_ffff_ffffn;
-
-const isFree = (id: bigint): boolean => id === FREE || id === END;
 
 /**
  * The file behind QEMU's acpi-erst device (QEMU, docs/specs/acpi_erst.rst): a header with a map of
@@ -82,7 +77,7 @@ export class ErstFile {
     const ids = new Map<number, bigint>();
     for (let slot = firstSlot; slot < slots; slot++) {
       const id = map.readBigUInt64LE((slot - firstSlot) * MAP_ENTRY_BYTES);
-      if (!isFree(id)) ids.set(slot, id);
+      if (!isNoId(id)) ids.set(slot, id);
     }
     return ids;
   }
@@ -128,7 +123,7 @@ export class ErstFile {
     const header = this.header();
     if (header === undefined) throw new ErstError("NOT_ERST", "QEMU hasn't made the store yet");
     const { id, length } = parseCper(record);
-    if (isFree(id))
+    if (isNoId(id))
       throw badField(HEADER.recordId, `the record id 0x${id.toString(16)} means none`);
     const slot = Buffer.alloc(header.recordSize, 0xff);
     if (length > slot.length) throw badField(HEADER.recordLength, `no slot holds ${length} bytes`);
@@ -150,10 +145,10 @@ export class ErstFile {
    */
   clear({ index, id }: Pick<ErstSlot, "index" | "id">): void {
     const header = this.header();
-    if (header === undefined || isFree(id) || this.ids(header).get(index) !== id) {
+    if (header === undefined || isNoId(id) || this.ids(header).get(index) !== id) {
       throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)} in slot ${index}`);
     }
-    this.#writeId(index, FREE);
+    this.#writeId(index, UNSPECIFIED_ID);
     this.#writeCount(Math.max(0, header.recordCount - 1));
     fsyncSync(this.#fd);
   }

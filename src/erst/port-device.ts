@@ -7,7 +7,7 @@ import {
 } from "../virtqueue/index.js";
 import { HEADER, HEADER_BYTES, parseCper } from "./cper.js";
 import { ErstError } from "./errors.js";
-import type { ErstRecords } from "./records.js";
+import { END_ID, type ErstRecords, isNoId, UNSPECIFIED_ID } from "./records.js";
 
 /** The I/O ports that the device takes. */
 export const PORT_COUNT = 16;
@@ -43,10 +43,6 @@ export const STATUS = {
 
 /** Of the cell that a record id is passed in. */
 export const ID_CELL_BYTES = 8;
-
-/** Record ids that mean none (ACPI 6.5, 18.5.1.1). */
-const UNSPECIFIED = 0n;
-const END = 0xffff_ffff_ffff_ffffn;
 
 const ALL_ONES = 0xffff_ffff;
 
@@ -124,7 +120,7 @@ export class ErstPortDevice {
     try {
       const ids = this.#records.ids();
       const at = ids.indexOf(this.#readCell());
-      this.#writeCell(ids[at + 1] ?? ids[0] ?? END);
+      this.#writeCell(ids[at + 1] ?? ids[0] ?? END_ID);
       this.#status = STATUS.success;
     } catch (error) {
       this.#status = statusOf(error);
@@ -161,7 +157,7 @@ export class ErstPortDevice {
     const rest = guestAddress(at + BigInt(HEADER_BYTES));
     const record = Buffer.concat([header, this.#copy(rest, length - HEADER_BYTES)]);
     const { id } = parseCper(record);
-    if (id === UNSPECIFIED || id === END) return STATUS.failed;
+    if (isNoId(id)) return STATUS.failed;
     this.#records.write(id, record);
     return STATUS.success;
   }
@@ -171,7 +167,7 @@ export class ErstPortDevice {
     const [first] = this.#records.ids();
     if (first === undefined) return STATUS.recordStoreEmpty;
     const asked = this.#readCell();
-    const id = asked === UNSPECIFIED ? first : asked;
+    const id = asked === UNSPECIFIED_ID ? first : asked;
     const record = this.#records.read(id);
     if (record === undefined) {
       this.#writeCell(first);
@@ -179,14 +175,14 @@ export class ErstPortDevice {
     }
     if (record.length > this.#rangeBytes - this.#recordOffset) return STATUS.failed;
     this.#put(guestAddress(range + BigInt(this.#recordOffset)), record);
-    if (asked === UNSPECIFIED) this.#writeCell(id);
+    if (asked === UNSPECIFIED_ID) this.#writeCell(id);
     return STATUS.success;
   }
 
   /** ACPI 6.5, 18.5.2.3. */
   #clear(): number {
     const id = this.#readCell();
-    if (id === UNSPECIFIED || id === END) return STATUS.failed;
+    if (isNoId(id)) return STATUS.failed;
     return this.#records.clear(id) ? STATUS.success : STATUS.recordNotFound;
   }
 
