@@ -10,23 +10,13 @@ import {
   startPair,
 } from "../support/in-process.js";
 import { qemuConnect, qemuStart } from "../support/negotiations.js";
-import { message, P_INFLIGHT_SHMFD, VU } from "../support/vhost-user-wire.js";
+import { inflight, message, P_INFLIGHT_SHMFD, VU } from "../support/vhost-user-wire.js";
 
 afterEach(closeAll);
 
-/** An inflight description: mmap size, offset u64; queues, queue size u16; padding. */
-function description(queues: number, queueSize: number, size = 0n, offset = 0n): Buffer {
-  const bytes = Buffer.alloc(24);
-  bytes.writeBigUInt64LE(size, 0);
-  bytes.writeBigUInt64LE(offset, 8);
-  bytes.writeUInt16LE(queues, 16);
-  bytes.writeUInt16LE(queueSize, 18);
-  return bytes;
-}
-
 /** GET_INFLIGHT_FD: the reply's payload and descriptor. */
 function getInflight({ frontEnd, loop }: Running, queues: number, queueSize: number) {
-  frontEnd.send(VU.GET_INFLIGHT_FD, description(queues, queueSize));
+  frontEnd.send(VU.GET_INFLIGHT_FD, inflight(queues, queueSize));
   settle(loop);
   const reply = receive(frontEnd.fd, 4096);
   const [fd] = reply?.descriptors ?? [];
@@ -142,10 +132,10 @@ test("vhost-user, Inflight I/O tracking: nobody can shorten our memory, and anot
 });
 
 test.each([
-  ["no queue", description(0, 128)],
-  ["more queues than there are", description(3, 128)],
-  ["a queue larger than any", description(1, 40000)],
-  ["half a description", description(1, 128).subarray(0, 12)],
+  ["no queue", inflight(0, 128)],
+  ["more queues than there are", inflight(3, 128)],
+  ["a queue larger than any", inflight(1, 40000)],
+  ["half a description", inflight(1, 128).subarray(0, 12)],
 ])("vhost-user, Inflight I/O tracking: %s is refused", async (_, payload) => {
   const pair = await startPair();
   expect(await pair.frontEnd.tell(VU.GET_INFLIGHT_FD, payload)).toBe(1n);
@@ -158,8 +148,6 @@ test("vhost-user, Inflight I/O tracking: memory that is too short or another que
   const { payload, fd } = getInflight(pair, 1, 64);
   expect(await pair.frontEnd.tell(VU.SET_INFLIGHT_FD, payload, [fd])).toBe(0n);
   expect(pair.log.map(({ code }) => code)).toContain("BAD_REGION");
-  expect(await pair.frontEnd.tell(VU.SET_INFLIGHT_FD, description(1, 64, 1n << 40n), [fd])).toBe(
-    1n,
-  );
+  expect(await pair.frontEnd.tell(VU.SET_INFLIGHT_FD, inflight(1, 64, 1n << 40n), [fd])).toBe(1n);
   await pair.frontEnd.barrier();
 });

@@ -85,6 +85,16 @@ export function vringState(index: number, num: number): Buffer {
   return bytes;
 }
 
+/** GET_ and SET_INFLIGHT_FD's payload: mmap size and offset u64, queues and queue size u16, padding. */
+export function inflight(queues: number, queueSize: number, size = 0n, offset = 0n): Buffer {
+  const bytes = Buffer.alloc(24);
+  bytes.writeBigUInt64LE(size, 0);
+  bytes.writeBigUInt64LE(offset, 8);
+  bytes.writeUInt16LE(queues, 16);
+  bytes.writeUInt16LE(queueSize, 18);
+  return bytes;
+}
+
 export interface RingAddresses {
   readonly descriptors: bigint;
   readonly used: bigint;

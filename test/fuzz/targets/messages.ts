@@ -17,11 +17,20 @@ import {
   config,
   HEADER_BYTES,
   header,
+  inflight,
   memoryRegion,
   memoryTable,
   message,
   NEED_REPLY,
   NO_FD,
+  P_BACKEND_REQ,
+  P_CONFIG,
+  P_CONFIGURE_MEM_SLOTS,
+  P_INFLIGHT_SHMFD,
+  P_MQ,
+  P_REPLY_ACK,
+  P_RESET_DEVICE,
+  P_STATUS,
   REPLY,
   type Region,
   u64,
@@ -45,6 +54,16 @@ const QUEUES = 3;
 const QUEUE_SIZE = 128;
 
 const FEATURES = (1n << 0n) | (1n << 1n) | (1n << 28n) | (1n << 29n) | (1n << 30n) | (1n << 32n);
+
+const PROTOCOL_FEATURES =
+  P_MQ |
+  P_REPLY_ACK |
+  P_BACKEND_REQ |
+  P_CONFIG |
+  P_INFLIGHT_SHMFD |
+  P_RESET_DEVICE |
+  P_CONFIGURE_MEM_SLOTS |
+  P_STATUS;
 
 /** A message as it is sent. */
 interface Passed {
@@ -219,7 +238,7 @@ export class Messages implements FuzzTarget {
     for (const { bytes, descriptors } of this.#start) send(own, bytes, descriptors);
     this.#loop.turn(0);
     // The replies: they aren't what is looked at.
-    receive(own, 8192);
+    replies(own);
   }
 
   /** One operation of an input. */
@@ -260,21 +279,32 @@ const UNKNOWN_REQUEST = 99;
 /** The messages that came back, by their number. */
 function replies(own: number): number[] {
   const requests: number[] = [];
-  let bytes: Uint8Array | undefined;
-  try {
-    const received = receive(own, 8192);
-    expect(received === undefined || received.descriptors.length === 0, "no descriptor comes back");
-    bytes = received?.bytes;
-  } catch (error) {
-    if (!(error instanceof SystemError) || error.code !== "ECONNRESET") throw error;
-  }
-  const reply = Buffer.from(bytes ?? []);
-  for (let at = 0; at + HEADER_BYTES <= reply.length; ) {
-    expect(reply.readUInt32LE(at + 4) === (VERSION | REPLY), "an answer is marked as a reply");
-    requests.push(Math.min(reply.readUInt32LE(at), UNKNOWN_REQUEST));
-    at += HEADER_BYTES + reply.readUInt32LE(at + 8);
+  for (let received = answers(own); received !== undefined; received = answers(own)) {
+    const { bytes, descriptors } = received;
+    for (const descriptor of descriptors) closeDescriptor(descriptor);
+    let last: number | undefined;
+    for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+      expect(bytes.readUInt32LE(at + 4) === (VERSION | REPLY), "an answer is marked as a reply");
+      last = bytes.readUInt32LE(at);
+      requests.push(Math.min(last, UNKNOWN_REQUEST));
+      at += HEADER_BYTES + bytes.readUInt32LE(at + 8);
+    }
+    // What comes with descriptors ends what recvmsg(2) brings at once.
+    const due = last === VU.GET_INFLIGHT_FD ? 1 : 0;
+    expect(descriptors.length <= due, `no descriptor comes back with message ${last}`);
   }
   return requests;
+}
+
+/** Bytes that came back, with their descriptors; undefined where there are no more. */
+function answers(own: number): { bytes: Buffer; descriptors: readonly number[] } | undefined {
+  try {
+    const { bytes, descriptors } = receive(own, 8192) ?? { bytes: [], descriptors: [] };
+    return bytes.length === 0 ? undefined : { bytes: Buffer.from(bytes), descriptors };
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "ECONNRESET") return undefined;
+    throw error;
+  }
 }
 
 /** All of the memory as one region. */
@@ -288,7 +318,7 @@ const WHOLE: Region = {
 /** What QEMU says until a queue runs: messages with their descriptors. */
 function runningQueue(memory: HostileMemory, kick: number, call: number): readonly Passed[] {
   return [
-    { bytes: message(VU.SET_PROTOCOL_FEATURES, u64(0x1_a229n)), descriptors: [] },
+    { bytes: message(VU.SET_PROTOCOL_FEATURES, u64(PROTOCOL_FEATURES)), descriptors: [] },
     { bytes: message(VU.SET_FEATURES, u64(FEATURES)), descriptors: [] },
     { bytes: message(VU.ADD_MEM_REG, memoryRegion(WHOLE)), descriptors: [memory.fd] },
     { bytes: message(VU.SET_VRING_NUM, vringState(0, QUEUE_SIZE)), descriptors: [] },
@@ -332,7 +362,7 @@ function plausible(random: Random): Plausible {
     case VU.SET_FEATURES:
       return { ...none, payload: u64(wide(FEATURES)) };
     case VU.SET_PROTOCOL_FEATURES:
-      return { ...none, payload: u64(wide(0x1_a229n)) };
+      return { ...none, payload: u64(wide(PROTOCOL_FEATURES)) };
     case VU.SET_STATUS:
       return { ...none, payload: u64(wide(BigInt(random.pick([0, 1, 3, 11, 15])))) };
     case VU.SET_MEM_TABLE: {
@@ -368,6 +398,14 @@ function plausible(random: Random): Plausible {
       const withDescriptor = !random.oneIn(4);
       const value = BigInt(queue) | (withDescriptor ? 0n : NO_FD);
       return { request, payload: u64(value), descriptors: withDescriptor ? KICK_FD : 0 };
+    }
+    case VU.GET_INFLIGHT_FD:
+    case VU.SET_INFLIGHT_FD: {
+      const queues = number(1 + random.below(QUEUES)) & 0xffff;
+      const size = number(1 << random.below(9)) & 0xffff;
+      const bytes = wide(BigInt(random.pick([0x1000, 0x4000, MEMORY_BYTES])));
+      const payload = inflight(queues, size, bytes, wide(0n));
+      return { request, payload, descriptors: request === VU.SET_INFLIGHT_FD ? MEMORY_FD : 0 };
     }
     case VU.SET_BACKEND_REQ_FD:
       return { request, payload: Buffer.alloc(0), descriptors: 1 | (6 << 2) };
