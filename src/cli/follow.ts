@@ -1,8 +1,9 @@
 import { existsSync, type FSWatcher, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { ConsoleFollower, PrintablePieces } from "../report/index.js";
-import { parseRecordName } from "../store/index.js";
+import { ConsoleFollower } from "../report/follow.js";
+import { PrintablePieces } from "../report/index.js";
+import { parseRecordName } from "../store/layout.js";
 import { USAGE, UserError, warn } from "./errors.js";
 import { endBySignal, onSignals } from "./signals.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";

@@ -4,7 +4,7 @@ import {
   printableJson,
   type RecordEntry,
 } from "../report/index.js";
-import { isDump } from "../store/index.js";
+import { isDump } from "../store/layout.js";
 import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";

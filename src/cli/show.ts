@@ -1,12 +1,7 @@
 import { type Command, Option } from "commander";
-import {
-  kernelOffset,
-  linePieces,
-  printableLine,
-  type SymbolFiles,
-  type Symbolizer,
-} from "../report/index.js";
-import { isStream, type RecordTypeName } from "../store/index.js";
+import { linePieces, printableLine } from "../report/index.js";
+import { kernelOffset, type SymbolFiles, type Symbolizer } from "../report/symbols/index.js";
+import { isStream, type RecordTypeName } from "../store/layout.js";
 import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";

@@ -12,7 +12,7 @@ import {
   recordText,
   streamText,
 } from "../report/index.js";
-import { isStream, type RecordTypeName } from "../store/index.js";
+import { isStream, type RecordTypeName } from "../store/layout.js";
 import type { CrashesAt } from "./crashes-at.js";
 import { UserError, warn } from "./errors.js";
 

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { type SymbolFiles, Symbolizer } from "../report/index.js";
+import { type SymbolFiles, Symbolizer } from "../report/symbols/index.js";
 import { warn } from "./errors.js";
 
 /** The options that say where the kernel's symbols are. */

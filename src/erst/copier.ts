@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { errno, SystemError } from "../native/index.js";
 import { DirectoryStore, type Dropped, formatRecordName, type Rooms } from "../store/index.js";
 import { CopiedList, recordKey } from "./copied.js";
-import { HEADER_BYTES } from "./cper.js";
+import { CPER_NAME, HEADER_BYTES } from "./cper.js";
 import { ErstError } from "./errors.js";
 import { ErstFile, type ErstSlot } from "./erst-file.js";
 import { type Payload, payloadOf } from "./pstore-record.js";
@@ -23,9 +23,6 @@ const COPIED_NAME = ".erst";
 
 /** Records that are no dumps: a guest can write as many as it likes. */
 const MAX_OTHERS = 1000;
-
-/** The file of a record that is no dump's part, whole: `cper-` and its id in 16 hexadecimal digits. */
-export const CPER_NAME = /^cper-([0-9a-f]{16})$/;
 
 /** What a copier is made with. */
 export interface CopierOptions {

@@ -1,6 +1,9 @@
 import { badField, ErstError } from "./errors.js";
 import { formatGuid, GUID_BYTES, sectionName } from "./guid.js";
 
+/** The file of a record that is no dump's part, whole: `cper-` and its id in 16 hexadecimal digits. */
+export const CPER_NAME = /^cper-([0-9a-f]{16})$/;
+
 /** A section's description in the record, and where its body lies in it. */
 export interface CperSection {
   /** The section's type, a GUID as text. */

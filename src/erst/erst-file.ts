@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
-import { errno, SystemError } from "../native/index.js";
+import { errno, SystemError } from "../native/errno.js";
 import { type CperRecord, HEADER, parseCper } from "./cper.js";
 import { badField, ErstError } from "./errors.js";
 import {

@@ -1,6 +1,5 @@
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
-import { lastErrno } from "./libc.js";
 
 /** Linux's errno numbers, by name (`errno.ENOSPC` is 28). */
 export const { errno } = constants;
@@ -19,12 +18,6 @@ export class SystemError extends Error {
     this.code = code;
     this.errno = number;
   }
-}
-
-/** Passes a system call's result on, or throws errno as a SystemError. */
-export function check(result: number, syscall: string, detail = ""): number {
-  if (result < 0) throw new SystemError(syscall, lastErrno(), detail);
-  return result;
 }
 
 /** The errno of a failed call of Node's fs or of ours; EIO where the error names none. */

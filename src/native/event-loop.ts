@@ -1,4 +1,5 @@
-import { check, errno, SystemError } from "./errno.js";
+import { check } from "./check.js";
+import { errno, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
 
 const EPOLL_CLOEXEC = 0o2000000;

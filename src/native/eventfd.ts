@@ -1,4 +1,5 @@
-import { check, errno } from "./errno.js";
+import { check } from "./check.js";
+import { errno } from "./errno.js";
 import { allocate, lastErrno, libc } from "./libc.js";
 
 const EFD_CLOEXEC = 0o2000000;

@@ -1,5 +1,6 @@
+export { check } from "./check.js";
 export { closeDescriptor, setNonBlocking, tryLock } from "./descriptor.js";
-export { check, errno, errnoOf, SystemError } from "./errno.js";
+export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";
 export { groupId } from "./group.js";

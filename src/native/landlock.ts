@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, statSync } from "node:fs";
+import { check } from "./check.js";
 import { keepOnExec } from "./descriptor.js";
-import { check, errno, errnoOf, SystemError } from "./errno.js";
+import { errno, errnoOf, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
 
 /** landlock(7): the rights that each version of its ABI knows of, as bits of <linux/landlock.h>. */

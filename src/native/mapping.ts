@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
-import { check, errno, SystemError } from "./errno.js";
+import { check } from "./check.js";
+import { errno, SystemError } from "./errno.js";
 import { lastErrno, libc, viewAt } from "./libc.js";
 
 const PROT_READ_WRITE = 3;

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { check } from "./errno.js";
+import { check } from "./check.js";
 import { libc } from "./libc.js";
 
 const PR_SET_PDEATHSIG = 1;

@@ -1,4 +1,5 @@
-import { check, errno, SystemError } from "./errno.js";
+import { check } from "./check.js";
+import { errno, SystemError } from "./errno.js";
 import { allocate, lastErrno, libc } from "./libc.js";
 
 const AF_UNIX = 1;

@@ -1,4 +1,4 @@
-import { missingNote, type StreamTypeName } from "../store/index.js";
+import { missingNote, type StreamTypeName } from "../store/layout.js";
 import { readHeader, recordBytes, recordText } from "./decode.js";
 import type { RecordEntry } from "./records.js";
 

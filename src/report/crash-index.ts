@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { RecordHeader } from "../store/index.js";
+import type { RecordHeader } from "../store/layout.js";
 import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
 import type { HeadedRecord } from "./decode.js";

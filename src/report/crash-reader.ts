@@ -1,4 +1,4 @@
-import { isDump } from "../store/index.js";
+import { isDump } from "../store/layout.js";
 import { CrashIndex } from "./crash-index.js";
 import { type Crash, type CrashFacts, factsOf } from "./crashes.js";
 import { type HeadedRecord, readHeader } from "./decode.js";

@@ -1,4 +1,4 @@
-import { isDump, parseHeader, type RecordHeader } from "../store/index.js";
+import { isDump, parseHeader, type RecordHeader } from "../store/layout.js";
 import type { Decoded, Ending } from "./compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompress.js";
 import { note } from "./note.js";

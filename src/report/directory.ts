@@ -16,7 +16,7 @@ import {
   type RecordName,
   readStreamIndex,
   type StreamPiece,
-} from "../store/index.js";
+} from "../store/layout.js";
 import { filePieces } from "./pieces.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
 

@@ -1,4 +1,4 @@
-import { type DumpTypeName, isDump } from "../store/index.js";
+import { type DumpTypeName, isDump } from "../store/layout.js";
 import { type HeadedRecord, recordText } from "./decode.js";
 import { note } from "./note.js";
 

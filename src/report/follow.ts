@@ -15,7 +15,7 @@ import {
   parseRecordName,
   type RecordName,
   readStreamIndex,
-} from "../store/index.js";
+} from "../store/layout.js";
 
 /** Read at a time, in bytes; what is behind it is read the next time. */
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;

@@ -1,4 +1,4 @@
-export type { RecordHeader } from "../store/index.js";
+export type { RecordHeader } from "../store/layout.js";
 export { type BootStream, findStreams, streamText } from "./boot-streams.js";
 export { CrashReader } from "./crash-reader.js";
 export {
@@ -23,8 +23,6 @@ export {
 } from "./decode.js";
 export { type Dump, dumpText, groupDumps, isCutShort, joinDump, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
-export { ConsoleFollower } from "./follow.js";
-export { type ChromeCounts, chromeTrace } from "./ftrace/chrome.js";
 export { linePieces } from "./pieces.js";
 export {
   PrintablePieces,
@@ -39,4 +37,3 @@ export {
   type RecordSource,
   type SourceTypeName,
 } from "./records.js";
-export { kernelOffset, type SymbolFiles, Symbolizer } from "./symbols/index.js";

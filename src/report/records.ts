@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import type { RecordName, RecordTypeName } from "../store/index.js";
+import type { RecordName, RecordTypeName } from "../store/layout.js";
 import { recordInDirectory, recordsInDirectory } from "./directory.js";
 import { isErstFile, recordsInErst } from "./erst.js";
 

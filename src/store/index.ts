@@ -6,24 +6,12 @@ export {
   InlineCommitter,
 } from "./commit.js";
 export { DirectoryStore } from "./directory-store.js";
-export { parseHeader, type RecordHeader } from "./dump-header.js";
 export { makeDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, type MinFree } from "./free-space.js";
 export type { BootStreams, Intent } from "./intent.js";
+export * from "./layout.js";
 export { DEFAULT_RATES, type Rate, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
-export {
-  compareRecords,
-  type DumpTypeName,
-  formatRecordName,
-  isDump,
-  isStream,
-  parseRecordName,
-  RECORD_TYPES,
-  type RecordName,
-  type RecordTypeName,
-  type StreamTypeName,
-} from "./record-name.js";
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-keeper.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
@@ -34,5 +22,4 @@ export {
   StoreError,
   type StoreOptions,
 } from "./store-options.js";
-export { missingNote, readStreamIndex, type StreamPiece } from "./stream-index.js";
 export { troubleWith } from "./trouble.js";

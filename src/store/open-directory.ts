@@ -8,7 +8,8 @@ import type { LineFileHost } from "./line-file.js";
 import { NextFile } from "./next-file.js";
 import { formatRecordName, parseRecordName, type RecordName } from "./record-name.js";
 import { type RecordEntry, RecordTable, recordKey } from "./record-table.js";
-import { STREAMS_NAME, StreamIndex } from "./stream-index.js";
+import { StreamIndex } from "./stream-index.js";
+import { STREAMS_NAME } from "./stream-piece.js";
 
 const { O_DIRECTORY, O_RDONLY } = constants;
 
@@ -29,7 +30,7 @@ export class DirectoryInUseError extends SystemError {
  * A directory of records that this process has locked, and what is known of it.
  *
  * `dmesg-1.enc.z`, `console-2`: a record (see record-name.ts). `.next-3`: see next-file.ts. `.erased`:
- * see erased-list.ts. `.streams`: see stream-index.ts.
+ * see erased-list.ts. `.streams`: see stream-piece.ts.
  */
 export class OpenDirectory {
   readonly path: string;

@@ -18,7 +18,7 @@ import { systemFiles } from "./files.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import type { StoreOptions } from "./store-options.js";
-import { readStreamIndex } from "./stream-index.js";
+import { readStreamIndex } from "./stream-piece.js";
 
 let directory = "";
 let stores: DirectoryStore[] = [];

@@ -5,7 +5,8 @@ import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import type { BootStreams, Intent } from "./intent.js";
 import { formatRecordName, isStream, type RecordName, type StreamTypeName } from "./record-name.js";
-import { missingNote, type StreamIndex, type StreamPiece } from "./stream-index.js";
+import type { StreamIndex } from "./stream-index.js";
+import { missingNote, type StreamPiece } from "./stream-piece.js";
 
 const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 

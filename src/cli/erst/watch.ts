@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { ErstCopier, ErstError, usersOf, whilePaused } from "../../erst/index.js";
+import { ErstCopier } from "../../erst/copier.js";
+import { ErstError, usersOf } from "../../erst/index.js";
+import { whilePaused } from "../../erst/qmp.js";
 import { errorLine, warn } from "../errors.js";
 import { onSignals } from "../signals.js";
 import { formatSize } from "../size.js";

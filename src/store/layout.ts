@@ -1,0 +1,15 @@
+// What lies in a directory of records, for those that only read it: it loads nothing that writes.
+export { parseHeader, type RecordHeader } from "./dump-header.js";
+export {
+  compareRecords,
+  type DumpTypeName,
+  formatRecordName,
+  isDump,
+  isStream,
+  parseRecordName,
+  RECORD_TYPES,
+  type RecordName,
+  type RecordTypeName,
+  type StreamTypeName,
+} from "./record-name.js";
+export { missingNote, readStreamIndex, type StreamPiece } from "./stream-piece.js";

@@ -1,0 +1,68 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { errno, errnoOf } from "../native/errno.js";
+import { formatRecordName, isStream, parseRecordName, type RecordName } from "./record-name.js";
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+export const STREAMS_NAME = ".streams";
+/** Lines of many times as many streams as there can be; of a longer file the end is read. */
+export const MAX_INDEX_BYTES = 4 << 20;
+const LINE = /^([0-9a-f]{32}|-) ([a-z]+-[0-9]+)(?: ([a-z]+-[0-9]+) ([0-9]{1,15}))?$/;
+
+/** What `.streams` says of a stream's file. */
+export interface StreamPiece {
+  /** The guest's boot, 32 hexadecimal digits; undefined where its driver told none. */
+  readonly boot: string | undefined;
+  readonly name: RecordName;
+  /** The stream's first file: this one, or one before it. */
+  readonly first: RecordName;
+  /** Bytes of the stream that come before this file. */
+  readonly offset: number;
+}
+
+/** What stands in a stream, or between two of its files, where something is missing. */
+export const missingNote = (bytes: number): string =>
+  `[virtio-pstore: ${bytes} bytes are missing here]\n`;
+
+function parseStream(text: string | undefined): RecordName | undefined {
+  const name = parseRecordName(text ?? "");
+  return name !== undefined && isStream(name.type) ? name : undefined;
+}
+
+export function parseLine(line: string): StreamPiece[] {
+  const [, boot, file, from, offset] = LINE.exec(line) ?? [];
+  const name = parseStream(file);
+  const first = from === undefined ? name : parseStream(from);
+  if (boot === undefined || name === undefined || first?.type !== name.type) return [];
+  return [{ boot: boot === "-" ? undefined : boot, name, first, offset: Number(offset ?? 0) }];
+}
+
+export function formatLine({ boot = "-", name, first, offset }: StreamPiece): string {
+  const start = `${boot} ${formatRecordName(name)}`;
+  return first.id === name.id ? start : `${start} ${formatRecordName(first)} ${offset}`;
+}
+
+/**
+ * `.streams` of a directory: one line for each file that belongs to a stream with a boot id, or goes on
+ * with another file's, oldest first. Empty where there is none. A line cut off by a crash is left out.
+ */
+export function readStreamIndex(directory: string): StreamPiece[] {
+  let text: string;
+  try {
+    const fd = openSync(join(directory, STREAMS_NAME), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const found = fstatSync(fd);
+      if (!found.isFile()) return [];
+      const bytes = Buffer.alloc(Math.min(found.size, MAX_INDEX_BYTES));
+      const from = found.size - bytes.length;
+      text = bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, from));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if (errnoOf(error) === errno.ENOENT) return [];
+    throw error;
+  }
+  return text.split("\n").slice(0, -1).flatMap(parseLine);
+}
