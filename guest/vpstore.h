@@ -5,7 +5,10 @@
  * virtio-pstore driver: what its files share.
  *
  *   main.c     the virtio driver: probe, remove, suspend, config space
- *   ring.c     the virtqueues: who owns which buffer, waiting, giving up
+ *   slot.c     buffers, and who owns which
+ *   ring.c     the virtqueues, and commands that sleep
+ *   polled.c   dumps: waiting, giving up
+ *   stream.c   console and pmsg text, for which nobody waits
  *   source.c   the pstore source: pstore's callbacks as requests
  *   log.c      reads the kernel's log, and says what of it is missing
  *   dump.c     the whole log at oops and panic, raw
@@ -330,28 +333,34 @@ static inline bool vpstore_takes(const struct vpstore *vp, unsigned int type)
 	return vp->types & BIT(type);
 }
 
-/* ring.c */
+/* slot.c */
 int vpstore_slots_alloc(struct vpstore *vp);
 void vpstore_slots_free(struct vpstore *vp);
+
+/* ring.c */
 int vpstore_ring_start(struct vpstore *vp);
 void vpstore_ring_stop(struct vpstore *vp);
 int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count);
+
+/* polled.c */
+void vpstore_budget_init(struct vpstore_budget *budget, unsigned int ms);
 int vpstore_write_wait(struct vpstore *vp, const struct vpstore_text *text,
 		       struct vpstore_budget *budget);
-void vpstore_budget_init(struct vpstore_budget *budget, unsigned int ms);
 struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
 					 struct vpstore_budget *budget);
 struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
 				       struct vpstore_queue *q,
 				       struct vpstore_budget *budget);
+void vpstore_chunk_put(struct vpstore_slot *slot);
 int vpstore_chunk_send(struct vpstore *vp, struct vpstore_queue *q,
 		       struct vpstore_slot *slot,
 		       const struct vpstore_text *text,
 		       struct vpstore_budget *budget);
-void vpstore_chunk_put(struct vpstore_slot *slot);
 int vpstore_chunks_wait(struct vpstore *vp, struct vpstore_queue *q,
 			struct vpstore_budget *budget);
 void vpstore_settle(struct vpstore *vp, struct vpstore_budget *budget);
+
+/* stream.c */
 struct vpstore_slot *vpstore_stream_get(struct vpstore *vp,
 					struct vpstore_slot **slots,
 					unsigned int count);
