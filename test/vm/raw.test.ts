@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -12,12 +13,21 @@ import {
   dumpTexts,
   numbers,
   panic,
+  program,
   recordNames,
   runWithDevice,
   temporaryFolder,
   textOf,
   upTo,
 } from "./support.js";
+
+/** What is looked at of an event in a Chrome JSON trace. */
+interface TraceEvent {
+  readonly ph: string;
+  readonly tid: number;
+  readonly name?: string;
+  readonly args?: { readonly name?: string };
+}
 
 describeGuests("the whole log, raw", () => {
   it.each(kernelNames)("QEMU, Linux %s: every line of a log of 700 KB", async (kernel) => {
@@ -119,6 +129,17 @@ describeGuests("the trace", () => {
   ].join("\n");
   const markNumbers = (text: string) => numbers(text, /mark (\d+) 0/g);
 
+  /** The calls of a few functions, with their times, on each of two CPUs. */
+  const traceCalls = [
+    "cd /sys/kernel/tracing",
+    "echo 'vfs_*' > set_ftrace_filter",
+    "echo function_graph > current_tracer",
+    "echo funcgraph-abstime > trace_options",
+    ...[1, 2].map((cpu) => `taskset ${cpu} cat /proc/version /proc/mounts > /dev/null`),
+    "cd /",
+  ].join("\n");
+  const shownOptions = { encoding: "utf8", maxBuffer: 1 << 26 } as const;
+
   it("with the stock log and ftrace_dump_on_oops, the log before it is whole", async () => {
     const directory = temporaryFolder();
     const guest = await crashGuest("6.1", {
@@ -155,6 +176,29 @@ describeGuests("the trace", () => {
       expect(log).toContain("Linux version");
       expect(crashLines(log)).toEqual(upTo(500));
       expect(markNumbers(log)).toEqual([]);
+    },
+  );
+
+  it.each(kernelNames)(
+    "QEMU, Linux %s: calls on two CPUs are two rows of a Chrome JSON trace",
+    async (kernel) => {
+      const directory = temporaryFolder();
+      const guest = await crashGuest(kernel, {
+        driverParameters: { trace: 1 },
+        arguments: ["-smp", "2"],
+        script: `${traceCalls}\ninsmod /crash.ko how=panic lines=1\n`,
+      });
+      const result = await runWithDevice(directory, guest);
+      const shown = spawnSync(program, ["show", "--ftrace", "--chrome", directory], shownOptions);
+      // What it couldn't make out, or a trace without times, would be told.
+      expect(shown.stderr, result.output).not.toContain("the trace");
+      const { traceEvents } = JSON.parse(shown.stdout) as { traceEvents: TraceEvent[] };
+      const named = traceEvents.filter(({ name }) => name === "thread_name");
+      expect(named.map(({ args }) => args?.name).sort()).toEqual(["CPU 0", "CPU 1"]);
+      for (const row of [1, 2]) {
+        const calls = traceEvents.filter(({ ph, tid }) => tid === row && "BX".includes(ph));
+        expect(calls.filter(({ name }) => name === "vfs_open").length).toBeGreaterThan(0);
+      }
     },
   );
 });
