@@ -25,6 +25,10 @@ describe("placesIn", () => {
     ["x29: ffff800008001234 x28: 1", ["0xffff800008001234"]],
     [" ? 0xffffffff81012345", ["0xffffffff81012345 return"]],
     ["RIP: 0010:0xffffffff81012345", ["0xffffffff81012345"]],
+    [
+      "Kernel Offset: 0x36c00000 from 0xffffffff81000000 (relocation range: 0xffffffff80000000-0x1)",
+      [],
+    ],
     ["deffffffff81012345 ffffffff810123456", []],
   ])("%s", (line, places) => {
     expect(placesIn(line).map(shown)).toEqual(places);

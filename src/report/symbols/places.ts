@@ -34,8 +34,12 @@ const ADDRESS = /(?<![\w+/])(?:0x)?(f{3}[0-9a-f]{13})(?![\w])/g;
 /** What the exception found in the program counter: the very instruction. All else on a stack are returns. */
 const EXACT = /\b(?:RIP: |pc : |PC is at |WARNING: )/;
 
+/** Its addresses are of the kernel as it was linked, not as it ran. */
+const KERNEL_OFFSET = /Kernel Offset: /;
+
 /** The places that a line names, from left to right. An address with its symbol behind it isn't one of its own. */
 export function placesIn(line: string): Place[] {
+  if (KERNEL_OFFSET.test(line)) return [];
   const isReturn = !EXACT.test(line);
   const frames = [...line.matchAll(FRAME)].map((match): Place => {
     const [text, symbol = "", offset, size, module] = match;

@@ -34,7 +34,10 @@ test("an address: the symbol it is in, none before the first or behind the last"
     rmSync(folder, { recursive: true });
   });
   const path = join(folder, "System.map");
-  const lines = ["ffffffff81000000 T _text", "ffffffff81000010 t foo", "ffffffff81000020 D _end"];
+  const lines = [
+    "0000000000034000 D __per_cpu_end",
+    ...["ffffffff81000000 T _text", "ffffffff81000010 t foo", "ffffffff81000020 D _end"],
+  ];
   writeFileSync(path, [...lines, "ffffffffff600000 A vsyscall", ""].join("\n"));
   const table = readSystemMap(path);
   const at = (address: bigint) => table.at(address)?.name;

@@ -9,6 +9,9 @@ export interface KernelSymbol {
   readonly size: bigint;
 }
 
+/** The kernel's half of the address space begins here; below it are offsets, as of per-CPU variables. */
+const KERNEL_HALF = 1n << 63n;
+
 /** The symbols of a kernel or a module, by name and by address. */
 export class SymbolTable {
   readonly #byName = new Map<string, KernelSymbol[]>();
@@ -49,7 +52,8 @@ export class SymbolTable {
   at(address: bigint): KernelSymbol | undefined {
     const section = this.#sections.get(0) ?? [];
     const next = firstFrom(section, address + 1n);
-    return next < section.length ? section[next - 1] : undefined;
+    const found = next < section.length ? section[next - 1] : undefined;
+    return found !== undefined && found.value >= KERNEL_HALF ? found : undefined;
   }
 
   #isOfLength(symbol: KernelSymbol, length: bigint): boolean {
