@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
+  type Bound,
   DEFAULT_MIN_FREE,
   DEFAULT_RATES,
   DEFAULT_ROOMS,
@@ -24,6 +25,7 @@ export interface LimitOptions {
   readonly maxRecords?: PerType<number>;
   readonly maxBytes?: PerType<number>;
   readonly rate?: PerType<number | "off">;
+  readonly rateRequests?: PerType<number | "off">;
   readonly minFree?: MinFree;
 }
 
@@ -57,8 +59,11 @@ function parseCount(text: string): number {
   throw new InvalidArgumentError("It must be a whole number from 1 to 999999999.");
 }
 
-const parseRate = (text: string): number | "off" =>
-  text === "off" ? text : sizeOption(1, LARGEST_RATE)(text);
+/** A parser that takes `off`, too. */
+const orOff =
+  (parse: (text: string) => number) =>
+  (text: string): number | "off" =>
+    text === "off" ? text : parse(text);
 
 function parseMinFree(text: string): MinFree {
   const percent = /^([0-9]{1,2})%$/.exec(text)?.[1];
@@ -93,7 +98,14 @@ export function addLimitOptions(command: Command): Command {
         "--rate <size>",
         "the most bytes a second that are taken of each type in the long run, or TYPE=SIZE,…; " +
           "off for no bound (default: 1M, pmsg=256K)",
-      ).argParser(perType(parseRate)),
+      ).argParser(perType(orOff(sizeOption(1, LARGEST_RATE)))),
+    )
+    .addOption(
+      new Option(
+        "--rate-requests <n>",
+        "likewise the most records, or pieces of console or pmsg text, or TYPE=N,…; " +
+          "off for no bound (default: 20, console=2000, pmsg=500)",
+      ).argParser(perType(orOff(parseCount))),
     )
     .addOption(
       new Option(
@@ -117,15 +129,25 @@ function rooms({ maxRecords, maxBytes }: LimitOptions): Rooms {
 }
 
 /** A higher rate has a higher burst: a second of it, at least. */
-function rates({ rate }: LimitOptions): Rates {
-  const all = RECORD_TYPES.flatMap((type): [RecordTypeName, Rate][] => {
-    const known = DEFAULT_RATES[type];
-    const bytesPerSecond = rate?.get(type) ?? known.bytesPerSecond;
-    if (bytesPerSecond === "off") return [];
-    const burstBytes = Math.max(known.burstBytes, bytesPerSecond);
-    return [[type, { ...known, bytesPerSecond, burstBytes }]];
-  });
-  return Object.fromEntries(all);
+function bound(known: Bound, perSecond: number | "off" = known.perSecond): Bound | undefined {
+  if (perSecond === "off") return undefined;
+  return { perSecond, burst: Math.max(known.burst, perSecond) };
+}
+
+function rates({ rate, rateRequests }: LimitOptions): Rates {
+  const of = (type: RecordTypeName): Rate => {
+    const { bytes, requests } = DEFAULT_RATES[type];
+    return {
+      bytes: bound(bytes, rate?.get(type)),
+      requests: bound(requests, rateRequests?.get(type)),
+    };
+  };
+  return {
+    dmesg: of("dmesg"),
+    ftrace: of("ftrace"),
+    console: of("console"),
+    pmsg: of("pmsg"),
+  };
 }
 
 /** The defaults, but for what was asked for. */

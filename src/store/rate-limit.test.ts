@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_RATES, RateLimiter } from "./rate-limit.js";
 
-const rate = { bytesPerSecond: 1000, recordsPerSecond: 10, burstBytes: 5000, burstRecords: 20 };
+const rate = {
+  bytes: { perSecond: 1000, burst: 5000 },
+  requests: { perSecond: 10, burst: 20 },
+};
 
 function limiter() {
   const clock = { ms: 0 };
@@ -32,6 +35,14 @@ describe("a guest's rate", () => {
     const { limiter: one } = limiter();
     for (let i = 0; i < 100; i++) expect(one.take("dmesg", 6000)).toBe(false);
     expect(one.take("dmesg", 5000)).toBe(true);
+  });
+
+  test.each(["bytes", "requests"] as const)("%s alone may be bounded", (what) => {
+    const bounded = { bytes: undefined, requests: undefined, [what]: rate[what] };
+    const one = new RateLimiter({ dmesg: bounded }, () => 0);
+    const size = what === "bytes" ? 5 : 1 << 20;
+    const taken = Array.from({ length: 1001 }, () => one.take("dmesg", size)).filter(Boolean);
+    expect(taken).toHaveLength(what === "bytes" ? 1000 : 20);
   });
 
   test("a type without a rate has no bounds", () => {

@@ -1,14 +1,18 @@
 import type { RecordTypeName } from "./record-name.js";
 
-/** What a guest may send of one type. */
-export interface Rate {
+/** How much of something may come. */
+export interface Bound {
   /** In the long run. */
-  readonly bytesPerSecond: number;
-  /** WRITEs, each of which is a record or a piece of a stream. */
-  readonly recordsPerSecond: number;
+  readonly perSecond: number;
   /** At once, after a pause that was long enough. */
-  readonly burstBytes: number;
-  readonly burstRecords: number;
+  readonly burst: number;
+}
+
+/** What a guest may send of one type. Undefined: as much as it does. */
+export interface Rate {
+  readonly bytes: Bound | undefined;
+  /** WRITEs, each of which is a record or a piece of a stream. */
+  readonly requests: Bound | undefined;
 }
 
 /** Types that aren't in it have no bounds. */
@@ -22,29 +26,23 @@ const MIB = 1 << 20;
  * it is configured (CONFIG_LOG_BUF_SHIFT), which printed with their prefixes are less than 64 MiB: there
  * is always room for two such dumps, in parts of 64 KiB or more, and a trace beside them.
  */
-const DUMP: Rate = {
-  bytesPerSecond: MIB,
-  recordsPerSecond: 20,
-  burstBytes: 128 * MIB,
-  burstRecords: 2000,
+const DUMP = {
+  bytes: { perSecond: MIB, burst: 128 * MIB },
+  requests: { perSecond: 20, burst: 2000 },
 };
 
-export const DEFAULT_RATES: Required<Rates> = {
+export const DEFAULT_RATES = {
   dmesg: DUMP,
   ftrace: DUMP,
   console: {
-    bytesPerSecond: MIB,
-    recordsPerSecond: 2000,
-    burstBytes: 64 * MIB,
-    burstRecords: 200_000,
+    bytes: { perSecond: MIB, burst: 64 * MIB },
+    requests: { perSecond: 2000, burst: 200_000 },
   },
   pmsg: {
-    bytesPerSecond: 256 * KIB,
-    recordsPerSecond: 500,
-    burstBytes: 16 * MIB,
-    burstRecords: 20_000,
+    bytes: { perSecond: 256 * KIB, burst: 16 * MIB },
+    requests: { perSecond: 500, burst: 20_000 },
   },
-};
+} satisfies Rates;
 
 /** Fills at a steady rate up to its burst, with which it begins. */
 export class TokenBucket {
@@ -53,7 +51,7 @@ export class TokenBucket {
   #tokens: number;
   #filledMs: number;
 
-  constructor(perSecond: number, burst: number, nowMs: number) {
+  constructor({ perSecond, burst }: Bound, nowMs: number) {
     this.#perMs = perSecond / 1000;
     this.#burst = burst;
     this.#tokens = burst;
@@ -73,34 +71,35 @@ export class TokenBucket {
   }
 }
 
+interface Buckets {
+  readonly bytes: TokenBucket | undefined;
+  readonly requests: TokenBucket | undefined;
+}
+
 /** Bounds how fast a guest's records of each type come. */
 export class RateLimiter {
   readonly #now: () => number;
-  readonly #buckets = new Map<RecordTypeName, { bytes: TokenBucket; records: TokenBucket }>();
+  readonly #buckets = new Map<RecordTypeName, Buckets>();
 
   /** `now`: a clock in milliseconds that doesn't go back. */
   constructor(rates: Rates, now: () => number = () => performance.now()) {
     this.#now = now;
     const nowMs = now();
-    for (const [type, rate] of Object.entries(rates) as [RecordTypeName, Rate][]) {
+    for (const [type, { bytes, requests }] of Object.entries(rates) as [RecordTypeName, Rate][]) {
       this.#buckets.set(type, {
-        bytes: new TokenBucket(rate.bytesPerSecond, rate.burstBytes, nowMs),
-        records: new TokenBucket(rate.recordsPerSecond, rate.burstRecords, nowMs),
+        bytes: bytes && new TokenBucket(bytes, nowMs),
+        requests: requests && new TokenBucket(requests, nowMs),
       });
     }
   }
 
   /** Whether a WRITE of so many bytes is within its type's bounds; then it counts. */
   take(type: RecordTypeName, size: number): boolean {
-    const buckets = this.#buckets.get(type);
-    if (buckets === undefined) return true;
-    const { bytes, records } = buckets;
+    const { bytes, requests } = this.#buckets.get(type) ?? {};
     const nowMs = this.#now();
-    // Both are filled, whatever the first one says.
-    const [small, few] = [bytes.has(size, nowMs), records.has(1, nowMs)];
-    if (!small || !few) return false;
-    bytes.take(size);
-    records.take(1);
+    if (bytes?.has(size, nowMs) === false || requests?.has(1, nowMs) === false) return false;
+    bytes?.take(size);
+    requests?.take(1);
     return true;
   }
 }

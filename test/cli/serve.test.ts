@@ -356,6 +356,7 @@ describe("a command line that can't be served ends with status 2 and one line th
     ["a standard descriptor", ["--fd", "2"], /from 3 on, not 2/],
     ["no descriptor", ["--fd", "x"], /from 3 on, not x/],
     ["a rate that is none", [...ok, "--rate", "fast"], /A size is a number of bytes/],
+    ["a rate of no requests", [...ok, "--rate-requests", "0"], /from 1 to 999999999/],
     ["a bound for no type", [...ok, "--max-bytes", "log=1M"], /log is none of dmesg, console/],
     ["a share of more than all", [...ok, "--min-free", "100%"], /from 0 to 99 with % behind it/],
     ["a bufsize that is none", [...ok, "--bufsize", "big"], /A size is a number of bytes/],

@@ -300,7 +300,10 @@ describe("rates", () => {
   });
 
   test("pstore: beyond its rate a type is -EBUSY, others go on", async () => {
-    const slow = { bytesPerSecond: 1, recordsPerSecond: 1, burstBytes: 100, burstRecords: 2 };
+    const slow = {
+      bytes: { perSecond: 1, burst: 100 },
+      requests: { perSecond: 1, burst: 2 },
+    };
     const rates = { dmesg: slow, console: slow };
     const { driver, directory } = await startExtended({ rates });
     for (const type of [DMESG, CONSOLE]) {

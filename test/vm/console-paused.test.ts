@@ -16,7 +16,15 @@ describeGuests("the console where the host pauses", () => {
     const socket = join(folder, "socket");
     const directory = join(folder, "crashes");
     const daemon = await serve(
-      ...["--console", "--rate=off", "--socket-path", socket, "--directory", directory],
+      ...[
+        "--console",
+        "--rate=off",
+        "--rate-requests=off",
+        "--socket-path",
+        socket,
+        "--directory",
+        directory,
+      ],
     );
     const lines = 20_000;
     const guest = startGuest([

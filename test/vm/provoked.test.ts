@@ -44,7 +44,13 @@ async function provoke({ kernel, script, options, queues = 3 }: Provocation) {
   const directory = join(temporaryFolder(), "crashes");
   const guest = await crashGuest(kernel, { script: `${script}\nsleep 20\n`, ...options });
   if (queues === 3) {
-    const { output } = await runWithDevice(directory, guest, "--console", "--rate=off");
+    const { output } = await runWithDevice(
+      directory,
+      guest,
+      "--console",
+      "--rate=off",
+      "--rate-requests=off",
+    );
     return { directory, output };
   }
   const socket = join(temporaryFolder(), "socket");
