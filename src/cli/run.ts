@@ -141,11 +141,6 @@ async function serveWhile(
   const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
   const settings = { guests, ...deviceSettings(options), syncThreads: 0 };
   const supervisor = supervise({ settings, json: options.json, tell: ["stored", "log"] }, output);
-  const handle = signals.handle;
-  signals.handle = (name) => {
-    supervisor.cleanUp();
-    handle(name);
-  };
   if (!(await supervisor.ready)) {
     const end = await supervisor.ended;
     expectGoodEnd(end);

@@ -192,7 +192,6 @@ async function serve(options: ServeOptions): Promise<void> {
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
       for (const socket of sockets) removeOwn(socket);
-      supervisor.cleanUp();
       // The daemon ends with this process.
       endBySignal(name);
     };

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bindDatagram, closeDescriptor, receive } from "../native/index.js";
-import type { PassedDescriptor } from "./notify.js";
+import { bindDatagram, closeDescriptor, openPlace, receive } from "../native/index.js";
+import { FIRST_PASSED, type PassedDescriptor } from "./notify.js";
 
 /** How a daemon ended: one of the two is null. */
 export interface DaemonEnd {
@@ -18,6 +18,21 @@ export interface SupervisorOptions {
   readonly sockets: readonly PassedDescriptor[];
   /** A daemon that was started in place of one that ended so serves. */
   readonly onRestart: (former: DaemonEnd) => void;
+}
+
+/**
+ * A socket for sd_notify(3) and a descriptor of its name, which is gone from the file system: a supervisor that
+ * is killed leaves nothing there, and nobody else finds it.
+ */
+function notifySocket(): { readonly fd: number; readonly name: PassedDescriptor } {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-holder-"));
+  try {
+    const path = join(folder, "notify");
+    const fd = bindDatagram(path);
+    return { fd, name: { name: "notify", fd: openPlace(path) } };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** How often the daemon's messages are looked for while it starts. Later it sends none. */
@@ -44,9 +59,7 @@ export class Supervisor {
   /** Resolves when the last daemon has ended, because it was told to or because another can't help. */
   readonly ended: Promise<DaemonEnd>;
   readonly #options: SupervisorOptions;
-  readonly #folder = mkdtempSync(join(tmpdir(), "virtio-pstore-holder-"));
-  readonly #notifyPath = join(this.#folder, "notify");
-  readonly #notifyFd = bindDatagram(this.#notifyPath);
+  readonly #notify = notifySocket();
   #held: PassedDescriptor[] = [];
   #child: ChildProcess | undefined;
   #poll: NodeJS.Timeout | undefined;
@@ -80,14 +93,9 @@ export class Supervisor {
     else this.#end({ status: 0, signal: null });
   }
 
-  /** Removes what is left on disk, where this process is to end without waiting for `ended`. */
-  cleanUp(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-
   #start(): void {
     const { command, args, sockets } = this.#options;
-    const passed = [...sockets, ...this.#held];
+    const passed = [...sockets, ...this.#held, this.#notify.name];
     this.#readyAt = undefined;
     const child = spawn(command, args, {
       stdio: ["ignore", "inherit", "inherit", ...passed.map(({ fd }) => fd)],
@@ -95,7 +103,7 @@ export class Supervisor {
       detached: true,
       env: {
         ...process.env,
-        NOTIFY_SOCKET: this.#notifyPath,
+        NOTIFY_SOCKET: `/proc/self/fd/${FIRST_PASSED + passed.length - 1}`,
         // Not known beforehand.
         LISTEN_PID: undefined,
         LISTEN_FDS: String(passed.length),
@@ -122,7 +130,7 @@ export class Supervisor {
 
   #takeMessages(): void {
     for (;;) {
-      const received = receive(this.#notifyFd, MAX_MESSAGE_BYTES);
+      const received = receive(this.#notify.fd, MAX_MESSAGE_BYTES);
       if (received === undefined) return;
       this.#take(Buffer.from(received.bytes).toString("latin1").split("\n"), received.descriptors);
     }
@@ -199,8 +207,7 @@ export class Supervisor {
     this.#over = true;
     clearTimeout(this.#restart);
     for (const { fd } of this.#held.splice(0)) closeDescriptor(fd);
-    closeDescriptor(this.#notifyFd);
-    this.cleanUp();
+    for (const fd of [this.#notify.fd, this.#notify.name.fd]) closeDescriptor(fd);
     this.#onReady(false);
     this.#onEnded(end);
   }

@@ -1,3 +1,4 @@
+import { openSync } from "node:fs";
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
@@ -7,12 +8,22 @@ const F_GETFL = 3;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 const O_NONBLOCK = 0o4000;
+/** Node has no name for it, and always adds O_CLOEXEC. */
+const O_PATH = 0o10000000;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 /** Closes a descriptor. An error is not told: nothing could be done about it. */
 export function closeDescriptor(fd: number): void {
   libc.close(fd);
+}
+
+/**
+ * A descriptor of a file's place, whatever kind of file it is (O_PATH): `/proc/self/fd/N` leads there, also when
+ * the file's own path is gone.
+ */
+export function openPlace(path: string): number {
+  return openSync(path, O_PATH);
 }
 
 /** Makes a descriptor that came from elsewhere non-blocking and close-on-exec. */

@@ -1,5 +1,5 @@
 export { check } from "./check.js";
-export { closeDescriptor, setNonBlocking, tryLock } from "./descriptor.js";
+export { closeDescriptor, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
 export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";

@@ -1,6 +1,6 @@
-import { closeSync, constants, openSync, statSync } from "node:fs";
+import { closeSync, statSync } from "node:fs";
 import { check } from "./check.js";
-import { keepOnExec } from "./descriptor.js";
+import { keepOnExec, openPlace } from "./descriptor.js";
 import { errno, errnoOf, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
 
@@ -26,8 +26,6 @@ const SCOPE_SIGNAL = 1n << 1n;
 const CREATE_RULESET_VERSION = 1;
 const RULE_PATH_BENEATH = 1;
 const PR_SET_NO_NEW_PRIVS = 38;
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
 
 /** What may be done with a file, or with all that is in a directory. */
 export const Allow = {
@@ -93,7 +91,7 @@ export function restrictThread(
 function addRule(ruleset: number, path: string, allow: bigint): void {
   let fd: number;
   try {
-    fd = openSync(path, O_PATH | O_CLOEXEC | constants.O_RDONLY);
+    fd = openPlace(path);
   } catch (error) {
     const number = errnoOf(error);
     if (number === errno.ENOENT || number === errno.ENOTDIR) return;

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -63,10 +63,13 @@ test("SIGTERM while no daemon runs ends the program", async () => {
   expect(await stop(server)).toMatchObject({ status: 0 });
 });
 
-test("a supervisor that is killed takes its daemon with it", async () => {
-  const { args } = paths();
-  const server = await serve(args);
+test("a supervisor that is killed takes its daemon with it, and leaves nothing in /tmp", async () => {
+  const { folder, args } = paths();
+  const TMPDIR = join(folder, "tmp");
+  mkdirSync(TMPDIR);
+  const server = await serve(args, { env: { TMPDIR } });
   expect(await stop(server, "SIGKILL")).toMatchObject({ status: "SIGKILL" });
+  expect(readdirSync(TMPDIR)).toEqual([]);
   // It would be in the way: it has the directory's lock, and serves the socket.
   expect((await stop(await serve(args))).status).toBe(0);
 });
