@@ -254,7 +254,7 @@ export class PstoreDevice implements VirtioDevice {
       // It did nothing: what is stored at its place from now on is others'.
       entry.begin(position);
       // The store itself tells what it refuses.
-      if (!(error instanceof RefusedError)) this.#warnOfStore(request, errnoOf(error));
+      if (!(error instanceof RefusedError)) this.#warnOfStore(request, error);
       const ret = -errnoOf(error);
       return () => status(ret);
     }
@@ -327,8 +327,8 @@ export class PstoreDevice implements VirtioDevice {
     return [encodeResponse(cmd, type, 0)];
   }
 
-  #warnOfStore({ kind }: Request, number: number): void {
-    this.#warn("STORE", `${kind}: ${troubleWith(this.#store.directory, number)}`);
+  #warnOfStore({ kind }: Request, trouble: unknown): void {
+    this.#warn("STORE", `${kind}: ${troubleWith(this.#store.directory, trouble)}`);
   }
 
   /** What a walk that a former process began has yet to return. */

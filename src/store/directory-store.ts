@@ -24,6 +24,7 @@ import {
   type StoreOptions,
   storeError,
 } from "./store-options.js";
+import { ReplacedError } from "./trouble.js";
 
 interface Staged extends StagedRecord {
   readonly inode: number;
@@ -41,6 +42,9 @@ const STREAM_SYNC_MS = 500;
  * descriptors, and a place in the queue for the disk.
  */
 const MAX_ENDING = 4;
+
+/** What a process that is confined to other directories is told. */
+const MAY_NOT: readonly number[] = [errno.EACCES, errno.EPERM, errno.EROFS];
 
 /** The records of one guest, as files of one directory (see open-directory.ts). */
 export class DirectoryStore {
@@ -323,8 +327,13 @@ export class DirectoryStore {
   #here(): Place {
     const former = this.#place;
     if (former.directory.isInPlace()) return former;
-    // Ids go on from where they were: what is under way has names of its own in either directory.
-    this.#place = this.#openPlace(former.directory.next.id);
+    try {
+      // Ids go on from where they were: what is under way has names of its own in either directory.
+      this.#place = this.#openPlace(former.directory.next.id);
+    } catch (error) {
+      const number = errnoOf(error);
+      throw MAY_NOT.includes(number) ? new ReplacedError(this.directory, number) : error;
+    }
     const { boot, remembered } = former.streams;
     this.#leave(former);
     this.#place.streams.begin(boot, remembered);

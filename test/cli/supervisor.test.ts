@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync }
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { errno, landlockAbi } from "../../src/native/index.js";
 import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
 
 const DMESG = 1;
@@ -97,3 +98,25 @@ test("a directory that can't be used at a restart is waited for, and other guest
   expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
   expect((await stop(server)).status).toBe(0);
 }, 60_000);
+
+test.skipIf(landlockAbi() === 0)(
+  "a directory in place of the one that a daemon is confined to: a line says what to do, and that helps",
+  async () => {
+    const { args, socket, records } = paths();
+    const server = await serve(args);
+    const { driver } = await connect(socket);
+    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    renameSync(records, `${records}.old`);
+    mkdirSync(records);
+    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: -errno.EACCES });
+    const line =
+      /another directory is there now, which .*: put the old one back, or .* kill -9 (\d+);/;
+    await server.says(line);
+    const [, daemon] = line.exec(server.stderr()) ?? [];
+    process.kill(Number(daemon), "SIGKILL");
+    await server.says(/was started again/);
+    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    expect(readdirSync(records)).toContain("dmesg-1");
+    expect(readdirSync(`${records}.old`)).toContain("dmesg-1");
+  },
+);
