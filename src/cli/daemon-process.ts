@@ -1,29 +1,35 @@
-// The entry point of a daemon's process, which a supervisor started.
+// The entry point of a daemon's process, which a supervisor or a service manager started.
 import { type Confinement, Daemon } from "../daemon/index.js";
 import { notify, passedDescriptors, withKept } from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { warn } from "./errors.js";
+import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { DaemonStart } from "./supervised.js";
 
-endWithParent();
-try {
-  notify(["STATUS=Starting"]);
-} catch {
-  // It ended before that.
-  process.exit(1);
+const { settings, json, tell, managed } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
+
+if (!managed) {
+  endWithParent();
+  try {
+    notify(["STATUS=Starting"]);
+  } catch {
+    // It ended before that.
+    process.exit(1);
+  }
 }
 // Whoever read our output went away: no reason to end serving.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 
+// In place of a screen of JSON, in ps and systemctl status.
+process.title = "virtio-pstore daemon";
 // What is made without a mode of its own is for nobody else.
 process.umask(0o077);
 
-const { settings, json, tell } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
-const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
 const output = json ? jsonOutput : textOutput;
 const guests = withKept(settings.guests, passedDescriptors());
-const daemon = new Daemon({ ...settings, guests }, (event) => {
+const daemon = new Daemon({ ...settings, guests, leaveSessions: managed }, (event) => {
   if (event.kind === "ready") {
     if (tell.includes("confined") || confinement.landlock === 0)
       output({ kind: "confined", ...confinement });
@@ -35,10 +41,14 @@ const daemon = new Daemon({ ...settings, guests }, (event) => {
   }
   if (tell.includes(event.kind)) output(event);
 });
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  process.on(signal, () => {
-    notify(["STOPPING=1"]);
-    daemon.stop();
-  });
-}
+onSignals(["SIGTERM", "SIGINT"], () => {
+  notify(["STOPPING=1"]);
+  daemon.stop();
+  // Our supervisor sees to that itself.
+  if (!managed) return;
+  setTimeout(() => {
+    warn("the disk didn't answer in time; ended without it");
+    endBySignal("SIGKILL");
+  }, STOP_MS).unref();
+});
 await daemon.ended;

@@ -1,22 +1,11 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import {
-  Daemon,
-  type DaemonEvent,
-  type DaemonSettings,
-  type GuestSettings,
-} from "../daemon/index.js";
-import {
-  hold,
-  notify,
-  notifySocket,
-  passedDescriptors,
-  socketName,
-  withKept,
-} from "../holder/index.js";
+import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
+import { hold, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
 import { groupId, isListening } from "../native/index.js";
 import { listenAt, type SocketAccess } from "../vhost-user/index.js";
+import { becomeDaemon } from "./become-daemon.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
@@ -184,11 +173,15 @@ async function serve(options: ServeOptions): Promise<void> {
         options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
     };
     const { json } = options;
-    if (managed) {
-      await serveManaged({ ...settings, guests: withKept(guests, passed) }, json);
-      return;
-    }
-    const supervisor = supervise({ settings, json, tell: json ? JSON_TELLS : TELLS }, output);
+    const start = { settings, json, tell: json ? JSON_TELLS : TELLS };
+    // Told to stop, it leaves its sessions and sockets to the process that the manager starts next; where
+    // that starts none, it closes them.
+    if (managed)
+      becomeDaemon(
+        { ...start, managed },
+        [...passed, ...guests].map(({ fd }) => fd),
+      );
+    const supervisor = supervise(start, output);
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
       for (const socket of sockets) removeOwn(socket);
@@ -215,33 +208,6 @@ async function serve(options: ServeOptions): Promise<void> {
   } finally {
     if (!managed) for (const socket of sockets) removeOwn(socket);
   }
-}
-
-/**
- * Serves in this process, for a service manager. Told to stop, it leaves its sessions and sockets to the
- * process that the manager starts next; where it starts none, it closes them.
- */
-async function serveManaged(settings: DaemonSettings, json: boolean): Promise<void> {
-  const output = json ? jsonOutput : textOutput;
-  process.umask(0o077);
-  const reason = "the service manager's own restrictions apply";
-  output({ kind: "confined", landlock: 0, reason });
-  let failure: string | undefined;
-  const daemon = new Daemon({ ...settings, leaveSessions: true }, (event) => {
-    if (event.kind === "ready") notify(["READY=1"]);
-    if (event.kind === "failed") failure = event.message;
-    if (json || event.kind !== "failed") output(event);
-  });
-  onSignals(["SIGTERM", "SIGINT"], () => {
-    notify(["STOPPING=1"]);
-    daemon.stop();
-    setTimeout(() => {
-      warn("the disk didn't answer in time; ended without it");
-      endBySignal("SIGKILL");
-    }, STOP_MS).unref();
-  });
-  await daemon.ended;
-  if (failure !== undefined) throw new UserError(failure);
 }
 
 function guestSettings(

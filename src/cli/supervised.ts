@@ -9,12 +9,17 @@ export interface DaemonStart {
   readonly json: boolean;
   /** These are told; all others aren't. */
   readonly tell: readonly DaemonEvent["kind"][];
+  /** By a service manager, not by our supervisor. */
+  readonly managed: boolean;
 }
 
 const entry = fileURLToPath(new URL("./daemon-launcher.js", import.meta.url));
 
 /** Runs the daemon as a child process with a supervisor; `start.settings` has this process's descriptors. */
-export function supervise(start: DaemonStart, output: (event: DaemonEvent) => void): Supervisor {
+export function supervise(
+  start: Omit<DaemonStart, "managed">,
+  output: (event: DaemonEvent) => void,
+): Supervisor {
   const { guests } = start.settings;
   const settings: DaemonSettings = {
     ...start.settings,
@@ -22,7 +27,7 @@ export function supervise(start: DaemonStart, output: (event: DaemonEvent) => vo
   };
   return new Supervisor({
     command: process.execPath,
-    args: [entry, JSON.stringify({ ...start, settings })],
+    args: [entry, JSON.stringify({ ...start, settings, managed: false })],
     sockets: guests.map(({ name, fd }) => ({ name: socketName(name), fd })),
     onRestart: (former) => {
       output({ kind: "restarted", reason: reasonOf(former) });

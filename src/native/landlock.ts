@@ -112,14 +112,14 @@ function addRule(ruleset: number, path: string, allow: bigint): void {
 
 /**
  * execv(2): this process goes on as another program, in the restrictions of the calling thread, with
- * descriptors 0 to `lastDescriptor`. Returns only by throwing the system call's error.
+ * descriptors 0 to 2 and these. Returns only by throwing the system call's error.
  */
 export function replaceProcess(
   path: string,
   args: readonly string[],
-  lastDescriptor: number,
+  descriptors: readonly number[],
 ): never {
-  for (let fd = 0; fd <= lastDescriptor; fd++) keepOnExec(fd);
+  for (const fd of [0, 1, 2, ...descriptors]) keepOnExec(fd);
   libc.execv(path, [path, ...args, null]);
   throw new SystemError("execv", lastErrno(), path);
 }

@@ -35,7 +35,7 @@ withLandlock(
       const [probe, forbidden, allowed, pid] = process.argv.slice(1);
       confineThread([allowed]);
       process.env.OPENSSL_CONF = "/dev/null";
-      replaceProcess(process.execPath, [probe, forbidden, allowed, pid], 2);`;
+      replaceProcess(process.execPath, [probe, forbidden, allowed, pid], []);`;
     const args = ["--input-type=module", "-e", code, probe, forbidden, allowed, `${process.pid}`];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
     expect(JSON.parse(stdout === "" ? stderr : stdout)).toEqual({

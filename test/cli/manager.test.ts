@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { bindDatagram, closeDescriptor, receive } from "../../src/native/index.js";
+import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/native/index.js";
 import { connect, program, type Running, start, temporaryFolder } from "./support.js";
 
 const DMESG = 1;
@@ -81,6 +81,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     let running = await manager.start(args);
     const names = ["file.1@vm", "in.1@vm", "out.1@vm", "socket@vm"];
     expect(manager.names).toEqual(names);
+    if (landlockAbi() > 0) await running.says(/confined to its directories by Landlock/);
     const guest = await connect(socket);
     for (let n = 1; n <= 3; n++) {
       const data = Buffer.from(`dump ${n}`);

@@ -1,0 +1,19 @@
+import { fileURLToPath } from "node:url";
+import { confineThread } from "../daemon/confinement.js";
+import { replaceProcess } from "../native/index.js";
+import type { DaemonStart } from "./supervised.js";
+
+const entry = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
+
+/**
+ * Confines this process and has it go on as a daemon's, with these descriptors besides 0 to 2. Node is executed
+ * anew for that: it has threads before it runs any of our code, and a confinement is a thread's own.
+ */
+export function becomeDaemon(start: DaemonStart, descriptors: readonly number[]): never {
+  const confinement = confineThread(start.settings.guests.map(({ directory }) => directory));
+  // Node reads files for them that it can't be allowed to.
+  process.env.OPENSSL_CONF = "/dev/null";
+  delete process.env.NODE_EXTRA_CA_CERTS;
+  const args = [entry, JSON.stringify(start), JSON.stringify(confinement)];
+  replaceProcess(process.execPath, [...process.execArgv, ...args], descriptors);
+}
