@@ -14,8 +14,25 @@ export const jsonOutput: Output = (event) => {
 /** One line an event. */
 export const textOutput: Output = (event) => {
   const line = describe(event);
-  if (line !== undefined) warn(line);
+  if (line !== undefined) warn(line, levelOf(event));
 };
+
+function levelOf(event: DaemonEvent): "error" | "warn" | "notice" | "info" {
+  switch (event.kind) {
+    case "log":
+      return event.level;
+    case "failed":
+      return "error";
+    case "restarted":
+      return "warn";
+    case "confined":
+      return event.landlock > 0 ? "info" : "warn";
+    case "stored":
+      return "notice";
+    default:
+      return "info";
+  }
+}
 
 function describe(event: DaemonEvent): string | undefined {
   const guest = "guest" in event && event.guest !== "" ? `${event.guest}: ` : "";

@@ -36,7 +36,7 @@ const daemon = new Daemon({ ...settings, guests, leaveSessions: managed }, (even
     notify(["READY=1"]);
   }
   if (event.kind === "failed") {
-    warn(event.message);
+    warn(event.message, "error");
     process.exitCode = 1;
   }
   if (tell.includes(event.kind)) output(event);
@@ -47,7 +47,7 @@ onSignals(["SIGTERM", "SIGINT"], () => {
   // Our supervisor sees to that itself.
   if (!managed) return;
   setTimeout(() => {
-    warn("the disk didn't answer in time; ended without it");
+    warn("the disk didn't answer in time; ended without it", "error");
     endBySignal("SIGKILL");
   }, STOP_MS).unref();
 });

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 // The one module, not all of report: whatever starts loads this file.
 import { printableLine } from "../report/printable.js";
@@ -40,7 +41,19 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
+/** syslog(3)'s numbers. */
+const PRIORITY = { error: 3, warn: 4, notice: 5, info: 6 } as const;
+
+/** systemd's journal takes a line's priority from the line's beginning (sd-daemon(3)). */
+function isJournal(fd: number): boolean {
+  const { JOURNAL_STREAM } = process.env;
+  if (JOURNAL_STREAM === undefined) return false;
+  const { dev, ino } = fstatSync(fd);
+  return JOURNAL_STREAM === `${dev}:${ino}`;
+}
+
 /** A line on stderr: what the program says beside its output. Names and paths in it are made printable. */
-export function warn(line: string): void {
-  process.stderr.write(`virtio-pstore: ${printableLine(line)}\n`);
+export function warn(line: string, level: keyof typeof PRIORITY = "info"): void {
+  const priority = isJournal(2) ? `<${PRIORITY[level]}>` : "";
+  process.stderr.write(`${priority}virtio-pstore: ${printableLine(line)}\n`);
 }

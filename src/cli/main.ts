@@ -29,7 +29,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE;
   } else {
-    warn(errorLine(error));
+    warn(errorLine(error), "error");
     process.exitCode = error instanceof UserError ? error.exitStatus : 1;
   }
 }

@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/native/index.js";
-import { connect, program, type Running, start, temporaryFolder } from "./support.js";
+import { connect, program, type Running, run, start, temporaryFolder } from "./support.js";
 
 const DMESG = 1;
 
@@ -116,4 +116,17 @@ test("what is kept of a guest that isn't served any more is let go of: its front
   await manager.start(["--guest", `a=${at("a")}`, ...directory]);
   manager.take();
   expect(manager.names).toEqual(["file.1@a", "in.1@a", "out.1@a", "socket@a"]);
+});
+
+test("a line that goes to the journal begins with its priority, and no other does", async () => {
+  const folder = temporaryFolder();
+  const log = join(folder, "log");
+  // What systemd sets: the device and inode of what it made our stderr.
+  const exec = 'JOURNAL_STREAM=$(stat -c %d:%i "$LOG") exec "$0" "$@" 2>>"$LOG"';
+  const args = ["serve", "--socket-path", join(folder, "socket"), "--directory", "/dev/null"];
+  const options = { command: "/bin/sh", env: { LOG: log } };
+  writeFileSync(log, "");
+  expect((await run(["-c", exec, program, ...args], options)).status).toBe(1);
+  expect(readFileSync(log, "utf8")).toMatch(/^(<6>virtio-pstore: .*\n)*<3>virtio-pstore: .*\n$/);
+  expect((await run(args, { env: { JOURNAL_STREAM: "1:2" } })).stderr).not.toContain("<");
 });
