@@ -86,7 +86,7 @@ export class GuestServer {
     const { fd } = guest;
     if (guest.connected) {
       const resumed = keeper?.resume();
-      const connection = resumed ?? keeper?.begin(fd) ?? new PlainConnection(fd);
+      const connection = resumed ?? keeper?.begin(() => fd) ?? new PlainConnection(fd);
       const onClose = () => {
         this.#onDisconnect();
         options.onEnd();

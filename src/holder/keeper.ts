@@ -96,7 +96,7 @@ export class Keeper implements SessionKeeper {
     return KeptConnection.resume(this.#file, this.#shelf);
   }
 
-  begin(fd: number): Connection {
-    return KeptConnection.begin(this.#file, this.#shelf, fd);
+  begin(accept: () => number | undefined): Connection | undefined {
+    return KeptConnection.begin(this.#file, this.#shelf, accept);
   }
 }

@@ -11,10 +11,10 @@ test("a connection whose process died while it closed it is ended by the next on
   const bytes = Buffer.alloc(1);
   try {
     const file = new KeptFile(fileFd);
-    const kept = KeptConnection.begin(file, new Shelf(ends), connection);
+    const kept = KeptConnection.begin(file, new Shelf(ends), () => connection);
     // As close() begins; with the process, its descriptors go.
     file.commit({ sequence: 1, text: "" });
-    kept.leave();
+    kept?.leave();
     expect(readInto(frontEnd, bytes)).toBeUndefined();
 
     expect(KeptConnection.resume(new KeptFile(fileFd), new Shelf(ends))).toBeUndefined();

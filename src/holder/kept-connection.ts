@@ -65,14 +65,30 @@ export class KeptConnection implements Connection {
     this.#resumeIntake();
   }
 
-  /** A new connection, which takes `fd` over. */
-  static begin(file: KeptFile, shelf: Shelf, fd: number): KeptConnection {
+  /**
+   * A new connection, whose descriptor `accept` gives; undefined where it has none. All else is there before: what
+   * is accepted is put on the shelf by the very next system call.
+   */
+  static begin(
+    file: KeptFile,
+    shelf: Shelf,
+    accept: () => number | undefined,
+  ): KeptConnection | undefined {
     shelf.clear();
     file.device.fill(0);
     file.commit({ sequence: file.committed.sequence + 1, text: FRESH });
-    const descriptors = [fd, ...createPipe()];
-    shelf.put(SESSION, descriptors);
-    return new KeptConnection(file, shelf, new Map([[SESSION, descriptors]]));
+    const descriptors: number[] = createPipe();
+    try {
+      const fd = accept();
+      if (fd !== undefined) {
+        descriptors.unshift(fd);
+        shelf.put(SESSION, descriptors);
+        return new KeptConnection(file, shelf, new Map([[SESSION, descriptors.splice(0)]]));
+      }
+    } finally {
+      for (const fd of descriptors) closeDescriptor(fd);
+    }
+    return undefined;
   }
 
   /** The connection that a former process had; undefined where it had none. */

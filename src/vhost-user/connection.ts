@@ -30,8 +30,8 @@ export interface Connection {
 export interface SessionKeeper {
   /** The connection of the session that a former process had, if it had one. */
   resume(): Connection | undefined;
-  /** A new connection, which takes `fd` over. */
-  begin(fd: number): Connection;
+  /** A new connection, of the descriptor that `accept` gives; undefined where it gives none. */
+  begin(accept: () => number | undefined): Connection | undefined;
 }
 
 export const doesntRead = (): ProtocolError =>

@@ -106,9 +106,10 @@ export class Server {
       return;
     }
     this.#lookedAgain = false;
-    let fd: number | undefined;
+    let connection: Connection | undefined;
     try {
-      fd = acceptUnix(this.#options.fd);
+      if (this.#session === undefined) connection = this.#take();
+      else this.#turnAway();
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       log?.({ level: "error", code: error.code, message: `no connection taken: ${error.message}` });
@@ -117,31 +118,38 @@ export class Server {
       loop.after(ACCEPT_RETRY_MS, () => {
         this.#listen();
       });
-      return;
     }
-    if (fd === undefined) return;
-    if (this.#session !== undefined) {
-      closeDescriptor(fd);
-      log?.({
-        level: "warn",
-        code: "SECOND_FRONT_END",
-        message: "a second front-end was turned away: the first is still connected",
-      });
-      return;
-    }
+    if (connection === undefined) return;
     let device: VirtioDevice;
-    let connection: Connection;
     try {
       device = this.#options.createDevice();
-      connection = this.#options.keeper?.begin(fd) ?? new PlainConnection(fd);
     } catch (error) {
-      closeDescriptor(fd);
+      connection.close();
       const message = error instanceof Error ? error.message : String(error);
       log?.({ level: "error", code: "NO_DEVICE", message: `no device was made: ${message}` });
       return;
     }
     this.#session = this.#begin(connection, device);
     this.#options.onConnect?.(false);
+  }
+
+  /** The connection that waits; undefined where it is gone again. Throws the system call's error. */
+  #take(): Connection | undefined {
+    const { fd: socket, keeper } = this.#options;
+    if (keeper !== undefined) return keeper.begin(() => acceptUnix(socket));
+    const fd = acceptUnix(socket);
+    return fd === undefined ? undefined : new PlainConnection(fd);
+  }
+
+  #turnAway(): void {
+    const fd = acceptUnix(this.#options.fd);
+    if (fd === undefined) return;
+    closeDescriptor(fd);
+    this.#options.log?.({
+      level: "warn",
+      code: "SECOND_FRONT_END",
+      message: "a second front-end was turned away: the first is still connected",
+    });
   }
 
   #begin(connection: Connection, device: VirtioDevice): Session {

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectUnix, SystemError } from "../../src/native/index.js";
-import { FakeFrontEnd } from "../support/fake-front-end.js";
+import { FakeFrontEnd, HungUpError } from "../support/fake-front-end.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";
 import { type PstoreDriver, startPstoreDriver } from "../support/pstore-driver.js";
 import { F_EXTENDED } from "../support/pstore-wire.js";
-import { F_VERSION_1, header, VERSION } from "../support/vhost-user-wire.js";
+import { F_VERSION_1, header, VERSION, VU } from "../support/vhost-user-wire.js";
 
 const DMESG = 1;
 const CONSOLE = 2;
@@ -44,6 +44,8 @@ export class SoakGuest {
   readonly sent: Sent[] = [];
   boots = 0;
   misbehaved = 0;
+  /** Connections that ended without an answer: of a daemon that was killed before it had given them away. */
+  lost = 0;
   readonly #socket: string;
   readonly #isOver: () => boolean;
 
@@ -75,7 +77,22 @@ export class SoakGuest {
     }
   }
 
+  /** A connection on which the back-end has answered. */
   async #connect(): Promise<FakeFrontEnd> {
+    for (;;) {
+      const frontEnd = await this.#connectOnce();
+      try {
+        await frontEnd.askU64(VU.GET_FEATURES);
+        return frontEnd;
+      } catch (error) {
+        frontEnd.close();
+        if (!(error instanceof HungUpError)) throw error;
+        this.lost++;
+      }
+    }
+  }
+
+  async #connectOnce(): Promise<FakeFrontEnd> {
     for (;;) {
       try {
         return new PatientFrontEnd(connectUnix(this.#socket));

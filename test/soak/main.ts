@@ -176,6 +176,10 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
       `${guestCount} guests, ${sum(({ boots }) => boots)} boots, ${sum(({ misbehaved }) => misbehaved)} of them ended by misbehaving; ` +
         `the daemon was killed ${kills} times, the disk was full ${timesFull} times${disk.canFill ? "" : " (no tmpfs could be mounted)"}`,
     );
+    const lost = sum((guest) => guest.lost);
+    console.log(`${lost} connections lost by a daemon that was killed just behind accept(2)`);
+    // It accepts one after the other.
+    if (lost > kills) wrong.push(`${lost} connections were lost in ${kills} kills`);
     console.log(`${acknowledged} acknowledged, ${refused} refused, ${unanswered} unanswered`);
     console.log(`${daemon.line}\n${supervisor.line}`);
     if (acknowledged === 0) wrong.push("nothing was acknowledged");

@@ -96,6 +96,8 @@ class Incomings {
   }
 }
 
+export class HungUpError extends Error {}
+
 /**
  * A vhost-user front-end on a real socket. Its methods say what goes over the wire; the order in which
  * real front-ends say it is in negotiations.ts.
@@ -152,7 +154,7 @@ export class FakeFrontEnd {
       "a message from the back-end",
       timeoutMs,
     );
-    if (incoming === undefined) throw new Error("the back-end closed the connection");
+    if (incoming === undefined) throw new HungUpError("the back-end closed the connection");
     return incoming;
   }
 
