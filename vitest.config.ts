@@ -2,9 +2,9 @@ import { defineConfig } from "vitest/config";
 
 /**
  * unit: beside the code, and the conformance suite over real sockets; no virtual machine.
- * fuzz: a million inputs to whatever reads what guests and front-ends send; alone, behind the others.
- * soak: two minutes of many guests and a daemon that is killed; alone, too.
- * vm: a real kernel under QEMU or user-mode-linux; one at a time, because the machine is small.
+ * fuzz: a million inputs to whatever reads what guests and front-ends send; behind the others, as it takes all cores.
+ * soak: two minutes of many guests and a daemon that is killed; beside it, as it waits most of the time.
+ * vm: a real kernel under QEMU or user-mode-linux, most of them with one processor; two at a time.
  */
 export default defineConfig({
   test: {
@@ -15,6 +15,7 @@ export default defineConfig({
           name: "unit",
           include: ["src/**/*.test.ts", "test/conformance/**/*.test.ts", "test/cli/**/*.test.ts"],
           testTimeout: 20_000,
+          maxWorkers: "100%",
         },
       },
       {
@@ -22,7 +23,7 @@ export default defineConfig({
           name: "fuzz",
           include: ["test/fuzz/**/*.test.ts"],
           testTimeout: 1_800_000,
-          // It takes all cores.
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },
@@ -31,7 +32,8 @@ export default defineConfig({
           name: "soak",
           include: ["test/soak/**/*.test.ts"],
           testTimeout: 600_000,
-          sequence: { groupOrder: 2 },
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -41,7 +43,8 @@ export default defineConfig({
           globalSetup: "test/vm/setup.ts",
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
