@@ -1,15 +1,36 @@
 // Prints how many titles agree with those of a corpus of sample reports, that of syzkaller:
-//   npm run titles -- SYZKALLER/pkg/report/testdata/linux/report [--list]
+//   npm run titles -- SYZKALLER [--list]
 // A sample has headers (`TITLE: …`, `CORRUPTED: Y`), an empty line, and a log; a line `REPORT:` ends the log.
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readFacts } from "../dist/src/report/title/index.js";
 
-const [directory, ...options] = process.argv.slice(2);
-if (directory === undefined || !existsSync(directory)) {
-  console.error("usage: npm run titles -- SYZKALLER/pkg/report/testdata/linux/report [--list]");
-  process.exit(2);
+/** Where the samples lie in syzkaller's repository; any folder on the way to them will do. */
+const SAMPLES = ["pkg", "report", "testdata", "linux", "report"];
+const SAMPLE_NAME = /^\d+$/;
+
+const [given, ...options] = process.argv.slice(2);
+if (given === undefined || given.startsWith("-"))
+  fail("usage: npm run titles -- SYZKALLER [--list]");
+const directory = samplesIn(given);
+if (directory === undefined) {
+  fail(
+    `${given}: no samples there or in ${SAMPLES.join("/")}: give a checkout of syzkaller's repository`,
+  );
+}
+
+function samplesIn(folder) {
+  return SAMPLES.concat("")
+    .map((_, skipped) => join(folder, ...SAMPLES.slice(skipped)))
+    .find((path) => {
+      const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+      return isDirectory && readdirSync(path).some((name) => SAMPLE_NAME.test(name));
+    });
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
 }
 
 /** What only the reports of other architectures hold. */
@@ -25,9 +46,8 @@ const OTHER_ARCHITECTURES = {
   loongarch: /\bera: |\bera *: /,
 };
 
-/** Half of the samples, chosen by chance but always the same, were not looked at when the rules were made. */
-const half = (name) =>
-  (createHash("sha256").update(`half ${name}`).digest()[0] ?? 0) % 2 === 0 ? "seen" : "unseen";
+const WHOLE = "x86-64 and arm64, whole";
+const CORRUPTED = "x86-64 and arm64, marked as corrupted";
 
 function sampleOf(name) {
   const text = readFileSync(join(directory, name), "latin1");
@@ -42,41 +62,45 @@ function sampleOf(name) {
       : title === ""
         ? "in which there is no report"
         : /^CORRUPTED: Y$/m.test(headers)
-          ? "x86-64 and arm64, marked as corrupted"
-          : "x86-64 and arm64";
+          ? CORRUPTED
+          : WHOLE;
   return { name, title, group, log: log.split("\n") };
 }
 
 const counts = new Map();
 let elapsedMs = 0;
 let bytes = 0;
-for (const name of readdirSync(directory)) {
+for (const name of readdirSync(directory).filter((name) => SAMPLE_NAME.test(name))) {
   const { title, group, log } = sampleOf(name);
   const start = performance.now();
   const found = readFacts(log).title;
   elapsedMs += performance.now() - start;
   bytes += log.reduce((sum, line) => sum + line.length + 1, 0);
-  for (const key of [half(name), "all"]) {
-    const count = counts.get(`${group}/${key}`) ?? { agreed: 0, samples: 0 };
-    count.samples++;
-    if (found === title) count.agreed++;
-    counts.set(`${group}/${key}`, count);
-  }
+  const count = counts.get(group) ?? { agreed: 0, samples: 0 };
+  count.samples++;
+  if (found === title) count.agreed++;
+  counts.set(group, count);
   if (found !== title && options.includes("--list")) {
-    console.log(`${name} (${group}, ${half(name)})\n  corpus: ${title}\n  ours:   ${found}`);
+    console.log(`${name} (${group})\n  corpus: ${title}\n  ours:   ${found}`);
   }
 }
 
-const show = ({ agreed, samples } = { agreed: 0, samples: 0 }) =>
-  samples === 0 ? "-" : `${agreed} of ${samples} (${((100 * agreed) / samples).toFixed(1)} %)`;
-const groups = [...new Set([...counts.keys()].map((key) => key.split("/")[0] ?? ""))].sort();
-console.log(
-  `${"samples".padEnd(44)}${["seen", "unseen", "all"].map((k) => k.padEnd(22)).join("")}`,
-);
-for (const group of groups) {
-  const columns = ["seen", "unseen", "all"].map((key) => show(counts.get(`${group}/${key}`)));
-  console.log(
-    `${group.padEnd(44)}${columns.map((column) => column.padEnd(22)).join("")}`.trimEnd(),
+const sum = (groups) =>
+  groups.reduce(
+    (total, group) => {
+      const { agreed, samples } = counts.get(group) ?? { agreed: 0, samples: 0 };
+      return { agreed: total.agreed + agreed, samples: total.samples + samples };
+    },
+    { agreed: 0, samples: 0 },
   );
+const show = (words, groups) => {
+  const { agreed, samples } = sum(groups);
+  const share = samples === 0 ? "" : ` (${((100 * agreed) / samples).toFixed(1)} %)`;
+  console.log(`${words.padEnd(44)}${agreed} of ${samples}${share}`);
+};
+show("x86-64 and arm64", [WHOLE, CORRUPTED]);
+show("  without those marked as corrupted", [WHOLE]);
+for (const group of [...counts.keys()].sort()) {
+  if (group !== WHOLE && group !== CORRUPTED) show(group, [group]);
 }
 console.log(`${(bytes / 1e6).toFixed(1)} MB in ${elapsedMs.toFixed(0)} ms`);
