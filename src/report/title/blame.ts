@@ -5,14 +5,8 @@ import { ENTRY, LAYER, WATCH } from "./ways.js";
 
 type Test = (name: string) => boolean;
 
-/** The function that a report blames, and who called it, as far as the trace tells. */
-export interface Blamed {
-  readonly name: string;
-  readonly caller?: string;
-}
-
-/** Whom a report blames; undefined where it shows nobody that could be. */
-export function blamed(report: Report): Blamed | undefined {
+/** The function that a report blames; undefined where it shows nobody that could be. */
+export function blamed(report: Report): string | undefined {
   const { rule, match, ip, stacks } = report;
   if (rule.blame === undefined) return undefined;
   if (rule.blame === "outer") return outermost(report);
@@ -30,25 +24,15 @@ export function blamed(report: Report): Blamed | undefined {
   for (const innocent of innocence(report)) {
     for (const names of ways) {
       const name = names.find((name) => !innocent(name));
-      if (name !== undefined) return { name: shared(name), ...callerOf(name, ways) };
+      if (name !== undefined) return shared(name);
     }
   }
   const named = match.groups?.fallback;
   const last = locks[0] ?? (named && !isInnocent(named) ? functionName(named) : undefined);
-  return last === undefined ? undefined : { name: shared(last) };
+  return last === undefined ? undefined : shared(last);
 }
 
 const isInnocent: Test = (name) => INNOCENT.some((names) => names.has(name));
-
-function callerOf(name: string, ways: readonly (readonly string[])[]): { caller?: string } {
-  for (const names of ways) {
-    const caller = names[names.indexOf(name) + 1];
-    if (names.includes(name) && caller !== undefined && caller !== name) {
-      return ENTRY.has(caller) ? {} : { caller: shared(caller) };
-    }
-  }
-  return {};
-}
 
 /** At most so many of a trace's functions are told. */
 const MAX_FRAMES = 64;
@@ -103,7 +87,7 @@ function lockSite({ lines }: Report): string[] {
  * A CPU that doesn't get on is interrupted anywhere in what it does over and over, so where it was
  * says little. What it was asked to do says more: the outermost function with a subject of its own.
  */
-function outermost({ ip, stacks }: Report): Blamed | undefined {
+function outermost({ ip, stacks }: Report): string | undefined {
   const innocent: Test = (name) =>
     ENTRY.has(name) || WATCH.has(name) || INNOCENT_OF_STALLS.some((names) => names.has(name));
   const ways = traces(stacks, false).flatMap(({ frames, boundaries }, index) =>
@@ -120,14 +104,14 @@ function outermost({ ip, stacks }: Report): Blamed | undefined {
     for (const names of ways) {
       const busy = names.filter((name) => !ENTRY.has(name) && !WATCH.has(name));
       if (busy.slice(0, 8).some((name) => name.startsWith("smp_call_function"))) {
-        return { name: "smp_call_function" };
+        return "smp_call_function";
       }
       const found = names.findLast(test);
-      if (found !== undefined) return { name: shared(found).replace(/_compat_ioctl$/, "_ioctl") };
+      if (found !== undefined) return shared(found).replace(/_compat_ioctl$/, "_ioctl");
     }
   }
   const found = ip.find((name) => !innocent(name));
-  return found === undefined ? undefined : { name: shared(found) };
+  return found === undefined ? undefined : shared(found);
 }
 
 /** A function under the name that kernels of all versions and architectures share. */

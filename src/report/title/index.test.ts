@@ -44,6 +44,19 @@ describe("readFacts", () => {
     expect(facts(nullPointer("ffff9d55", 9, 0)).signature).toBe(signature);
   });
 
+  it.each([
+    ["suffixes of compilers", /foo_write\.isra\.0/g, "foo_write.constprop.3.cold"],
+    ["padding", /foo_write\.isra\.0/g, "__pfx_foo_write.part.2"],
+    ["frames that the unwinder isn't sure of", / \? die\+0x20\/0x70/g, " ? qux+0x1/0x2"],
+    ["offsets", /\+0x\w{1,4}\/0x\w{1,4}/g, "+0x7/0x99"],
+    ["who called", / bar_ioctl/g, " baz_ioctl"],
+    ["the end of the trace", / {2}bar_ioctl[\s\S]*<\/TASK>/g, ""],
+  ])("gives the same bug the same signature, whatever of these differs: %s", (_, from, to) => {
+    const text = nullPointer("ffffa1c4", 5, 1);
+    expect(text).toMatch(from);
+    expect(facts(text.replace(from, to)).signature).toBe(facts(text).signature);
+  });
+
   it("titles a panic by its message where nothing led to it", () => {
     const text = "[    5.000000] Kernel panic - not syncing: sysrq triggered crash";
     expect(facts(text)).toMatchObject({

@@ -42,9 +42,12 @@ export function readFacts(lines: Iterable<string>): LogFacts {
   };
   if (crash === undefined) return { title: "", signature: "", kind: "", frames: [], ...identity };
   const { report } = crash;
-  const { kind } = report.rule;
-  const culprit = blamed(report);
-  const title = titleOf(report, culprit);
-  const signature = signatureOf(kind, title, culprit?.caller ?? "");
-  return { title, signature, kind, frames: framesOf(report), ...identity };
+  const title = titleOf(report, blamed(report));
+  return {
+    title,
+    signature: signatureOf(title),
+    kind: report.rule.kind,
+    frames: framesOf(report),
+    ...identity,
+  };
 }

@@ -1,4 +1,3 @@
-import type { Blamed } from "./blame.js";
 import type { Report } from "./report.js";
 
 export const MAX_TITLE_CHARS = 256;
@@ -14,7 +13,7 @@ const withoutNumbers = (text: string): string =>
     .trimEnd();
 
 /** A report's title, from its rule's template. */
-export function titleOf({ rule, match, lines }: Report, blamed: Blamed | undefined): string {
+export function titleOf({ rule, match, lines }: Report, blamed: string | undefined): string {
   const { detail } = rule;
   const found =
     detail && lines.map((line) => detail.exec(line)?.[1]).find((word) => word !== undefined);
@@ -24,7 +23,7 @@ export function titleOf({ rule, match, lines }: Report, blamed: Blamed | undefin
         digit !== undefined
           ? (match[Number(digit)] ?? "")
           : word === "frame"
-            ? (blamed?.name ?? UNKNOWN)
+            ? (blamed ?? UNKNOWN)
             : word === "detail"
               ? (found ?? "")
               : withoutNumbers(match[1] ?? "");
