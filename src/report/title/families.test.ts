@@ -33,6 +33,21 @@ Uninit was created at:
  slab_alloc_node+0x10/0x20
 `,
   ],
+  [
+    "attempt to add with overflow in <foo::Dev as kernel::Driver>::probe",
+    "bug",
+    `
+rust_kernel: panicked at drivers/foo.rs:7:9:
+attempt to add with overflow
+kernel BUG at rust/helpers/bug.c:7!
+RIP: 0010:rust_helper_BUG+0x1/0x2
+Call Trace:
+ <TASK>
+ _RNvCs1_7___rustc17rust_begin_unwind+0x1/0x2
+ _RNvNtCs1_4core9panicking9panic_fmt+0x1/0x2
+ _RNvXCs1_3fooNtB2_3DevNtCs2_6kernel6Driver5probe+0x1/0x2
+`,
+  ],
   ["KCSAN: data-race in foo_get / foo_put", "kcsan", "BUG: KCSAN: data-race in foo_get / foo_put"],
   [
     "KFENCE: use-after-free read in foo_close",

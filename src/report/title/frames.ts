@@ -1,3 +1,5 @@
+import { rustName } from "./rust-names.js";
+
 /** One function on a stack. */
 export interface Frame {
   /** Without what compilers and linkers add to a name. */
@@ -7,7 +9,7 @@ export interface Frame {
 }
 
 /** `foo+0x1f/0x40`, before it perhaps an address, behind it perhaps a module or a file and line. */
-const OFFSET = /^([^+]{1,300})\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}(?=$|[ \])])/;
+const OFFSET = /^([^+]{1,512})\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}(?=$|[ \])])/;
 /** `foo file.c:12 [inline]`, where somebody has looked up the symbols. */
 const INLINE = /^(\S{1,200}) \S{1,300}:\d{1,7} \[inline\]$/;
 /** `<IRQ>`, and on the same line the first frame of it, as Linux 4.x writes. */
@@ -52,5 +54,5 @@ export function functionName(symbol: string): string {
     name = shorter;
   }
   if (name.startsWith("__pfx_")) name = name.slice("__pfx_".length);
-  return name;
+  return rustName(name);
 }

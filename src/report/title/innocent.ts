@@ -6,7 +6,7 @@ export const REPORTING = new Names(
   `__warn* warn_slowpath* report_bug* __report_bug fixup_bug* handle_bug* bug_handler call_break_hook* brk_handler`,
   `kasan_* __kasan_* __asan_* asan_* __hwasan_* hwasan_* check_memory_region* end_report object_err kmsan_* __kmsan_*`,
   `__msan_* kcsan_* __kcsan_* __tsan_* tsan_* kfence_* __kfence_* ubsan_* __ubsan_* handle_overflow val_to_string`,
-  `dump_page* bad_page* free_page_is_bad* free_pages_check_bad fail_dump should_fail* __should_fail* rust_* core::*`,
+  `dump_page* bad_page* free_page_is_bad* free_pages_check_bad fail_dump should_fail* __should_fail* rust_* __rustc::* core::* <core::* <&core::*`,
   `*fortify_report fortify_panic __fortify_panic __stack_chk_fail refcount_warn* warn_bogus_irq* warn_alloc* __sanitizer_*`,
   `__schedule_bug stack_trace_* save_stack* set_track* stack_depot_* arch_stack_walk walk_stackframe`,
   // Exceptions of x86.
