@@ -1,7 +1,7 @@
 import { blamed, framesOf } from "./blame.js";
 import { CrashFinder } from "./crash.js";
 import { type Identity, readIdentity, readVersion } from "./identity.js";
-import { readLine } from "./lines.js";
+import { readLines } from "./lines.js";
 import { signatureOf } from "./signature.js";
 import { titleOf } from "./title.js";
 
@@ -30,10 +30,11 @@ export function readFacts(lines: Iterable<string>): LogFacts {
   let release: string | undefined;
   let lastIdentity: Identity | undefined;
   for (const raw of lines) {
-    const line = readLine(raw);
-    release = readVersion(line.text) ?? release;
-    lastIdentity = readIdentity(line.text) ?? lastIdentity;
-    finder.push(line);
+    for (const line of readLines(raw)) {
+      release = readVersion(line.text) ?? release;
+      lastIdentity = readIdentity(line.text) ?? lastIdentity;
+      finder.push(line);
+    }
   }
   const { crash } = finder;
   const identity = {

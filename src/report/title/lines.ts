@@ -21,20 +21,23 @@ const LEVEL = /^<\d{1,4}>/;
 const LATER = new RegExp(STAMP);
 const LATER_WITHIN_CHARS = 120;
 
-/** Takes `<level>`, `[time]` and `[caller]` off a line, and cuts it where it is too long. */
-export function readLine(raw: string): LogLine {
+/** Takes `<level>`, `[time]` and `[caller]` off a line; one that holds several messages is parted. */
+export function readLines(raw: string): LogLine[] {
   let line = raw.length > MAX_LINE_CHARS ? raw.slice(0, MAX_LINE_CHARS) : raw;
   if (line.endsWith("\r")) line = line.slice(0, -1);
-  const stamp = AT_START.exec(line) ?? stampWithin(line);
+  let stamp = AT_START.exec(line) ?? stampIn(line.slice(0, LATER_WITHIN_CHARS));
   if (stamp === null) {
-    return { text: line.startsWith("<") ? line.replace(LEVEL, "") : line, caller: "", time: 0 };
+    return [{ text: line.startsWith("<") ? line.replace(LEVEL, "") : line, caller: "", time: 0 }];
   }
-  const text = line.slice(stamp.index + stamp[0].length);
-  return { text, caller: stamp[2] ?? "", time: Number(stamp[1]) };
+  const messages: LogLine[] = [];
+  while (stamp !== null) {
+    const [whole, time, caller = ""]: RegExpExecArray = stamp;
+    line = line.slice(stamp.index + whole.length);
+    stamp = stampIn(line);
+    messages.push({ text: line.slice(0, stamp?.index), caller, time: Number(time) });
+  }
+  return messages;
 }
 
-function stampWithin(line: string): RegExpExecArray | null {
-  const bracket = line.indexOf("[");
-  if (bracket < 0 || bracket > LATER_WITHIN_CHARS) return null;
-  return LATER.exec(line.slice(0, LATER_WITHIN_CHARS));
-}
+const stampIn = (line: string): RegExpExecArray | null =>
+  line.includes("[") ? LATER.exec(line) : null;
