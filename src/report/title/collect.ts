@@ -1,4 +1,5 @@
 import { functionName, readFrame } from "./frames.js";
+import { readIdentity } from "./identity.js";
 import type { Report, Stack } from "./report.js";
 import type { Rule } from "./rule.js";
 
@@ -21,19 +22,38 @@ const REGISTER = /^(?:RIP: (?:0010:)?|IP: |pc : |PC is at )(?:\[<[0-9a-f]+>\] {0
 const AT_FUNCTION = /^([\w.$]{1,200})(?:\+0x| \S{1,300}\.[chS]:)/;
 const AT_NO_FUNCTION = /^(?: *\(null\)|0x[0-9a-f]+$)/;
 
+/** `1 lock held by foo/7:`, `foo/7 is trying to acquire lock:`, `Read of size 8 by task foo/7`. */
+const TASK = /\b(?:held by|by task) .{1,40}\/(\d{1,10})\b|^.{1,40}\/(\d{1,10}) (?:is |\[HC)/;
+
 const INTERRUPT_END = /<(?:\/IRQ|EOI)>/;
 /** Hands a packet on, whoever received it: its protocol has only to do with what comes behind. */
 const RECEIVE = /^__netif_receive_skb(?:_list)?_core$/;
 
 /** A report of which nothing but its first line is known. */
 export function beginReport(rule: Rule, match: RegExpExecArray): Report {
-  return { rule, match, ip: [], astray: false, otherTask: false, stacks: [], lines: [] };
+  const { pid } = match.groups ?? {};
+  return {
+    rule,
+    match,
+    ip: [],
+    task: pid === undefined ? undefined : Number(pid),
+    shown: [],
+    stack: undefined,
+    astray: false,
+    otherTask: false,
+    stacks: [],
+    lines: [],
+  };
 }
 
 /** Takes in what a line of a report says. */
 export function addLine(report: Report, text: string): void {
   const register = REGISTER.exec(text);
-  if (register !== null) {
+  const pid = readIdentity(text)?.pid;
+  if (pid !== undefined) {
+    report.shown.push(pid);
+    report.stack = undefined;
+  } else if (register !== null) {
     addRegister(report, text.slice(register[0].length));
   } else if (OTHER_TASK.test(text)) {
     report.otherTask = true;
@@ -54,10 +74,14 @@ function addRegister(report: Report, value: string): void {
     return;
   }
   const name = functionName(symbol);
-  const stack = report.stacks.at(-1);
-  // In the midst of a trace it is where an interrupt or exception came.
-  if (stack !== undefined && stack.frames.length > 0) stack.frames.push({ name, certain: true });
-  else if (!report.astray && report.ip.length < MAX_INLINED) report.ip.push(name);
+  const { stack } = report;
+  // In the midst of a trace it is where an interrupt or exception came; frames without a heading are
+  // what is left of another's.
+  const isWithin = stack !== undefined && stack.heading !== "" && stack.frames.length > 0;
+  if (isWithin) stack.frames.push({ name, certain: true });
+  else if (!report.astray && report.ip.length < MAX_INLINED) {
+    report.ip.push({ name, task: report.shown.at(-1) });
+  }
 }
 
 function addOther(report: Report, text: string): void {
@@ -69,16 +93,19 @@ function addOther(report: Report, text: string): void {
     if (RECEIVE.test(frame.name)) endInterrupt(stack);
   } else if (report.lines.length < MAX_OTHER_LINES) {
     report.lines.push(text);
+    const task = TASK.exec(text);
+    if (task !== null) report.task ??= Number(task[1] ?? task[2]);
   }
 }
 
 function beginStack(report: Report, heading: string, aside: boolean): Stack {
-  const stack: Stack = { aside, heading, frames: [], boundaries: [] };
+  const stack: Stack = { aside, heading, task: report.shown.at(-1), frames: [], boundaries: [] };
   report.stacks.push(stack);
+  report.stack = stack;
   return stack;
 }
 
-const lastStack = (report: Report): Stack => report.stacks.at(-1) ?? beginStack(report, "", false);
+const lastStack = (report: Report): Stack => report.stack ?? beginStack(report, "", false);
 
 function endInterrupt({ frames, boundaries }: Stack): void {
   if (boundaries.length < MAX_BOUNDARIES) boundaries.push(frames.length);

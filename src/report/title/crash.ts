@@ -11,22 +11,29 @@ const MAX_REPORT_LINES = 1000;
 /** Reports with less between them have to do with each other. */
 const BURST_SECONDS = 10;
 
+/** A report of the same task so soon after another is the other's effect. */
+const EFFECT_SECONDS = 1;
+
 /** A panic that says no more than what becomes of the kernel because of the report before it. */
 const CONSEQUENCE =
-  /Kernel panic - not syncing: (?:.{0,30}: )?(?:Fatal exception|panic_on_|hung_task: |softlockup: |Hard LOCKUP|RCU Stall|Machine halted|scheduling while atomic|Attempted to kill init|Aiee, killing interrupt handler)/;
+  /Kernel panic - not syncing: (?:.{0,30}: )?(?:Fatal exception|panic_on_|hung_task: |softlockup: |Hard LOCKUP|RCU Stall|Machine halted|scheduling while atomic|Attempted to kill init|corrupted stack end|Aiee, killing interrupt handler)/;
 
 /** A report as far as it was read. */
 interface Reading {
   readonly report: Report;
   readonly caller: string;
+  /** When it began, in seconds. */
+  readonly time: number;
   identity: Identity | undefined;
   linesLeft: number;
+  /** That of the gravest report of its burst. */
+  weight: number;
 }
 
 /**
  * Finds, among the reports of a log, the one that names the crash. Reports that follow each other
  * closely are one burst, and the gravest of it, among equals the first, stands for it: what comes
- * after is mostly its effect. An oops behind another that came to its end begins a new burst. If a
+ * after is mostly its effect, and surely if the same task follows at once. An oops behind another that came to its end begins a new burst. If a
  * panic follows that is only a consequence, its burst names the crash; otherwise the gravest of all,
  * among equals the last, because that is what a dump was made for.
  */
@@ -44,8 +51,10 @@ export class CrashFinder {
     return this.#crash;
   }
 
-  push(line: LogLine): void {
-    const { text, time } = line;
+  push({ text, caller, time: stamp }: LogLine): void {
+    // A line that doesn't tell its time counts as printed with the one before.
+    const time = stamp || this.#lastTime;
+    const line = { text, caller, time };
     const announced = announcedBy(text);
     if (announced === undefined || this.#continues(announced.rule, line)) this.#add(line);
     else if (!this.#panicked) this.#begin(announced.rule, announced.match, line);
@@ -73,31 +82,45 @@ export class CrashFinder {
   }
 
   #begin(rule: Rule, match: RegExpExecArray, { caller, time }: LogLine): void {
+    const { weight } = rule;
     const reading: Reading = {
       report: beginReport(rule, match),
       caller,
+      time,
       identity: undefined,
       linesLeft: MAX_REPORT_LINES,
+      weight,
     };
-    const { weight } = rule;
     if (this.#isOver(weight, time)) this.#burst = undefined;
-    if (this.#burst === undefined || weight > this.#burst.report.rule.weight) {
+    const effect = this.#isEffect(reading);
+    if (this.#burst === undefined || (weight > this.#burst.weight && !effect)) {
       this.#burst = reading;
-      if (this.#crash === undefined || weight >= this.#crash.report.rule.weight) {
-        this.#crash = reading;
-      }
     }
+    this.#burst.weight = Math.max(this.#burst.weight, weight);
+    if (this.#burst.weight >= (this.#crash?.weight ?? 0)) this.#crash = this.#burst;
     // A single line takes nothing from the report that it was printed into.
     const single = rule.blame === undefined && rule.detail === undefined && weight < 3;
-    if (this.#open === undefined || !single) this.#open = reading;
+    if (this.#open === undefined || (!single && !effect)) this.#open = reading;
     this.#lastTime = time;
+  }
+
+  /**
+   * Whether a task only comes to grief over what the burst began with: its oops may even cut
+   * the first report off, and then shows the trace that this one lacks.
+   */
+  #isEffect({ caller, weight, time }: Reading): boolean {
+    if (this.#burst === undefined || !caller.startsWith("T") || weight === 3) return false;
+    return caller === this.#burst.caller && time - this.#burst.time < EFFECT_SECONDS;
   }
 
   #add({ text, caller }: LogLine): void {
     const reading = [this.#open, this.#burst].find((one) => one?.caller === caller);
     if (reading === undefined || reading.linesLeft === 0) return;
     reading.linesLeft = text.startsWith("---[ end ") ? 0 : reading.linesLeft - 1;
-    reading.identity ??= readIdentity(text);
+    const who = readIdentity(text);
+    if (who !== undefined && (reading.identity === undefined || who.pid === reading.report.task)) {
+      reading.identity = who;
+    }
     addLine(reading.report, text);
   }
 }

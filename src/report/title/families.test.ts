@@ -34,6 +34,38 @@ Uninit was created at:
 `,
   ],
   [
+    "KASAN: wild-memory-access Write in foo_write",
+    "kasan",
+    `
+BUG: KASAN: wild-memory-access on address ffe0000000000123
+Write of size 8 by task a.out/7
+CPU: 1 PID: 7 Comm: a.out Not tainted 4.4.0 #1
+Call Trace:
+ [<ffffffff81234567>] dump_stack+0x1/0x2
+ [<ffffffff81234567>] foo_write+0x1/0x2
+`,
+  ],
+  [
+    "KASAN: slab-out-of-bounds in foo_write",
+    "kasan",
+    "BUG: KASAN: slab-out-of-bounds in foo_write.isra.3+0x10/0x20",
+  ],
+  [
+    "BUG: Right Redzone overwritten in foo_close",
+    "slab",
+    `
+BUG kmalloc-64 (Not tainted): Right Redzone overwritten
+-----------------------------------------------------------------------------
+CPU: 0 PID: 7 Comm: a.out Not tainted 6.12.0 #1
+Call Trace:
+ <TASK>
+ object_err+0x1/0x2
+ kfree+0x1/0x2
+ foo_close+0x1/0x2
+`,
+  ],
+  ["BUG: Bad page map", "bug", "BUG: Bad page map in process a.out  pte:123 pmd:456"],
+  [
     "attempt to add with overflow in <foo::Dev as kernel::Driver>::probe",
     "bug",
     `
@@ -47,6 +79,16 @@ Call Trace:
  _RNvNtCs1_4core9panicking9panic_fmt+0x1/0x2
  _RNvXCs1_3fooNtB2_3DevNtCs2_6kernel6Driver5probe+0x1/0x2
 `,
+  ],
+  [
+    "WARNING: kernel stack regs has bad 'bp' value",
+    "warning",
+    "WARNING: kernel stack regs at 0000000012345678 in a.out:7 has bad 'bp' value 0000000000000001",
+  ],
+  [
+    "WARNING: kernel stack frame pointer has bad value",
+    "warning",
+    "WARNING: kernel stack frame pointer at 0000000012345678 in a.out:7 has bad value 0000000000000001",
   ],
   ["KCSAN: data-race in foo_get / foo_put", "kcsan", "BUG: KCSAN: data-race in foo_get / foo_put"],
   [
@@ -172,6 +214,40 @@ describe("titles by family", () => {
 });
 
 describe("which report names the crash", () => {
+  const by = (task: string, time: number, text: string) => `[   10.${time}][${task}] ${text}`;
+  const lockdep = [
+    by("   T7", 100000, "WARNING: Nested lock was not taken"),
+    by("   T7", 100001, "ffff8880 (&a->lock){+.+.}-{3:3}, at: _raw_spin_lock+0x1/0x2"),
+  ];
+  const fault = (task: string, time: number) => [
+    by(task, time, "BUG: kernel NULL pointer dereference, address: 0000000000000010"),
+    by(task, time, "RIP: 0010:__lock_acquire+0x1/0x2"),
+    by(task, time, "Call Trace:"),
+    by(task, time, " foo_lock+0x1/0x2"),
+  ];
+
+  it("what a task's oops follows at once, which even shows whom to blame", () => {
+    expect(facts([...lockdep, ...fault("   T7", 200000)].join("\n")).title).toBe(
+      "WARNING: nested lock was not taken in foo_lock",
+    );
+  });
+
+  it("the oops, if it is another task's", () => {
+    expect(facts([...lockdep, ...fault("   T8", 200000)].join("\n")).title).toMatch(
+      /NULL pointer dereference in foo_lock$/,
+    );
+  });
+
+  it("a panic of its own, not the warning of the same task", () => {
+    const text = [...lockdep, by("   T7", 200000, "Kernel panic - not syncing: foo is gone")];
+    expect(facts(text.join("\n")).title).toBe("kernel panic: foo is gone");
+  });
+
+  it("the warning, though lines without a time stand before its panic", () => {
+    const text = [warning(90), "a program's words", panic(90, "panic_on_warn set ...")];
+    expect(facts(text.join("\n")).title).toBe("WARNING in foo_warn");
+  });
+
   const oops = (time: number, name: string) =>
     `[ ${time}.000000] BUG: kernel NULL pointer dereference, address: 0000000000000010
 [ ${time}.000001] Oops: 0002 [#1] SMP

@@ -1,9 +1,10 @@
-import { blamed, framesOf } from "./blame.js";
+import { blamed } from "./blame.js";
 import { CrashFinder } from "./crash.js";
 import { type Identity, readIdentity, readVersion } from "./identity.js";
 import { readLines } from "./lines.js";
 import { signatureOf } from "./signature.js";
 import { titleOf } from "./title.js";
+import { framesOf } from "./traces.js";
 
 /** What a log says about the crash that it ends in. */
 export interface LogFacts extends Identity {

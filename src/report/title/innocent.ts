@@ -13,10 +13,12 @@ export const REPORTING = new Names(
   `do_error_trap* do_invalid_op invalid_op exc_* asm_exc_* do_trap* die* __die* oops_end page_fault no_context`,
   `page_fault_oops kernelmode_fixup* __bad_area* bad_area* do_bad_area __do_page_fault do_page_fault do_user_addr_fault`,
   `do_kern_addr_fault handle_page_fault async_page_fault error_entry general_protection do_general_protection`,
-  `fixup_exception vc_handle* do_int3 __x86_indirect_thunk_* __x86_return_thunk trap_* double_fault`,
+  `fixup_exception vc_handle* do_int3 __x86_indirect_thunk_* __x86_return_thunk trap_* double_fault do_double_fault`,
+  // Interrupts of x86, where it is seen that the stack ran over.
+  `stack_overflow_check handle_irq do_IRQ common_interrupt`,
   // Exceptions of arm64.
   `do_mem_abort do_sp_pc_abort do_translation_fault do_tag_check_fault __do_kernel_fault die_kernel_fault`,
-  `do_alignment_fault do_debug_exception do_el1_* el1_* el1h_* el1t_* early_brk64 bug_brk_handler bad_mode`,
+  `do_alignment_fault do_debug_exception do_el1_* el1_* el1h_* el1t_* early_brk64 bug_brk_handler df_debug`,
 );
 
 /** Locks, counters and bits: the one that used them wrongly, or on what isn't there, is to blame. */
@@ -56,9 +58,9 @@ const TOOLS = new Names(
   `strncasecmp strspn strcspn strpbrk strsep strim skip_spaces kstrto* simple_str* sscanf vsscanf match_*`,
   `string string_* vsnprintf vscnprintf vsprintf snprintf scnprintf sprintf format_decode pointer number put_dec*`,
   `va_format widen_string hex_dump_to_buffer print_hex_dump* hex_string seq_printf seq_vprintf seq_puts seq_put_*`,
-  `printk _printk vprintk* console_unlock console_flush* console_emit* __dev_printk _dev_* dev_vprintk* dev_printk*`,
+  `printk* _printk __printk_safe* vprintk* console_unlock console_flush* console_emit* __dev_printk _dev_* dev_vprintk* dev_printk*`,
   `read_word_at_a_time crc* __crc* csum_* do_csum jhash* __jhash* siphash* __siphash* xxh* sha1_* sha256_* aes_* aesti_*`,
-  `_compound_head compound_head drbg_* crypto_* cipher_* xts_* ecb_* cbc_* ctr_* chacha* poly1305* copy_from_user* copy_to_user* _copy_* __copy_* raw_copy_* copy_user_*`,
+  `_compound_head compound_head drbg_* crypto_* cipher_* xts_* ecb_* cbc_* ctr_* chacha* poly1305* *copy_from_user* *copy_to_user* _copy_* __copy_* raw_copy_* copy_user_*`,
   `copy_page_to_iter* copy_page_from_iter* copy_from_iter* copy_to_iter* simple_copy_to_iter copyout copyin __get_user* __put_user*`,
   `_inline_copy_* get_unaligned* put_unaligned* __get_unaligned* list_* __list_* hlist_* __hlist_* llist_* plist_* rb_* __rb_*`,
   `xas_* xa_* __xa_* radix_tree_* __radix_tree* idr_* __idr_* ida_* rhashtable_* __rhashtable_* rht_* assoc_array_*`,
@@ -87,7 +89,7 @@ const CORES = new Names(
   `bus_* driver_* klist_* i2c_del_adapter __unregister_client add_uevent_var internal_create_group* usb_submit_urb usb_kill_* usb_poison_*`,
   `usb_start_wait_urb usb_*_msg usb_free_urb find_lock_entries truncate_inode_pages* drop_nlink mark_buffer_dirty iput`,
   `skb_panic skb_over_panic skb_under_panic skb_put skb_push skb_pull dput fast_dput __skb_put __skb_push`,
-  `rollback_registered* unregister_netdev unregister_netdevice* hwrng_unregister`,
+  `rollback_registered* unregister_netdev unregister_netdevice* hwrng_unregister tty_unregister_device`,
 );
 
 /**

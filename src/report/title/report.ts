@@ -7,6 +7,8 @@ export interface Stack {
   readonly aside: boolean;
   /** Empty where frames stand without a heading. */
   readonly heading: string;
+  /** The process id in the `CPU: … PID: …` line before it; undefined without one. */
+  readonly task: number | undefined;
   readonly frames: Frame[];
   /** How many frames lie before what interrupted ends and what was interrupted begins; at most 8. */
   readonly boundaries: number[];
@@ -17,7 +19,13 @@ export interface Report {
   readonly rule: Rule;
   readonly match: RegExpExecArray;
   /** The function that the CPU was in, RIP on x86-64 and pc on arm64, before it those inlined there. */
-  readonly ip: string[];
+  readonly ip: { readonly name: string; readonly task: number | undefined }[];
+  /** The process id of whom it is about, where it tells that besides its `CPU: … PID: …` line. */
+  task: number | undefined;
+  /** The process ids in the `CPU: … PID: …` lines, another's among them. */
+  readonly shown: number[];
+  /** The one that frames belong to now; undefined where the next begins a stack. */
+  stack: Stack | undefined;
   /** The CPU was where no function is: something jumped there. */
   astray: boolean;
   /** The next trace is that of another task. */

@@ -6,7 +6,8 @@ export interface Rule {
   readonly announces: RegExp;
   /**
    * The title, with `$1` for a group of `announces`, `{text}` for the first one without its
-   * numbers, `{detail}` for what `detail` finds and `{frame}` for the function that is blamed.
+   * numbers, `{detail}` for what `detail` finds, `{frame}` for the function that is blamed, and
+   * `{where}` for "in" and that function, or nothing.
    */
   readonly title: string;
   /** Matches a line behind the first one; its group is `{detail}`. */
@@ -19,6 +20,8 @@ export interface Rule {
   readonly unless?: RegExp;
   /** Its own stack has no heading. */
   readonly bare?: true;
+  /** Its own stack has no `CPU: … PID: …` line: what comes behind one is another's. */
+  readonly headless?: true;
   /** Matches the heading of the stack that is looked at before all others. */
   readonly first?: RegExp;
   /**
@@ -32,7 +35,8 @@ export interface Rule {
 
 /**
  * trace: the innermost function of the trace that isn't innocent; site: the same, but the function
- * that the first line names as its group `site` and the instruction pointer come first; lock: where
- * the lock was asked for, as lockdep says, comes first; outer: the outermost that has a subject.
+ * that the first line names as its group `site` and the instruction pointer come first; lock:
+ * where the locks were taken that lockdep's report is about comes first; outer: the outermost that
+ * has a subject.
  */
 export type Blame = "site" | "lock" | "trace" | "outer";

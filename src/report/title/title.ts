@@ -1,3 +1,4 @@
+import { functionName } from "./frames.js";
 import type { Report } from "./report.js";
 
 export const MAX_TITLE_CHARS = 256;
@@ -7,27 +8,42 @@ const UNKNOWN = "corrupted";
 
 /** What differs from boot to boot, as syzkaller writes it. */
 const withoutNumbers = (text: string): string =>
-  text
-    .replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR")
-    .replace(/0x[0-9a-f]+|\d+/g, "NUM")
-    .trimEnd();
+  text.replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR").replace(/0x[0-9a-f]+|\d+/g, "NUM");
+
+const FUNCTION = /([\w.$]{1,200})\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}/;
+
+/** What the first line says by itself, of a report that was cut off behind it. */
+const firstLine = (line: string): string =>
+  line
+    .replace(/^\[ (.{1,200}) \]$/, "$1")
+    .replace(/^BUG: (?=[A-Z]{3,8}: )/, "")
+    .split(FUNCTION)
+    .map((part, index) => (index % 2 === 0 ? withoutNumbers(part) : functionName(part)))
+    .join("");
+
+/** An ellipsis at its end is no part of a title. */
+const trimmed = (title: string): string =>
+  title.slice(0, MAX_TITLE_CHARS).replace(/[ .]{0,8}$/, "");
 
 /** A report's title, from its rule's template. */
 export function titleOf({ rule, match, lines }: Report, blamed: string | undefined): string {
   const { detail } = rule;
   const found =
     detail && lines.map((line) => detail.exec(line)?.[1]).find((word) => word !== undefined);
-  return rule.title
-    .replace(/ ?\$(\d)| ?\{(\w+)\}/g, (place, digit: string | undefined, word: string) => {
-      const value =
-        digit !== undefined
-          ? (match[Number(digit)] ?? "")
-          : word === "frame"
-            ? (blamed ?? UNKNOWN)
-            : word === "detail"
-              ? (found ?? "")
-              : withoutNumbers(match[1] ?? "");
-      return value === "" ? "" : `${place.startsWith(" ") ? " " : ""}${value}`;
-    })
-    .slice(0, MAX_TITLE_CHARS);
+  const isCut = detail ? found === undefined : rule.blame === "lock" && blamed === undefined;
+  if (isCut) return trimmed(firstLine(match.input));
+  const words: Readonly<Record<string, string>> = {
+    frame: blamed ?? UNKNOWN,
+    where: blamed === undefined ? "" : `in ${blamed}`,
+    detail: found ?? "",
+    text: withoutNumbers(match[1] ?? ""),
+  };
+  const title = rule.title.replace(
+    / ?\$(\d)| ?\{(\w+)\}/g,
+    (place, digit: string | undefined, word: string) => {
+      const value = digit === undefined ? words[word] : match[Number(digit)];
+      return value ? `${place.startsWith(" ") ? " " : ""}${value}` : "";
+    },
+  );
+  return trimmed(title);
 }

@@ -6,8 +6,8 @@ export const ENTRY = new Names(
   `system_call_fastpath tracesys* cstar_* ret_fast_syscall __invoke_syscall invoke_syscall* el0_* el0t_* do_el0_* ret_to_user`,
   `ret_from_fork* kernel_thread_helper kthread kthread_should_stop worker_thread process_one_work process_scheduled_works`,
   `start_thread secondary_startup* start_secondary secondary_start_kernel cpu_startup_entry do_idle default_idle* arch_cpu_idle*`,
-  `native_safe_halt start_kernel x86_64_start* rest_init __primary_switched _stext`,
-  `exit_to_user* syscall_exit* syscall_return_slowpath prepare_exit_to_usermode exit_to_usermode* do_notify_resume work_pending`,
+  `native_safe_halt kernel_init* do_one_initcall do_initcall* start_kernel x86_64_start* rest_init __primary_switched _stext`,
+  `exit_to_user* syscall_exit* syscall_return_slowpath prepare_exit_to_usermode exit_to_usermode* do_notify_resume work_pending get_signal do_signal arch_do_signal*`,
   `task_work_run* ____fput __fput* fput* tracehook_notify*`,
   `__do_softirq ____do_softirq do_softirq* __softirqentry* handle_softirqs invoke_softirq irq_exit* __irq_exit* exiting_irq`,
   `run_ksoftirqd smpboot_thread_fn softirq_* call_softirq run_timer_softirq run_timer_base __run_timers* expire_timers`,
@@ -19,7 +19,7 @@ export const ENTRY = new Names(
 
 /** What finds that a CPU doesn't get on, running on it. */
 export const WATCH = new Names(
-  `*nmi_* qlist_* quarantine_* qlink_* rcu_* *print_*_stall* check_cpu_stall* *sched_show_task dump_cpu_task update_process_times tick_* watchdog_*`,
+  `*nmi_* qlist_* quarantine_* qlink_* rcu_* *synchronize_rcu* *print_*_stall* check_cpu_stall* *sched_show_task dump_cpu_task update_process_times tick_* watchdog_*`,
   `sched_tick scheduler_tick show_regs* arch_trigger* trigger_* *irq_work* show_state* flush_smp_call* irqentry_*`,
 );
 
@@ -35,6 +35,10 @@ export const LAYER = new Names(
   `*sys_open* *SyS_open* do_sys_open* do_filp_open path_openat do_dentry_open do_open* *sys_close *SyS_close *sys_mmap* *SyS_mmap*`,
   `vm_mmap* do_mmap* mmap_region __mmap_region call_mmap mmap_file *sys_munmap handle_mm_fault __handle_mm_fault`,
   `handle_pte_fault do_fault do_read_fault __do_fault do_shared_fault do_cow_fault do_pte_missing`,
-  `do_exit do_group_exit get_signal do_signal arch_do_signal* exit_mm* mmput __mmput exit_mmap task_work* exit_files`,
+  `do_exit do_group_exit exit_mm* mmput __mmput exit_mmap task_work* exit_files`,
+  `*sys_execve* *SyS_execve* do_execve* exec_binprm bprm_execve search_binary_handler load_elf_* elf_map`,
   `put_files_struct close_files filp_close __netif_receive* netif_receive* *napi_* gro_*`,
 );
+
+/** The way into a page fault. */
+export const FAULT = new Names(`*page_fault *do_mem_abort el1_abort`);

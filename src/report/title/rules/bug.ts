@@ -71,7 +71,14 @@ export const bugRules: readonly Rule[] = [
   },
   {
     kind: "bug",
-    announces: /BUG: Bad (page state|page map|page cache)/,
+    announces: /BUG: Bad page map/,
+    title: "BUG: Bad page map {where}",
+    blame: "trace",
+    weight: 2,
+  },
+  {
+    kind: "bug",
+    announces: /BUG: Bad (page state|page cache)/,
     title: "BUG: Bad $1 in {frame}",
     blame: "trace",
     bare: true,

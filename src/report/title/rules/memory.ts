@@ -3,6 +3,13 @@ import type { Rule } from "../rule.js";
 /** kmemleak, and what the allocators find. */
 export const memoryRules: readonly Rule[] = [
   {
+    kind: "slab",
+    announces: /^BUG \S{1,64} \((?:Not tainted|Tainted: .{1,40})\): (?!kasan: )(.{1,80})/,
+    title: "BUG: {text} {where}",
+    blame: "trace",
+    weight: 2,
+  },
+  {
     kind: "leak",
     announces: /BUG: memory leak$/,
     title: "memory leak in {frame}",

@@ -20,7 +20,15 @@ export const sanitizerRules: readonly Rule[] = [
   },
   {
     kind: "kasan",
-    announces: /BUG: KASAN: ([a-z][a-z-]{1,60}) (?:in|on)\b(?: (?<fallback>[\w.$]{1,200})\+0x)?/,
+    announces: /BUG: KASAN: ([a-z][a-z-]{1,60}) on address/,
+    title: "KASAN: $1 {detail} {where}",
+    detail: ACCESS,
+    blame: "trace",
+    weight: 2,
+  },
+  {
+    kind: "kasan",
+    announces: /BUG: KASAN: ([a-z][a-z-]{1,60}) in\b(?: (?<named>[\w.$]{1,200})\+0x)?/,
     title: "KASAN: $1 {detail} in {frame}",
     detail: ACCESS,
     blame: "trace",

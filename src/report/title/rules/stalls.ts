@@ -8,6 +8,7 @@ export const stallRules: readonly Rule[] = [
     title: "INFO: task hung in {frame}",
     blame: "trace",
     skip: /^rcu_barrier/,
+    headless: true,
     weight: 1,
   },
   {
@@ -15,6 +16,7 @@ export const stallRules: readonly Rule[] = [
     announces: /INFO: task .{1,60} can't die for more than \d{1,10} seconds/,
     title: "INFO: task can't die in {frame}",
     blame: "trace",
+    headless: true,
     weight: 1,
   },
   {

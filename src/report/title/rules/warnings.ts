@@ -3,10 +3,12 @@ import type { Rule } from "../rule.js";
 /**
  * WARN() as __warn() prints it (kernel/panic.c): up to Linux 6.16 `WARNING: CPU: 0 PID: 1 at file:1 func+0x1/0x2`,
  * then `WARNING: file:1 at func+0x1/0x2, CPU#0: comm/1`.
+ * @param file matches the file
+ * @param where what has to follow, besides
  */
-const warning = (file: string): RegExp =>
+const warning = (file: string, where = ""): RegExp =>
   new RegExp(
-    `WARNING: (?:CPU: \\d{1,5} PID: -?\\d{1,10} at )?${file}:\\d{1,7}(?: at)? (?:(?<site>[\\w.$]{1,200})\\+0x|0x|(?<decoded>[\\w.$]{1,200}) \\S)`,
+    `WARNING: (?:CPU: \\d{1,5} PID: (?<pid>-?\\d{1,10}) at )?${file}:\\d{1,7}(?: at)? ${where}(?:0x|(?<site>[\\w.$]{1,200})(?:\\+0x| \\S))`,
   );
 
 export const warningRules: readonly Rule[] = [
@@ -58,11 +60,12 @@ export const warningRules: readonly Rule[] = [
     announces: warning("drivers/usb/core/urb\\.c"),
     title: "WARNING in {frame}/usb_submit_urb",
     blame: "site",
+    skip: /^usb_submit_urb$/,
     weight: 1,
   },
   {
     kind: "warning",
-    announces: warning("mm/(?:util|slab_common)\\.c"),
+    announces: warning("mm/(?:util|slab_common)\\.c", "(?=\\w{0,8}alloc)"),
     title: "WARNING: kmalloc bug in {frame}",
     blame: "site",
     weight: 1,
@@ -83,8 +86,9 @@ export const warningRules: readonly Rule[] = [
   },
   {
     kind: "warning",
-    announces: /WARNING: kernel stack (regs|frame pointer) at .{1,80} has bad ('\w{1,8}' )?value/,
-    title: "WARNING: kernel stack $1 has bad $2value",
+    announces:
+      /WARNING: kernel stack (regs|frame pointer) at .{1,80} has bad ((?:'\w{1,8}' )?value)/,
+    title: "WARNING: kernel stack $1 has bad $2",
     weight: 1,
   },
 ];
