@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { linePieces, printableLine } from "../report/index.js";
 import { kernelOffset, type SymbolFiles, type Symbolizer } from "../report/symbols/index.js";
@@ -81,8 +82,9 @@ async function show(path: string, name: string | undefined, options: ShowOptions
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
-  // What is skipped is told once, with the crashes.
-  const { only } = recordsAt(path, () => undefined);
+  // A directory is read below, and what is skipped of an ERST file is told there.
+  const isDirectory = statSync(path).isDirectory();
+  const only = isDirectory ? undefined : recordsAt(path, () => undefined).only;
   if (only !== undefined && !options.json) {
     if (name !== undefined || isFiltered(options) || typeOf(options) !== "dmesg") {
       const others = "a crash's name, the filters, --ftrace, --console and --pmsg";

@@ -215,25 +215,15 @@ describe("errors of both: one line, status 1", () => {
 });
 
 describe("the program", () => {
+  const commands = "run serve list show follow watch stats export rm completion man".split(" ");
+
   test.each([["watch"], ["erst", "watch"]])("hints at the help of %s %s", async (...words) => {
     const { status, stderr } = await run([...words, "/tmp"]);
     expect(status).toBe(2);
     expect(stderr).toContain(`Try \`virtio-pstore ${words.join(" ")} --help\`.\n`);
   });
 
-  test.each([
-    "run",
-    "serve",
-    "list",
-    "show",
-    "follow",
-    "watch",
-    "stats",
-    "export",
-    "rm",
-    "completion",
-    "man",
-  ])("%s --help", async (command) => {
+  test.each(commands)("%s --help", async (command) => {
     const { status, stdout, stderr } = await run([command, "--help"]);
     expect(status).toBe(0);
     expect(stderr).toBe("");
@@ -253,20 +243,7 @@ describe("the program", () => {
   test("--help names every command", async () => {
     const { status, stdout } = await run(["--help"]);
     expect(status).toBe(0);
-    for (const command of [
-      "run",
-      "serve",
-      "list",
-      "show",
-      "follow",
-      "watch",
-      "stats",
-      "export",
-      "rm",
-      "completion",
-      "man",
-    ])
-      expect(stdout).toContain(`  ${command} `);
+    for (const command of commands) expect(stdout).toContain(`  ${command} `);
   });
 
   test("--version", async () => {

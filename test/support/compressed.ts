@@ -53,3 +53,13 @@ export function mutated(random: () => number, data: Buffer): Buffer {
   }
   return changed;
 }
+
+/** What a kernel's pstore compresses with, and the format in which that is. */
+export const compressors = [
+  ["deflate", "deflate"],
+  ["zstd", "zstd"],
+  ["lzo", "lzo"],
+  ["lz4", "lz4"],
+  ["lz4hc", "lz4"],
+  ["842", "842"],
+] as const;

@@ -4,16 +4,7 @@ import { join } from "node:path";
 import { runGuest, umlGuest } from "../../vm/guest.js";
 import { checkout } from "../../vm/paths.js";
 import type { UmlCompressor } from "../../vm/uml.js";
-
-/** What a kernel's pstore compresses with, and the format in which that is. */
-export const compressors = [
-  ["deflate", "deflate"],
-  ["zstd", "zstd"],
-  ["lzo", "lzo"],
-  ["lz4", "lz4"],
-  ["lz4hc", "lz4"],
-  ["842", "842"],
-] as const;
+import { compressors } from "../support/compressed.js";
 
 /** A record that a real kernel's pstore compressed as it panicked, with `token` in its log. */
 export async function compressedRecord(

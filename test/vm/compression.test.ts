@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
 import { decompress } from "../../src/report/decompress.js";
-import { compressedRecord, compressors } from "./compressed-record.js";
+import { compressors } from "../support/compressed.js";
+import { compressedRecord } from "./compressed-record.js";
 import { describeGuests } from "./support.js";
 
 describeGuests("what a real kernel's pstore compressed is read", () => {
