@@ -5,7 +5,7 @@ import type { Report } from "./report.js";
 import type { Rule } from "./rule.js";
 import { announcedBy } from "./rules/index.js";
 
-/** What one log can make us keep: three reports at most are kept at a time. */
+/** What one log can make us keep: four reports at most are kept at a time. */
 const MAX_REPORT_LINES = 1000;
 
 /** Reports with less between them have to do with each other. */
@@ -41,6 +41,8 @@ export class CrashFinder {
   /** The newest report. */
   #open: Reading | undefined;
   #burst: Reading | undefined;
+  /** What stood for the burst before. */
+  #previous: Reading | undefined;
   #crash: Reading | undefined;
   #panicked = false;
   /** When the burst's last line was printed, in seconds. */
@@ -63,10 +65,14 @@ export class CrashFinder {
   }
 
   /** Whether a line that could begin a report belongs to the burst. */
-  #continues(rule: Rule, { text, time }: LogLine): boolean {
+  #continues(rule: Rule, { text, caller, time }: LogLine): boolean {
     if (this.#burst === undefined || time - this.#lastTime > BURST_SECONDS) return false;
     if (CONSEQUENCE.test(text)) {
-      this.#crash = this.#burst;
+      // While one task panics over its oops, another's may come.
+      const own = [this.#burst, this.#previous].find(
+        (one) => one?.caller === caller && time - one.time <= BURST_SECONDS,
+      );
+      this.#crash = own ?? this.#burst;
       this.#panicked = true;
       return true;
     }
@@ -91,7 +97,10 @@ export class CrashFinder {
       linesLeft: MAX_REPORT_LINES,
       weight,
     };
-    if (this.#isOver(weight, time)) this.#burst = undefined;
+    if (this.#isOver(weight, time)) {
+      this.#previous = this.#burst;
+      this.#burst = undefined;
+    }
     const effect = this.#isEffect(reading);
     if (this.#burst === undefined || (weight > this.#burst.weight && !effect)) {
       this.#burst = reading;

@@ -238,6 +238,17 @@ describe("which report names the crash", () => {
     );
   });
 
+  it("the oops of the task that panics over it, not one that comes in between", () => {
+    const text = [
+      by("   T7", 100000, "BUG: kernel NULL pointer dereference, address: 0000000000000010"),
+      by("   T7", 100001, "RIP: 0010:foo_write+0x1/0x2"),
+      by("   T7", 100002, "---[ end trace 0000000000000000 ]---"),
+      ...fault("   T8", 100003),
+      by("   T7", 100004, "Kernel panic - not syncing: Fatal exception"),
+    ];
+    expect(facts(text.join("\n")).title).toMatch(/ in foo_write$/);
+  });
+
   it("a panic of its own, not the warning of the same task", () => {
     const text = [...lockdep, by("   T7", 200000, "Kernel panic - not syncing: foo is gone")];
     expect(facts(text.join("\n")).title).toBe("kernel panic: foo is gone");
