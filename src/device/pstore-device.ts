@@ -19,6 +19,7 @@ import {
   type RequestLimits,
   WIRE_TYPE,
 } from "./request.js";
+import { TroubleLog } from "./trouble-log.js";
 import {
   CONFIG_FLAG_CONSOLE,
   encodeFileInfo,
@@ -87,6 +88,7 @@ export class PstoreDevice implements VirtioDevice {
   #limits: RequestLimits;
   #extended = false;
   readonly #ledger: Ledger;
+  readonly #troubles: TroubleLog;
   /** The driver has made a request since the last reset: its boot has begun. */
   #begun = false;
   /** What a former process's requests did. */
@@ -110,6 +112,7 @@ export class PstoreDevice implements VirtioDevice {
     });
     this.#limits = this.#limitsNow();
     this.#ledger = new Ledger(options.memory);
+    this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();
   }
 
@@ -136,6 +139,7 @@ export class PstoreDevice implements VirtioDevice {
     this.#begun = false;
     this.#recovery = undefined;
     this.#ledger.clear();
+    this.#troubles.end();
     this.#store.endBoot();
   }
 
@@ -243,18 +247,21 @@ export class PstoreDevice implements VirtioDevice {
         const place = this.#store.write(type, compressed, data, entry.of(type));
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
-          if (number !== 0) this.#warnOfStore(request, number);
+          if (number === 0) this.#troubles.succeeded(request.kind);
+          else this.#failed(request, number);
           return status(-number);
         };
       }
-      return this.#do(request, parsed, status, entry);
+      const respond = this.#do(request, parsed, status, entry);
+      this.#troubles.succeeded(request.kind);
+      return respond;
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
       // It did nothing: what is stored at its place from now on is others'.
       entry.begin(position);
       // The store itself tells what it refuses.
-      if (!(error instanceof RefusedError)) this.#warnOfStore(request, error);
+      if (!(error instanceof RefusedError)) this.#failed(request, error);
       const ret = -errnoOf(error);
       return () => status(ret);
     }
@@ -327,8 +334,8 @@ export class PstoreDevice implements VirtioDevice {
     return [encodeResponse(cmd, type, 0)];
   }
 
-  #warnOfStore({ kind }: Request, trouble: unknown): void {
-    this.#warn("STORE", `${kind}: ${troubleWith(this.#store.directory, trouble)}`);
+  #failed({ kind }: Request, trouble: unknown): void {
+    this.#troubles.failed(kind, troubleWith(this.#store.directory, trouble));
   }
 
   /** What a walk that a former process began has yet to return. */

@@ -296,7 +296,10 @@ describe("errors of the store", () => {
     expect(await guest.driver.write({ type: DMESG }, Buffer.alloc(5000))).toMatchObject({ ret: 0 });
     const sizes = (await guest.driver.walk()).map(({ info }) => info.len);
     expect(sizes).toEqual([text.length, 4096, 5000]);
-    expect(guest.log.map(({ code }) => code)).toEqual(["STORE"]);
+    expect(guest.log.map(({ level, code }) => [level, code])).toEqual([
+      ["warn", "STORE"],
+      ["info", "STORE"],
+    ]);
   });
 
   test("pstore: where the next record's file can't be made, that record is refused and the one before isn't", async () => {
