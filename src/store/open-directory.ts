@@ -1,6 +1,6 @@
 import { constants, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
-import { errno, SystemError, tryLock } from "../native/index.js";
+import { errno, errnoOf, SystemError, tryLock } from "../native/index.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { ErasedList } from "./erased-list.js";
 import { type Files, makeDirectory } from "./files.js";
@@ -17,6 +17,8 @@ const ERASED_NAME = ".erased";
 
 /** Notes on so many records that are gone are worth making their file anew. */
 const MAX_STALE = 1000;
+
+const NO_ROOM: readonly number[] = [errno.ENOSPC, errno.EDQUOT];
 
 /** Another process has the directory. */
 export class DirectoryInUseError extends SystemError {
@@ -69,11 +71,20 @@ export class OpenDirectory {
       this.next.recover(this.scan([]));
       const isThere = (name: RecordName) => this.table.has(recordKey(name));
       this.index = keep(new StreamIndex(host, join(path, STREAMS_NAME), isThere));
-      this.next.get();
+      this.#prepareNext();
       files.sync(this.fd);
     } catch (error) {
       for (const part of opened) for (const fd of part.end()) files.close(fd);
       throw error;
+    }
+  }
+
+  /** On a full disk the guest is told when it writes: streams that are there may still grow, and erasing goes on. */
+  #prepareNext(): void {
+    try {
+      this.next.get();
+    } catch (error) {
+      if (!NO_ROOM.includes(errnoOf(error))) throw error;
     }
   }
 

@@ -28,10 +28,13 @@ export class ReplacedError extends SystemError {
   }
 }
 
-/** Of an error or an errno: `/var/crash/vm1: no space left on device: make room`. */
+/** Node has no text for EDQUOT. Of an error or an errno: `/var/crash/vm1: no space left on device: make room`. */
 export function troubleWith(directory: string, trouble: unknown): string {
   const number = typeof trouble === "number" ? trouble : errnoOf(trouble);
-  const reason = getSystemErrorMap().get(-number)?.[1] ?? `error ${number}`;
+  const reason =
+    number === errno.EDQUOT
+      ? "disk quota exceeded"
+      : (getSystemErrorMap().get(-number)?.[1] ?? `error ${number}`);
   if (trouble instanceof ReplacedError) {
     return (
       `${directory}: another directory is there now, which this process may not use (${reason}): ` +

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/native/index.js";
@@ -94,6 +94,78 @@ test("a file system that becomes read-only is told, and used again when it is wr
   }
   expect(await write(guest)).toBe(0);
   expect((await guest.driver.walk()).map(({ data }) => data)).toEqual([text, text]);
+});
+
+describe("a file system that is full", () => {
+  /** Makes files until no more fit; returns what removes them. */
+  function fill(folder: string, bytes: number): () => void {
+    const ballast = join(folder, "ballast");
+    mkdirSync(ballast);
+    try {
+      for (let i = 0; ; i++) writeFileSync(join(ballast, `${i}`), Buffer.alloc(bytes));
+    } catch (error) {
+      expect(error).toMatchObject({ code: "ENOSPC" });
+    }
+    return () => {
+      rmSync(ballast, { recursive: true });
+    };
+  }
+
+  test.for([
+    {
+      what: "bytes",
+      bytes: 262_144,
+      dumps: [-errno.ENOSPC, -errno.ENOSPC],
+      console: -errno.ENOSPC,
+    },
+    // The next record's file is there.
+    { what: "inodes", bytes: 0, dumps: [0, -errno.ENOSPC], console: 0 },
+  ])(
+    "has no $what left: the guest is told, the log once, and with room again all goes on",
+    async ({ bytes, dumps, console }, context) => {
+      const folder = temporaryFolder();
+      const tmpfs = ["-t", "tmpfs", "-o", "size=1m,nr_inodes=20", "tmpfs", folder];
+      if (spawnSync("mount", tmpfs).status !== 0) {
+        context.skip("mounting takes privileges that this user lacks");
+      }
+      closing({ close: () => spawnSync("umount", ["--lazy", folder]) });
+      const directory = join(folder, "records");
+      const data = Buffer.alloc(5000, "last words\n");
+      const writeTo = async ({ driver }: PstoreGuest, type: number) =>
+        (await driver.write({ type }, data)).ret;
+
+      const guest = await startGuest({ directory });
+      expect([await writeTo(guest, DMESG), await writeTo(guest, CONSOLE)]).toEqual([0, 0]);
+      const relieve = fill(folder, bytes);
+      for (const dump of [...dumps, dumps[1], dumps[1]]) {
+        expect(await writeTo(guest, DMESG)).toBe(dump);
+        expect(await writeTo(guest, CONSOLE)).toBe(console);
+      }
+      const full = `${directory}: no space left on device: make room`;
+      expect(guest.log.map(({ message }) => message)).toEqual(
+        console === 0 ? [`dump: ${full}`] : [`dump: ${full}`, `stream: ${full}`],
+      );
+      const stored = recordNames(directory);
+      expect(stored).toHaveLength(dumps[0] === 0 ? 3 : 2);
+
+      // Another process begins while it is full.
+      guest.store.close();
+      const next = await startGuest({ directory });
+      expect(await writeTo(next, DMESG)).toBe(-errno.ENOSPC);
+      expect(recordNames(directory)).toEqual(stored);
+      relieve();
+      expect([await writeTo(next, DMESG), await writeTo(next, CONSOLE)]).toEqual([0, 0]);
+      expect(next.log.map(({ message }) => message)).toEqual([
+        `dump: ${full}`,
+        "dump: works again; 1 failed",
+      ]);
+      const walked = await next.driver.walk();
+      for (const { info, data: read } of walked) {
+        if (info.type === DMESG) expect(data.equals(read)).toBe(true);
+      }
+      expect(recordNames(directory)).toHaveLength(stored.length + 2);
+    },
+  );
 });
 
 test.each(["ENOSPC", "EDQUOT", "EIO"] as const)(
