@@ -209,7 +209,8 @@ describeGuests("the console", () => {
     async (kernel) => {
       const directory = temporaryFolder();
       const guest = await crashGuest(kernel, {
-        append: "loglevel=0",
+        // Room for all of them: on a busy host printk overwrites lines before they are sent.
+        append: "loglevel=0 log_buf_len=4M",
         script: "insmod /crash.ko how=panic lines=5000\n",
       });
       const result = await runWithDevice(directory, guest, "--console");
