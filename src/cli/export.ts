@@ -21,6 +21,7 @@ import {
   recordBytes,
   streamText,
 } from "../report/index.js";
+import { makeDirectory, systemFiles } from "../store/index.js";
 import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
@@ -75,7 +76,7 @@ async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<
   const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
   const made = toFile ? output : join(output, folderOf(crash));
   if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
-  mkdirSync(dirname(made), { recursive: true });
+  makeDirectory(systemFiles, dirname(made));
   // Beside what is to be made, and under its name only when it is whole.
   const temporary = mkdtempSync(join(dirname(made), ".virtio-pstore-"));
   try {

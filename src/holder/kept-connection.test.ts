@@ -23,3 +23,22 @@ test("a connection whose process died while it closed it is ended by the next on
     for (const fd of [fileFd, ...ends, frontEnd]) closeDescriptor(fd);
   }
 });
+
+test.each([
+  [0xffffffff, 0, 1],
+  [0xfffffffe, 0xffffffff, 0],
+])("numbers of messages begin again behind the largest: %i, %i, %i", (last, begun, closed) => {
+  const fileFd = KeptFile.create();
+  const ends = Shelf.create();
+  const [connection, frontEnd] = socketPair();
+  try {
+    const file = new KeptFile(fileFd);
+    file.commit({ sequence: last, text: "" });
+    const kept = KeptConnection.begin(file, new Shelf(ends), () => connection);
+    expect(file.committed.sequence).toBe(begun);
+    kept?.close();
+    expect(file.committed).toEqual({ sequence: closed, text: "" });
+  } finally {
+    for (const fd of [fileFd, ...ends, frontEnd]) closeDescriptor(fd);
+  }
+});

@@ -1,5 +1,13 @@
 import { writeSync } from "node:fs";
-import { closeDescriptor, createPipe, readInto, receive, send, splice } from "../native/index.js";
+import {
+  closeDescriptor,
+  createPipe,
+  readInto,
+  receive,
+  send,
+  setNonBlocking,
+  splice,
+} from "../native/index.js";
 import {
   type Connection,
   descriptorNames,
@@ -76,13 +84,14 @@ export class KeptConnection implements Connection {
   ): KeptConnection | undefined {
     shelf.clear();
     file.device.fill(0);
-    file.commit({ sequence: file.committed.sequence + 1, text: FRESH });
+    file.commit({ sequence: after(file.committed.sequence), text: FRESH });
     const descriptors: number[] = createPipe();
     try {
       const fd = accept();
       if (fd !== undefined) {
         descriptors.unshift(fd);
         shelf.put(SESSION, descriptors);
+        setNonBlocking(fd);
         return new KeptConnection(file, shelf, new Map([[SESSION, descriptors.splice(0)]]));
       }
     } finally {
@@ -129,7 +138,7 @@ export class KeptConnection implements Connection {
   done(state: () => SessionState, reply: Uint8Array | undefined): void {
     const now = state();
     if (reply !== undefined) writeSync(this.#pipe[1], reply);
-    this.#sequence = (this.#sequence + 1) >>> 0;
+    this.#sequence = after(this.#sequence);
     this.#filled = 0;
     this.#file.commit({ sequence: this.#sequence, text: encodeState(now) });
     if (reply !== undefined && this.#sendReply() < reply.length) throw doesntRead();
@@ -165,7 +174,7 @@ export class KeptConnection implements Connection {
 
   close(): void {
     // First: a session without descriptors is none, descriptors without a session are dropped.
-    this.#file.commit({ sequence: this.#sequence + 1, text: "" });
+    this.#file.commit({ sequence: after(this.#sequence), text: "" });
     this.#shelf.clear();
     this.leave();
   }
@@ -246,5 +255,8 @@ export class KeptConnection implements Connection {
     while (readInto(this.#pipe[0], this.#file.incoming) !== undefined);
   }
 }
+
+/** Numbers of messages are 32 bits wide, and a front-end may send any number of them. */
+const after = (sequence: number): number => (sequence + 1) >>> 0;
 
 const entryOf = (name: string): string => name.split("#")[0] ?? "";
