@@ -36,16 +36,16 @@ export interface WalkState {
   readonly upTo: bigint;
 }
 
-// In words of 8 bytes. Head: begun u32 and walk open u32; the walk; two streams of id and inode each.
+// In words of 8 bytes. Head: begun u32 and walk open u32; the walk; two streams of id, inode, and bytes that are missing.
 // Then the entries: position u32 and kind u32; type; id; two numbers.
 const WALK = 1;
 const STREAMS = 3;
-const HEAD = 8;
+const HEAD = 9;
 const ENTRY = 5;
 const LEDGER_BYTES = 8 * (HEAD + ENTRY * LEDGER_SLOTS * QUEUE_COUNT);
 
 const typeAt = (index: number): RecordTypeName => RECORD_TYPES[index] ?? "dmesg";
-const streamAt = (type: StreamTypeName): number => STREAMS + (type === "console" ? 0 : 2);
+const streamAt = (type: StreamTypeName): number => STREAMS + (type === "console" ? 0 : 3);
 
 /**
  * What the device must know after its process died, in memory that outlives it: the boot, the walk, and
@@ -107,6 +107,14 @@ export class Ledger implements BootStreams {
     const at = streamAt(type);
     this.#numbers[at + 1] = inode;
     Atomics.store(this.#longs, at, id);
+  }
+
+  missing(type: StreamTypeName): number {
+    return this.#numbers[streamAt(type) + 2] ?? 0;
+  }
+
+  setMissing(type: StreamTypeName, bytes: number): void {
+    this.#numbers[streamAt(type) + 2] = bytes;
   }
 
   /** The entry for a request, which still holds what was there before. */

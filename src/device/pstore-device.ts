@@ -236,7 +236,10 @@ export class PstoreDevice implements VirtioDevice {
     try {
       const former = this.#recovery?.take(entry, position, request);
       // What was done stays noted until it is answered.
-      if (former?.done === true) return ({ rest }) => status(-rest);
+      if (former?.done === true) {
+        if (request.kind === "stream") this.#store.appended(request.type);
+        return ({ rest }) => status(-rest);
+      }
       entry.begin(position);
       if (former?.note.kind === "read") {
         this.#walk = this.#walkOf({ ...this.#ledger.lastWalk, after: former.note.after });

@@ -259,6 +259,11 @@ export class DirectoryStore {
     return found.size >= before + bytes;
   }
 
+  /** A process that died has appended to the stream, and before that what was missing of it until then. */
+  appended(type: StreamTypeName): void {
+    this.#here().streams.missingNoted(type);
+  }
+
   /** Has the next commit() sync what a process that died may not have synced. */
   syncAll(): void {
     this.#place.namesChanged = true;

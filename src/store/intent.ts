@@ -15,4 +15,7 @@ export interface BootStreams {
   get(type: "console" | "pmsg"): { readonly id: bigint; readonly inode: number } | undefined;
   /** A file with this inode is the stream's, or about to be, under the name that goes with `id`. */
   set(type: "console" | "pmsg", id: bigint, inode: number): void;
+  /** Bytes that the guest sent since the last ones that are in the stream. */
+  missing(type: "console" | "pmsg"): number;
+  setMissing(type: "console" | "pmsg", bytes: number): void;
 }

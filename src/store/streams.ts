@@ -4,7 +4,13 @@ import { errno, errnoOf } from "../native/index.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import type { BootStreams, Intent } from "./intent.js";
-import { formatRecordName, isStream, type RecordName, type StreamTypeName } from "./record-name.js";
+import {
+  formatRecordName,
+  isStream,
+  RECORD_TYPES,
+  type RecordName,
+  type StreamTypeName,
+} from "./record-name.js";
 import type { StreamIndex } from "./stream-index.js";
 import { missingNote, type StreamPiece } from "./stream-piece.js";
 
@@ -100,6 +106,9 @@ export class Streams {
   begin(boot: string | undefined, remembered?: BootStreams): void {
     this.#boot = boot;
     this.#remembered = remembered;
+    if (remembered === undefined) return;
+    for (const type of RECORD_TYPES.filter(isStream))
+      this.#missing.set(type, remembered.missing(type));
   }
 
   /** Ends the boot. */
@@ -127,13 +136,21 @@ export class Streams {
     this.#note(piece);
     intent?.append(piece.name.id, piece.size, bytes);
     this.#grow(piece, all);
-    this.#missing.delete(type);
+    this.missingNoted(type);
     makeRoom();
   }
 
   /** The guest sent so many bytes that are not in its stream: that is said where they are missing. */
   miss(type: StreamTypeName, bytes: number): void {
-    this.#missing.set(type, (this.#missing.get(type) ?? 0) + bytes);
+    const all = (this.#missing.get(type) ?? 0) + bytes;
+    this.#missing.set(type, all);
+    this.#remembered?.setMissing(type, all);
+  }
+
+  /** The stream says what is missing of it. */
+  missingNoted(type: StreamTypeName): void {
+    this.#missing.delete(type);
+    this.#remembered?.setMissing(type, 0);
   }
 
   /** The files that have to be synced, and closed; from now on they count as such. */
@@ -248,8 +265,8 @@ export class Streams {
 
   /** A line that says how much is missing between what is in the stream and what comes now. */
   #missingNote(type: StreamTypeName, piece: OpenPiece | undefined): Uint8Array[] {
-    const bytes = this.#missing.get(type);
-    if (bytes === undefined) return [];
+    const bytes = this.#missing.get(type) ?? 0;
+    if (bytes === 0) return [];
     const start = piece === undefined || this.#endsLine(piece) ? "" : "\n";
     return [Buffer.from(start + missingNote(bytes))];
   }
@@ -265,6 +282,7 @@ export class Streams {
     try {
       const note = this.#missingNote(type, piece);
       if (note.length > 0) this.#grow(piece, note);
+      this.missingNoted(type);
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }

@@ -79,7 +79,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     const records = join(manager.folder, "records");
     const args = ["--guest", `vm=${socket}`, "--directory", records];
     let running = await manager.start(args);
-    const names = ["file.1@vm", "in.1@vm", "out.1@vm", "socket@vm"];
+    const names = ["file.2@vm", "in.2@vm", "out.2@vm", "socket@vm"];
     expect(manager.names).toEqual(names);
     if (landlockAbi() > 0) await running.says(/confined to its directories by Landlock/);
     const guest = await connect(socket);
@@ -115,7 +115,7 @@ test("what is kept of a guest that isn't served any more is let go of: its front
   await first.ended;
   await manager.start(["--guest", `a=${at("a")}`, ...directory]);
   manager.take();
-  expect(manager.names).toEqual(["file.1@a", "in.1@a", "out.1@a", "socket@a"]);
+  expect(manager.names).toEqual(["file.2@a", "in.2@a", "out.2@a", "socket@a"]);
 });
 
 test("a line that goes to the journal begins with its priority, and no other does", async () => {
