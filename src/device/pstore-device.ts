@@ -161,7 +161,6 @@ export class PstoreDevice implements VirtioDevice {
         more = false;
         break;
       }
-      if (!this.#begun) this.#begin();
       this.#spent += chain.descriptors * BYTES_PER_DESCRIPTOR;
       if (chain.kind === "chain") this.#spent += chain.readable.length + chain.writable.length;
       answers.push({ chain, respond: this.#serve(chain, queue.index, position) });
@@ -185,11 +184,11 @@ export class PstoreDevice implements VirtioDevice {
    * byte, and only now are its features known, because QEMU tells them when the queues start.
    */
   #begin(): void {
-    this.#begun = true;
     const { begun } = this.#ledger;
     this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined, this.#ledger);
     if (begun) this.#recovery = new Recovery(this.#ledger, this.#store);
     else this.#ledger.begun = true;
+    this.#begun = true;
   }
 
   #finish(queue: DeviceQueue, answers: readonly Answer[], more: boolean): void {
@@ -233,6 +232,18 @@ export class PstoreDevice implements VirtioDevice {
     }
     const { request } = parsed;
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
+    try {
+      if (!this.#begun) this.#begin();
+    } catch (error) {
+      if (!(error instanceof Error && "errno" in error)) throw error;
+      // What a former process did can't be found out now. The next request tries again: until then nothing is done.
+      if (request.kind === "stream") {
+        this.#store.miss(request.type, request.from.length - REQUEST_BYTES);
+      }
+      this.#failed(request, error);
+      const ret = -errnoOf(error);
+      return () => status(ret);
+    }
     try {
       const former = this.#recovery?.take(entry, position, request);
       // What was done stays noted until it is answered.

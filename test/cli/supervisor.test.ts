@@ -1,11 +1,19 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { errno, landlockAbi } from "../../src/native/index.js";
 import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
 
-const DMESG = 1;
+const [DMESG, CONSOLE] = [1, 2] as const;
 const text = Buffer.from("Panic#1 Part1\nlast words\n");
 
 function paths() {
@@ -73,6 +81,32 @@ test("a supervisor that is killed takes its daemon with it, and leaves nothing i
   expect(readdirSync(TMPDIR)).toEqual([]);
   // It would be in the way: it has the directory's lock, and serves the socket.
   expect((await stop(await serve(args))).status).toBe(0);
+});
+
+test("what a console lacks is noted in it once, though the daemons that knew of it were killed", async () => {
+  const { args, socket, records } = paths();
+  const server = await serve([...args, "--console"]);
+  const { driver } = await connect(socket);
+  const print = async () => (await driver.write({ type: CONSOLE }, Buffer.from("line\n"))).ret;
+  let restarts = 0;
+  const kill = async () => {
+    process.kill(daemonOf(server) ?? 0, "SIGKILL");
+    restarts++;
+    await server.says(new RegExp(`(was started again[^]*){${restarts}}`));
+  };
+  expect(await print()).toBe(0);
+  for (let i = 0; i < 2; i++) {
+    renameSync(records, `${records}.old`);
+    expect(await print()).toBe(-errno.ENOENT);
+    renameSync(`${records}.old`, records);
+    await kill();
+  }
+  expect(await print()).toBe(0);
+  await kill();
+  expect(await print()).toBe(0);
+  expect(readFileSync(join(records, "console-1"), "utf8")).toBe(
+    "line\n[virtio-pstore: 10 bytes are missing here]\nline\nline\n",
+  );
 });
 
 test("a directory that can't be used at a restart is waited for, and other guests lose nothing", async () => {
