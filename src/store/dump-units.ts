@@ -1,6 +1,12 @@
 import type { RecordHeader } from "./dump-header.js";
 import type { RecordEntry } from "./record-table.js";
-import type { Unit } from "./retention.js";
+import { type Unit, unitOf } from "./unit.js";
+
+/**
+ * A guest waits 5 s for its host at most. What comes so long after a part belongs to another dump,
+ * whatever it says: a guest can read the first lines of its dumps, and send them again.
+ */
+const LATE_MS = 10_000;
 
 /** A guest writes the parts of one dump without a pause; those that it compressed are told apart by it. */
 const PAUSE_MS = 2000;
@@ -17,57 +23,62 @@ export interface DumpPart {
 
 interface Growing {
   readonly records: RecordEntry[];
-  bytes: number;
   last: DumpPart;
 }
 
 /**
- * Puts records of one type, oldest first, together to dumps. With a boot id those of one boot, reason and
- * count belong together, whatever lies between them. Without one, or compressed, only what follows on
- * each other does. The dump that was written to last is the last.
+ * Puts records of one type, oldest first, together to dumps, in the order in which these began. With a
+ * boot id those of one boot, reason and count belong together, whatever lies between them. Without one,
+ * or compressed, only what follows on each other does. Nothing is added to a dump that has its last part.
  */
 export function dumpUnits(parts: readonly DumpPart[]): Unit[] {
-  const named = new Map<string, Growing>();
+  /** The newest of each name; all that have no boot id share one. */
+  const newest = new Map<string, Growing>();
   const dumps: Growing[] = [];
-  let newest: Growing | undefined;
   for (const part of parts) {
     const { entry, header } = part;
-    const name = header?.boot && `${header.boot}/${header.reason}/${header.count}`;
-    const found = name === undefined ? newest : named.get(name);
-    if (found !== undefined && (name !== undefined || follows(found, part))) {
+    const name = header?.boot ? `${header.boot}/${header.reason}/${header.count}` : "";
+    const found = newest.get(name);
+    if (found !== undefined && continues(found, part)) {
       found.records.push(entry);
-      found.bytes += entry.size;
       found.last = part;
     } else {
-      const begun = { records: [entry], bytes: entry.size, last: part };
+      const begun = { records: [entry], last: part };
       dumps.push(begun);
-      if (name === undefined) newest = begun;
-      else named.set(name, begun);
+      newest.set(name, begun);
     }
   }
-  return dumps
-    .sort((a, b) => (a.last.entry.name.id < b.last.entry.name.id ? -1 : 1))
-    .map(({ records, bytes }) => ({
-      records,
-      bytes,
-      timeMs: records[0]?.timeMs ?? 0,
-      busy: records.some(({ pending }) => pending === true),
-      beginning: false,
-    }));
+  return dumps.map(({ records }) => unitOf(records));
 }
 
-/** Without a boot id: whether a part goes on with the dump before it. */
-function follows({ last, records }: Growing, { entry, header }: DumpPart): boolean {
-  if (header !== undefined) {
-    const former = last.header;
+/** The dumps without a part that is to come behind `parts`, and the one of them that it belongs to. */
+export function dumpsBefore(
+  parts: readonly DumpPart[],
+  next: DumpPart,
+): { readonly units: Unit[]; readonly continued: Unit | undefined } {
+  const units = dumpUnits([...parts, next]);
+  const at = units.findIndex(({ records }) => records.at(-1) === next.entry);
+  const former = units[at]?.records.slice(0, -1) ?? [];
+  const continued = former.length === 0 ? undefined : unitOf(former);
+  units.splice(at, 1, ...(continued === undefined ? [] : [continued]));
+  return { units, continued };
+}
+
+/** Whether a part goes on with the newest dump of its name. */
+function continues({ last, records }: Growing, { entry, header }: DumpPart): boolean {
+  const former = last.header;
+  const pauseMs = entry.timeMs - last.entry.timeMs;
+  if (header === undefined) {
     return (
-      former?.reason === header.reason && former.count === header.count && former.part < header.part
+      entry.name.compressed &&
+      last.entry.name.compressed &&
+      records.length < MAX_COMPRESSED &&
+      pauseMs <= PAUSE_MS
     );
   }
+  if (former?.last === true || pauseMs > LATE_MS) return false;
   return (
-    entry.name.compressed &&
-    last.entry.name.compressed &&
-    records.length < MAX_COMPRESSED &&
-    entry.timeMs - last.entry.timeMs <= PAUSE_MS
+    header.boot !== undefined ||
+    (former?.reason === header.reason && former.count === header.count && former.part < header.part)
   );
 }

@@ -1,18 +1,6 @@
-import type { RecordEntry, Totals } from "./record-table.js";
+import type { Totals } from "./record-table.js";
 import type { Room } from "./rooms.js";
-
-/** Records that are kept or dropped together: a dump's parts, or one file of a stream. */
-export interface Unit {
-  /** Oldest first. */
-  readonly records: readonly RecordEntry[];
-  readonly bytes: number;
-  /** When it came, in milliseconds since 1970-01-01 UTC. */
-  readonly timeMs: number;
-  /** It is still written to, and never dropped. */
-  readonly busy: boolean;
-  /** A stream's beginning: dropped only where nothing else can be. */
-  readonly beginning: boolean;
-}
+import { type Unit, unitOf } from "./unit.js";
 
 /** So many of the newest are kept, as long as they take no more than half of the room. */
 const NEWEST = 8;
@@ -25,8 +13,8 @@ export interface RetentionOptions {
   readonly used: Totals;
   /** What is to come. */
   readonly needed: Totals;
-  /** What is to come belongs to the newest unit. */
-  readonly continues: boolean;
+  /** The one of `units` that what is to come belongs to; undefined where it begins one. */
+  readonly continued: Unit | undefined;
 }
 
 /**
@@ -38,12 +26,13 @@ export interface RetentionOptions {
  * away from what is there: one dump without an end, or a thousand of them, can't push out everything.
  */
 export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
-  const { units, room, used, needed } = options;
+  const { units, room, used, needed, continued } = options;
   const kept = newestKept(options);
   if (kept === undefined) return undefined;
-  const left = [...units];
+  const left = withinHalf(units, room);
   // The last ones that `kept` counts, and the first.
-  const mayGo = (unit: Unit, i: number) => i > 0 && i < left.length - kept && !unit.busy;
+  const mayGo = (unit: Unit, i: number) =>
+    i > 0 && i < left.length - kept && unit !== continued && !unit.busy;
   const dropped: Unit[] = [];
   let { records, bytes } = used;
   while (records + needed.records > room.records || bytes + needed.bytes > room.bytes) {
@@ -63,19 +52,43 @@ export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
   return dropped;
 }
 
+const isHalf = ({ records, bytes }: Totals, room: Room): boolean =>
+  records <= Math.max(1, room.records / 2) && bytes <= room.bytes / 2;
+
 /**
  * How many of the newest units stay; undefined where what is to come, with what it belongs to, takes
  * more than half of the room.
  */
-function newestKept({ units, room, needed, continues }: RetentionOptions): number | undefined {
+function newestKept({ units, room, needed, continued }: RetentionOptions): number | undefined {
   let { records, bytes } = needed;
-  const within = () => records <= Math.max(1, room.records / 2) && bytes <= room.bytes / 2;
-  let kept = 0;
-  for (const unit of [...units].reverse()) {
+  const add = (unit: Unit) => {
     records += unit.records.length;
     bytes += unit.bytes;
-    if (!within()) return continues && kept === 0 ? undefined : kept;
-    if (++kept === NEWEST) break;
+    return isHalf({ records, bytes }, room);
+  };
+  if (continued !== undefined && !add(continued)) return undefined;
+  let kept = 0;
+  for (const unit of [...units].reverse()) {
+    if (kept === NEWEST || (unit !== continued && !add(unit))) break;
+    kept++;
   }
   return kept;
+}
+
+/**
+ * While there was room the first unit could grow without an end, and kept whole it would leave none: what
+ * it has beyond half of the room, but for its first record, becomes a unit of its own.
+ */
+function withinHalf(units: readonly Unit[], room: Room): Unit[] {
+  const [first, ...others] = units;
+  if (first === undefined || isHalf({ records: first.records.length, bytes: first.bytes }, room)) {
+    return [...units];
+  }
+  let bytes = 0;
+  const end = first.records.findIndex(({ size }, i) => {
+    bytes += size;
+    return i > 0 && !isHalf({ records: i + 1, bytes }, room);
+  });
+  if (end < 0) return [...units];
+  return [unitOf(first.records.slice(0, end)), unitOf(first.records.slice(end)), ...others];
 }

@@ -1,13 +1,14 @@
 import { errno, errnoOf } from "../native/index.js";
-import { type DumpPart, dumpUnits } from "./dump-units.js";
+import { type DumpPart, dumpsBefore, dumpUnits } from "./dump-units.js";
 import type { Files } from "./files.js";
 import type { OpenDirectory } from "./open-directory.js";
 import { isStream, type RecordTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
-import { toDrop, type Unit } from "./retention.js";
+import { type RetentionOptions, toDrop } from "./retention.js";
 import type { Rooms } from "./rooms.js";
 import type { Streams } from "./streams.js";
+import { type Unit, unitOf } from "./unit.js";
 
 /** A full room is looked at anew so often: its owner may have removed files. A guest may ask at any rate. */
 const SCAN_MS = 1000;
@@ -89,7 +90,7 @@ export class RoomKeeper {
     const { type } = wanted;
     const { directory, rooms } = this.#options;
     const found = isStream(type)
-      ? { units: this.#pieces(wanted), continues: false }
+      ? { units: this.#pieces(wanted), continued: undefined }
       : this.#dumps(wanted);
     const used = directory.table.totals(type);
     const units = toDrop({ ...found, room: rooms[type], used, needed: wanted });
@@ -101,23 +102,18 @@ export class RoomKeeper {
   #pieces({ type, records }: Wanted): Unit[] {
     const { directory, streams } = this.#options;
     return directory.table.ofType(type).map((entry) => ({
-      records: [entry],
-      bytes: entry.size,
-      timeMs: entry.timeMs,
+      ...unitOf([entry]),
       busy: records === 0 && streams.isOpen(entry.name),
       beginning: streams.firstOf(entry.name).id === entry.name.id,
     }));
   }
 
-  /** Dumps without what is to come, and whether that belongs to the newest. */
-  #dumps({ type, part, bytes }: Wanted): { units: Unit[]; continues: boolean } {
+  #dumps({ type, part }: Wanted): Pick<RetentionOptions, "units" | "continued"> {
     const { table, headers } = this.#options.directory;
     const parts = table.ofType(type).map((entry) => ({ entry, header: headers.get(entry.name) }));
-    const units = dumpUnits(part === undefined ? parts : [...parts, part]);
-    const newest = part === undefined ? undefined : units.pop();
-    if (newest === undefined || newest.records.length === 1) return { units, continues: false };
-    units.push({ ...newest, records: newest.records.slice(0, -1), bytes: newest.bytes - bytes });
-    return { units, continues: true };
+    return part === undefined
+      ? { units: dumpUnits(parts), continued: undefined }
+      : dumpsBefore(parts, part);
   }
 
   #drop(type: RecordTypeName, units: readonly Unit[]): void {

@@ -325,6 +325,21 @@ describe("rooms", () => {
     expect(one).toMatchObject({ type: "dmesg", bytes: 2 * statSync(at("dmesg-1")).size });
   });
 
+  test("the first dump stays, whoever says that more of it comes", () => {
+    const store = open({ rooms: { ...rooms, dmesg: { records: 20, bytes: 10_000 } } });
+    const dump = (line: string) => {
+      store.write("dmesg", false, [Buffer.from(`${line}\n`)]);
+      store.commit(() => undefined);
+    };
+    dump(`Panic#1 Part1 boot=${bootA} oldest-first last`);
+    dump(`Panic#1 Part1 boot=${bootB} oldest-first last`);
+    dump(`Panic#1 Part2 boot=${bootA} oldest-first`);
+    for (let count = 2; count < 59; count++) dump(`Oops#${count} Part1 boot=${bootB}`);
+    expect(recordNames()).toHaveLength(20);
+    expect(recordNames()).toContain("dmesg-1");
+    expect(recordNames()).toContain("dmesg-59");
+  });
+
   test("a flood of one type leaves the others alone", () => {
     const store = open({ rooms });
     write(store, 1);
