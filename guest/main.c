@@ -41,7 +41,7 @@ MODULE_PARM_DESC(chunk_kib,
 
 static unsigned int chunks = 8;
 module_param(chunks, uint, 0444);
-MODULE_PARM_DESC(chunks, "Number of those buffers (2 to 32, default 8)");
+MODULE_PARM_DESC(chunks, "Number of those buffers (4 to 32, default 8); two are a panic's own");
 
 /* No version of the protocol uses these bits of the config's flags. */
 #define VPSTORE_CONFIG_FL_NEVER	0xffff0000
@@ -205,7 +205,8 @@ static void vpstore_choose(struct vpstore *vp)
 		vp->raw = false;
 
 	if (vp->raw || vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))
-		vp->chunk_count = clamp(chunks, 2U,
+		vp->chunk_count = clamp(chunks,
+					(unsigned int)VPSTORE_CHUNKS_MIN,
 					(unsigned int)VPSTORE_CHUNKS_MAX);
 
 	if (vp->extended)

@@ -137,12 +137,11 @@ static int vpstore_poll(struct vpstore *vp, struct vpstore_queue *q,
  * @budget:	of the dump this belongs to; the caller serializes its use
  *
  * For oops and panic, in any context. Waits within the budget once. After
- * that the queue is dead, and every later write fails at once: parts of the
- * same dump and a later panic's alike, so that a dead host costs a dying
- * guest one budget in all. A panic after an oops gets no second wait of its
- * own: the oops's record is still in the ring, so a host that is merely slow
- * stores it all the same, and its late answer, seen here or in the callback,
- * ends the queue's death.
+ * that the queue is dead, and every later write to it fails at once, so that
+ * a dead host costs a dump one budget in all. A later panic's parts go to the
+ * same queue and wait no more: the oops's record is still in the ring, so a
+ * host that is merely slow stores it all the same, and its late answer, seen
+ * here or in the callback, ends the queue's death.
  *
  * Return: 0, or the device's or this driver's negative errno.
  */
@@ -271,13 +270,25 @@ struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
 	return found;
 }
 
+static struct vpstore_slot *vpstore_chunk_claim(struct vpstore *vp)
+{
+	unsigned int count = vp->chunk_count;
+
+	/* What an oops left in a ring that is locked for good can't be had. */
+	if (!READ_ONCE(vp->dying))
+		count -= VPSTORE_DYING_CHUNKS;
+	return vpstore_claim_any(vp->chunks, count);
+}
+
 /**
  * vpstore_chunk_get - claim a chunk to fill
  * @vp:		device
  * @q:		where it will go
  * @budget:	of the dump this belongs to
  *
- * Polls within the budget where all are under way.
+ * Polls within the budget where all are under way, in whichever queue: an
+ * oops's dump that gave up has left them in its own, and nobody else looks
+ * there.
  *
  * Return: a slot, or NULL if the device is dead.
  */
@@ -287,21 +298,24 @@ struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
 {
 	struct vpstore_slot *slot;
 	bool over, there;
+	unsigned int i;
 
 	if (READ_ONCE(q->dead))
 		vpstore_look(q);
 	if (READ_ONCE(q->dead))
 		return NULL;
 
-	slot = vpstore_claim_any(vp->chunks, vp->chunk_count);
+	slot = vpstore_chunk_claim(vp);
 	if (slot)
 		return slot;
 
 	vpstore_budget_start(budget);
 	for (;;) {
 		over = vpstore_budget_over(budget);
+		for (i = 0; i < VPSTORE_QUEUES; i++)
+			vpstore_look(&vp->queues[i]);
 		there = vpstore_look(q);
-		slot = vpstore_claim_any(vp->chunks, vp->chunk_count);
+		slot = vpstore_chunk_claim(vp);
 		if (slot || over || !there)
 			break;
 		vpstore_budget_delay(budget);
@@ -431,7 +445,8 @@ void vpstore_settle(struct vpstore *vp, struct vpstore_budget *budget)
 	usable = vpstore_trylock_until(q, &flags, &part);
 	if (usable)
 		raw_spin_unlock_irqrestore(&q->lock, flags);
-	while (usable && !READ_ONCE(q->dead) && vpstore_look(q) &&
+	/* Late answers end a queue's death. */
+	while (usable && vpstore_look(q) && !READ_ONCE(q->dead) &&
 	       !vpstore_stream_idle(vp) && !vpstore_budget_over(&part))
 		vpstore_budget_delay(&part);
 	vpstore_budget_stop(&part);

@@ -41,7 +41,13 @@
 /* A second one lets a panic write while the device keeps an oops's buffer. */
 #define VPSTORE_DUMP_SLOTS	2
 /* For the raw dump, and all text of a dying guest: as many in flight. */
+#define VPSTORE_CHUNKS_MIN	4
 #define VPSTORE_CHUNKS_MAX	32
+/*
+ * Of them, those that only a dying guest may claim: one for the console's text
+ * that isn't full yet, and one for everything else.
+ */
+#define VPSTORE_DYING_CHUNKS	2
 #define VPSTORE_CONSOLE_SLOTS	16
 #define VPSTORE_CONSOLE_SIZE	(32 * 1024)
 #define VPSTORE_PMSG_SLOTS	4

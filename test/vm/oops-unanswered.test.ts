@@ -1,0 +1,63 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { isCutShort } from "../../src/report/index.js";
+import {
+  crashGuest,
+  crashLines,
+  describeGuests,
+  dumpsOf,
+  dumpTexts,
+  panic,
+  qemuDevice,
+  serve,
+  startGuest,
+  temporaryFolder,
+  upTo,
+} from "./support.js";
+
+describeGuests("an oops that the host doesn't answer", () => {
+  it("leaves buffers for the dump of a panic that comes when the host is there again", async () => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const directory = join(folder, "crashes");
+    const daemon = await serve(
+      ...["--types", "dmesg,pmsg", "--socket-path", socket, "--directory", directory],
+    );
+    const lines = 500;
+    const guest = startGuest([
+      ...(await crashGuest("6.1", {
+        serial: "stdio",
+        quiet: true,
+        // The log needs more buffers than there are.
+        driverParameters: { chunks: 4, chunk_kib: 4 },
+        script: [
+          // A queue's first answer comes with an interrupt, which the oops's answers must not be.
+          "echo something > /dev/pmsg0; sleep 1",
+          "echo READY; sleep 2",
+          `insmod /crash.ko how=oops lines=${lines}; sleep 2; echo OOPSED; sleep 3`,
+          panic,
+        ].join("\n"),
+      })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    process.kill(daemon.daemon(), "SIGSTOP");
+    await guest.printed("OOPSED");
+    process.kill(daemon.daemon(), "SIGCONT");
+    const { output } = await guest.ended;
+    await daemon.stop();
+
+    const [oops, dump, ...others] = dumpsOf(directory, "dmesg");
+    if (oops === undefined || dump === undefined) throw new Error(`a dump is missing: ${output}`);
+    expect(others).toEqual([]);
+    expect(oops).toMatchObject({ reason: "Oops", count: 1 });
+    expect(isCutShort(oops)).toBe(true);
+    expect(dump).toMatchObject({ reason: "Panic", count: 2 });
+    expect(isCutShort(dump)).toBe(false);
+    const text = dumpTexts(directory).at(-1) ?? "";
+    expect(text).toContain("no answer in 1000 ms of a dump");
+    expect(crashLines(text)).toEqual(upTo(lines));
+    expect(text).toContain("Kernel panic - not syncing: sysrq triggered crash");
+    expect(text).not.toContain("[virtio-pstore:");
+  });
+});
