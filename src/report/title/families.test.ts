@@ -189,6 +189,24 @@ Call trace:
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
   ],
   [
+    "kernel panic: EXT4-fs (device sda1): panic forced after error NUM",
+    "panic",
+    "Kernel panic - not syncing: EXT4-fs (device sda1): panic forced after error 5",
+  ],
+  [
+    "PANIC: double fault in foo_write",
+    "oops",
+    `
+traps: PANIC: double fault, error_code: 0x0
+double fault: 0000 [#1] PREEMPT SMP NOPTI
+CPU: 2 PID: 7 Comm: a.out Not tainted 6.1.0 #1
+RIP: 0010:foo_write+0x10/0x20
+Call Trace:
+ <#DF>
+ vfs_write+0x10/0x20
+`,
+  ],
+  [
     "kernel panic: Attempted to kill init!",
     "panic",
     "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",

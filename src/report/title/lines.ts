@@ -21,8 +21,15 @@ const LEVEL = /^<\d{1,4}>/;
 const LATER = new RegExp(STAMP);
 const LATER_WITHIN_CHARS = 120;
 
-/** Takes `<level>`, `[time]` and `[caller]` off a line; one that holds several messages is parted. */
+/** A level with a facility above it: user space wrote the line, to /dev/kmsg (kernel/printk/printk.c, devkmsg_write). */
+const OF_USER_SPACE = /^<(?:[89]|\d{2,4})>/;
+
+/**
+ * Takes `<level>`, `[time]` and `[caller]` off a line; one that holds several messages is parted. Nothing of what
+ * user space wrote.
+ */
 export function readLines(raw: string): LogLine[] {
+  if (OF_USER_SPACE.test(raw)) return [];
   let line = raw.length > MAX_LINE_CHARS ? raw.slice(0, MAX_LINE_CHARS) : raw;
   if (line.endsWith("\r")) line = line.slice(0, -1);
   let stamp = AT_START.exec(line) ?? stampIn(line.slice(0, LATER_WITHIN_CHARS));

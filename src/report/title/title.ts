@@ -6,9 +6,11 @@ export const MAX_TITLE_CHARS = 256;
 /** What syzkaller writes where a report doesn't show whom it is about. */
 const UNKNOWN = "corrupted";
 
-/** What differs from boot to boot, as syzkaller writes it. */
+/** What differs from boot to boot, as syzkaller writes it; digits behind a letter belong to a name, as in EXT4-fs. */
 const withoutNumbers = (text: string): string =>
-  text.replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR").replace(/0x[0-9a-f]+|\d+/g, "NUM");
+  text
+    .replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR")
+    .replace(/(?<![a-zA-Z0-9])(?:0x[0-9a-f]+|\d+)/g, "NUM");
 
 const FUNCTION = /([\w.$]{1,200})\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}/;
 

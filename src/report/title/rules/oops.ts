@@ -55,10 +55,18 @@ export const oopsRules: readonly Rule[] = [
   },
   {
     kind: "oops",
-    announces: /^(?:PANIC: |traps: PANIC: )?double fault\b/,
+    announces: /^(?:traps: )?PANIC: double fault\b/,
     title: "PANIC: double fault in {frame}",
     blame: "site",
     weight: 2,
+  },
+  {
+    kind: "oops",
+    announces: /^double fault: /,
+    title: "PANIC: double fault in {frame}",
+    blame: "site",
+    weight: 2,
+    continues: true,
   },
   {
     kind: "oops",
