@@ -51,7 +51,12 @@ function bash(table: readonly CommandRow[]): string {
 _virtio_pstore() {
   local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}"
   local command="\${COMP_WORDS[1]}" second="\${COMP_WORDS[2]}" words="" values=""
+  local i
   COMPREPLY=()
+  # What follows is another command.
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    [[ \${COMP_WORDS[i]} == -- ]] && return
+  done
   if ((COMP_CWORD == 1)); then
     words="${wordsAfter(table, "").join(" ")} --help --version"
     COMPREPLY=($(compgen -W "$words" -- "$current"))

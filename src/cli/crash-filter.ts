@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Crash, type CrashFacts, guestOf, type RecordEntry } from "../report/index.js";
 import { parseTime } from "./time.js";
 
@@ -25,9 +25,16 @@ export function addFilterOptions(command: Command): Command {
     .option(
       "--guest <name>",
       "of this guest: the name of its directory, or of its ERST file without .erst",
+      notEmpty,
     )
-    .option("--title <text>", "with this text in the title, in capitals or not")
-    .option("--signature <id>", "with this signature, or one that begins so");
+    .option("--title <text>", "with this text in the title, in capitals or not", notEmpty)
+    .option("--signature <id>", "with this signature, or one that begins so", notEmpty);
+}
+
+/** What is empty would fit every crash: most likely a script's variable that isn't set, and rm takes filters, too. */
+function notEmpty(text: string): string {
+  if (text === "") throw new InvalidArgumentError("It is empty.");
+  return text;
 }
 
 export const isFiltered = (filter: CrashFilter): boolean =>

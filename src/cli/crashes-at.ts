@@ -61,12 +61,21 @@ export class CrashesAt {
     const found = this.crashes.filter((crash) => isNamed(crash, name));
     const exact = found.find((crash) => crash.name === name);
     const [only, another] = exact === undefined ? found : [exact];
-    if (only === undefined) throw new UserError(`${this.path} holds no crash ${name}`);
+    if (only === undefined) throw new UserError(this.#noCrash(name));
     if (another !== undefined) {
       const names = found.map((crash) => crash.name);
       throw new UserError(`${name} could be ${names.slice(0, 5).join(" or ")}: say which`);
     }
     return only;
+  }
+
+  #noCrash(name: string): string {
+    const record = this.records.find((one) =>
+      [one.name, `${one.guest}/${one.name}`].includes(name),
+    );
+    return record === undefined
+      ? `${this.path} holds no crash ${name}`
+      : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }
 }
 
@@ -78,7 +87,7 @@ export const newReader = (): CrashReader =>
 function isNamed({ name, dump }: Crash, asked: string): boolean {
   const own = name.slice(name.lastIndexOf("/") + 1);
   return (
-    [name, own, `${dump.parts[0]?.id}`].includes(asked) ||
+    [name, own, `${dump.parts[0]?.id}`, `${dump.guest}/${dump.parts[0]?.id}`].includes(asked) ||
     dump.parts.some((part) => [part.name, `${dump.guest}/${part.name}`].includes(asked))
   );
 }

@@ -26,7 +26,7 @@ import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
-import { USAGE, UserError } from "./errors.js";
+import { systemReason, USAGE, UserError } from "./errors.js";
 import { showJson } from "./show-json.js";
 import { writePath } from "./stdout.js";
 
@@ -74,23 +74,37 @@ async function exportCrash(
 /** Returns the name that was made. */
 async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<string> {
   const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
+  if (!toFile && /\.(?:tar|tar\.\w+|t[bxz]\w+|zip|7z)$/.test(output)) {
+    throw new UserError(`${output}: an archive's name ends in .tar.gz`, USAGE);
+  }
   const made = toFile ? output : join(output, folderOf(crash));
   if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
   makeDirectory(systemFiles, dirname(made));
   // Beside what is to be made, and under its name only when it is whole.
-  const temporary = mkdtempSync(join(dirname(made), ".virtio-pstore-"));
+  const temporary = temporaryIn(dirname(made));
   try {
-    const whole = join(temporary, basename(crash.name));
+    const whole = join(temporary, "whole");
     if (output.endsWith(".json")) await writeJson(at, crash, whole);
+    else if (!toFile) writeFolder(at, crash, whole);
     else {
-      writeFolder(at, crash, whole);
-      if (toFile) pack(temporary, basename(whole), `${whole}.tar.gz`);
+      const folder = folderOf(crash);
+      mkdirSync(dirname(join(temporary, folder)), { recursive: true });
+      writeFolder(at, crash, join(temporary, folder));
+      pack(temporary, folder, whole);
     }
-    renameSync(toFile && !output.endsWith(".json") ? `${whole}.tar.gz` : whole, made);
+    renameSync(whole, made);
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
   return made;
+}
+
+function temporaryIn(directory: string): string {
+  try {
+    return mkdtempSync(join(directory, ".virtio-pstore-"));
+  } catch (error) {
+    throw new UserError(`${directory}: ${systemReason(error) ?? String(error)}`);
+  }
 }
 
 /** A record's id is never given twice in a guest's directory: no export is in another's way. */
@@ -156,7 +170,8 @@ function pack(directory: string, name: string, archive: string): void {
       stdio: ["ignore", fd, "pipe"],
       encoding: "utf8",
     });
-    if (error !== undefined) throw new UserError(`tar can't be run: ${error.message}`);
+    if (error !== undefined)
+      throw new UserError(`tar can't be run: ${systemReason(error) ?? error.message}`);
     if (status !== 0) throw new UserError(`tar failed: ${stderr.trim().replaceAll("\n", "; ")}`);
   } finally {
     closeSync(fd);

@@ -74,7 +74,8 @@ A virtio\\-pstore device for any VMM with vhost\\-user: when a Linux guest dies,
 these commands read it.
 .SH COMMANDS
 ${table.map(section).join("")}.SH EXIT STATUS
-${entries(EXIT_STATUS)}run exits with the VMM's status, or with that of \\-\\-panic\\-status where the guest panicked.
+${entries(EXIT_STATUS)}.PP
+run exits with the VMM's status, or with that of \\-\\-panic\\-status where the guest panicked.
 .SH ENVIRONMENT
 ${entries(ENVIRONMENT)}.SH FILES
 ${entries(FILES)}`;

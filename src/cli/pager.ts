@@ -15,9 +15,12 @@ const stdout: Output = { isPager: false, write: writeOut, end: () => Promise.res
 /** The shell's words for "not found" and "can't be run". */
 const NOT_RUN = [126, 127];
 
+/** A small host has no less, and the text counts more than how it is shown. */
+const LESS = "if command -v less >/dev/null; then exec less; fi; exec cat";
+
 /** $PAGER, or less, on a terminal; else stdout. */
 export function openPager(wanted: boolean): Output {
-  const pager = process.env.PAGER ?? "less";
+  const pager = process.env.PAGER ?? LESS;
   if (!wanted || !process.stdout.isTTY || pager === "" || pager === "cat") return stdout;
   // less ends at once where all fits on the screen, and lets colours through.
   const env = { LESS: "FRX", ...process.env };

@@ -78,16 +78,23 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
 
 async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
   if (options.raw) expectNoTerminal(options.force);
-  if (options.chrome && !options.ftrace) throw new UserError("--chrome is for --ftrace", USAGE);
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
   // A directory is read below, and what is skipped of an ERST file is told there.
   const isDirectory = statSync(path).isDirectory();
   const only = isDirectory ? undefined : recordsAt(path, () => undefined).only;
+  if (options.chrome && !options.ftrace && only?.type !== "ftrace") {
+    throw new UserError("--chrome is for --ftrace", USAGE);
+  }
   if (only !== undefined && !options.json) {
-    if (name !== undefined || isFiltered(options) || typeOf(options) !== "dmesg") {
-      const others = "a crash's name, the filters, --ftrace, --console and --pmsg";
+    if (
+      name !== undefined ||
+      isFiltered(options) ||
+      !["dmesg", only.type].includes(typeOf(options))
+    ) {
+      const others =
+        "a crash's name, the filters, and --ftrace, --console or --pmsg of another type";
       throw new UserError(
         `${path} is one record, which is shown whole: leave out ${others}`,
         USAGE,
@@ -104,7 +111,11 @@ async function show(path: string, name: string | undefined, options: ShowOptions
     }
     const type = typeOf(options);
     const all = name === undefined ? allOf(at, type) : [ofCrash(at, at.named(name), type)];
-    if (all.length === 0) throw new UserError(nothing(at, type));
+    if (all.length === 0) {
+      throw new UserError(
+        isFiltered(options) ? `${path} holds no ${type} record that fits` : nothing(at, type),
+      );
+    }
     const shown = options.all ? all : all.slice(-1);
     await write(shown, options);
     if (shown.length < all.length) {

@@ -128,19 +128,23 @@ class Told {
   }
 
   has(name: string): boolean {
-    return this.#names.has(name);
+    return this.#names.has(lineOf(name));
   }
 
   add(name: string): void {
-    writeSync(this.#fd, `${name}\n`);
+    const line = lineOf(name);
+    writeSync(this.#fd, `${line}\n`);
     fsyncSync(this.#fd);
-    this.#names.add(name);
+    this.#names.add(line);
   }
 
   close(): void {
     closeSync(this.#fd);
   }
 }
+
+/** A directory's name may hold a line's end. */
+const lineOf = (name: string): string => JSON.stringify(name).slice(1, -1);
 
 /** Runs the command to its end; that it failed is told, and doesn't end watching. */
 function execute(path: string, line: string, crash: Crash, facts: CrashFacts): Promise<void> {

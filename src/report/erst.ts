@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import {
   ErstError,
   ErstFile,
@@ -17,6 +17,7 @@ export function isErstFile(path: string): boolean {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const bytes = Buffer.alloc(MAGIC.length);
+    if (!fstatSync(fd).isFile()) return false;
     return readSync(fd, bytes, 0, bytes.length, 0) === bytes.length && bytes.equals(MAGIC);
   } finally {
     closeSync(fd);

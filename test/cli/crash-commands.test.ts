@@ -37,6 +37,10 @@ describe("rm", () => {
     const folder = guests();
     expect((await run(["rm", folder])).status).toBe(2);
     expect((await run(["rm", folder, "1", "--guest", "web"])).status).toBe(2);
+    // As `--title "$UNSET"` in a script.
+    for (const filter of ["--title", "--signature", "--guest"]) {
+      expect((await run(["rm", folder, filter, ""])).status).toBe(2);
+    }
     for (const what of [["web/dmesg-9"], ["--title", "nothing like it"]]) {
       const { status, stderr } = await run(["rm", folder, ...what]);
       expect(status).toBe(1);
@@ -121,9 +125,14 @@ describe("export", () => {
     const output = join(temporaryFolder(), "crash.tar.gz");
     expect((await run(["export", guests(), "2", "-o", output])).stdout).toBe(`${output}\n`);
     const listed = execFileSync("tar", ["-tzf", output], { encoding: "utf8" }).trim().split("\n");
-    expect(listed).toContain("dmesg-2/dmesg.txt");
+    expect(listed).toContain("web/2/dmesg.txt");
     expect(listed).toHaveLength(10);
     expect(statSync(output).mode & 0o777).toBe(0o600);
+    const archive = join(temporaryFolder(), "crash.tar.xz");
+    expect(await run(["export", guests(), "2", "-o", archive])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`${archive}: an archive's name ends in .tar.gz`),
+    });
   });
 
   test("writes JSON; the newest crash where none is named", async () => {
@@ -169,7 +178,7 @@ describe("watch", () => {
     const exec = `echo "$VIRTIO_PSTORE_CRASH|$VIRTIO_PSTORE_GUEST|$VIRTIO_PSTORE_TITLE|$VIRTIO_PSTORE_CPU|$VIRTIO_PSTORE_PATH" >> ${out}`;
     const told = () => (existsSync(out) ? readFileSync(out, "utf8") : "");
     const until = async (text: string) => {
-      for (let i = 0; i < 200 && told() !== text; i++) await new Promise((r) => setTimeout(r, 50));
+      for (let i = 0; i < 600 && told() !== text; i++) await new Promise((r) => setTimeout(r, 50));
       expect(told()).toBe(text);
     };
     const watching = start(["watch", folder, "--exec", exec]);
@@ -195,6 +204,14 @@ describe("watch", () => {
         .split("\n")
         .map((line) => line.split("|")[0]),
     ).toEqual([...["db/dmesg-3", "web/dmesg-7", "web/dmesg-8", ""]]);
+  });
+
+  test("runs it once for a guest whose name holds a line's end, too", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "a\nb", "dmesg-1"), head("Panic", 1, 1) + PANIC, 1000);
+    const watch = () => run(["watch", folder, "--once", "--all", "--exec", "echo told"]);
+    expect((await watch()).stdout).toBe("told\n");
+    expect((await watch()).stdout).toBe("");
   });
 
   test("takes what its filters leave out as known, too, when it begins", async () => {
@@ -301,6 +318,7 @@ describe("what comes from the same table as --help", () => {
     expect(bash("virtio-pstore", "show", "--color", "a")).toEqual(["auto", "always"]);
     expect(bash("virtio-pstore", "show", "x")).toEqual([""]);
     expect(bash("virtio-pstore", "erst", "")).not.toEqual([""]);
+    expect(bash("virtio-pstore", "run", "--", "qemu", "-")).toEqual([""]);
   });
 
   test.each(["zsh", "fish"])("%s gets every command and its options", async (shell) => {

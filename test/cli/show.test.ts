@@ -1,5 +1,5 @@
-import { chmodSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, mkdirSync, symlinkSync, unlinkSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { complaint, put, run, script, temporaryFolder } from "./support.js";
 
@@ -32,7 +32,7 @@ const stdoutOf = async (...args: readonly string[]) => (await run(["show", ...ar
 describe("show PATH CRASH", () => {
   test("takes the crash's name, what is clear of it, its id, and its records' names", async () => {
     const folder = oneGuest();
-    for (const name of ["web/dmesg-1", "dmesg-1", "1"]) {
+    for (const name of ["web/dmesg-1", "dmesg-1", "web/1", "1"]) {
       expect(await stdoutOf(folder, name)).toBe("<4>[    1.000000] BUG: oops\n");
     }
     for (const name of ["web/dmesg-3", "dmesg-4", "web/dmesg-4"]) {
@@ -52,6 +52,18 @@ describe("show PATH CRASH", () => {
     expect(none).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no crash web/dmesg-99`]);
     expect((await run(["show", folder, "1", "--all"])).status).toBe(2);
+    expect(complaint(await run(["show", folder, "web/console-6"]))).toEqual([
+      `virtio-pstore: web/console-6 is a record and no crash: \`virtio-pstore show ${folder}/web/console-6\` shows it`,
+    ]);
+  });
+
+  test("a record's own file, also with the option that names its type", async () => {
+    const trace = join(oneGuest(), "web", "ftrace-5");
+    const text = await stdoutOf(trace);
+    expect(await stdoutOf(trace, "--ftrace")).toBe(text);
+    const shown = await run(["show", trace, "--chrome"]);
+    expect(JSON.parse(shown.stdout)).toHaveProperty("traceEvents");
+    expect((await run(["show", trace, "--console"])).status).toBe(2);
   });
 
   test("--ftrace, --console and --pmsg show what belongs to it", async () => {
@@ -89,7 +101,7 @@ describe("show PATH CRASH", () => {
     expect(await stdoutOf(folder, "--until", "1970-01-01 00:16:40")).toContain("BUG: oops");
     const none = await run(["show", folder, "--guest", "db"]);
     expect(none.status).toBe(1);
-    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no dmesg record that fits`]);
   });
 });
 
@@ -140,11 +152,14 @@ describe("how it is shown", () => {
   test("on a terminal it has colours and goes through $PAGER, unless that isn't wanted", async () => {
     const folder = oneGuest();
     const pager = script(join(folder, "pager"), "sed 's/^/paged: /'");
-    const onTerminal = async (options: string, env: Readonly<Record<string, string>>) => {
+    const onTerminal = async (
+      options: string,
+      env: Readonly<Record<string, string | undefined>>,
+    ) => {
       const program = join(import.meta.dirname, "../../bin/virtio-pstore");
       const line = `${program} show ${folder} web/dmesg-1 ${options}`;
       const ended = await run(["-qec", line, "/dev/null"], {
-        command: "script",
+        command: "/usr/bin/script",
         env: { TERM: "xterm", NO_COLOR: "", PAGER: pager, ...env },
       });
       return ended.stdout.replaceAll("\r", "");
@@ -160,6 +175,15 @@ describe("how it is shown", () => {
     );
     expect(await onTerminal("", { PAGER: "/nowhere/pager" })).toContain(
       "virtio-pstore: the pager /nowhere/pager can't be run: set PAGER, or use --no-pager",
+    );
+    // As on a host that has no less.
+    const programs = join(folder, "programs");
+    mkdirSync(programs);
+    for (const path of ["/bin/sh", "/bin/cat", "/bin/env", process.execPath]) {
+      symlinkSync(path, join(programs, basename(path)));
+    }
+    expect(await onTerminal("--color never", { PAGER: undefined, PATH: programs })).toContain(
+      "\n<4>[    1.000000] BUG: oops",
     );
   });
 

@@ -49,7 +49,8 @@ export interface Running {
 export interface StartOptions {
   /** Descriptors that the program gets from 3 on. */
   readonly descriptors?: readonly number[];
-  readonly env?: Readonly<Record<string, string>>;
+  /** Beside ours; undefined takes one of ours away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly command?: string;
   /** Where root runs the tests: root may read everything. */
   readonly asNobody?: boolean;

@@ -11,7 +11,7 @@ export function addErst(program: Command): void {
     .summary("look at and make the file behind QEMU's acpi-erst device")
     .description(
       "The file of `-object memory-backend-file,mem-path=FILE -device acpi-erst`, in which a guest without " +
-        "our driver keeps its dumps. list, show, export and rm take such a file in place of a directory.",
+        "our driver keeps its dumps. list, show, watch, stats, export and rm take such a file in place of a directory.",
     );
   for (const add of [addInfo, addCheck, addCreate, addWatch]) add(command);
 }
