@@ -115,9 +115,76 @@ describe("which records are one dump", () => {
     expect(summary(records)).toEqual(["aPanic#1:1,2", "bPanic#1:1,2"]);
   });
 
-  test("a record that can't be read is a dump of its own, and ends the one before", () => {
-    const records = [record({ part: 1 }), unreadable({ part: 2 }), record({ part: 3 })];
-    expect(summary(records)).toEqual(["Panic#1:1", "unreadable#0:", "Panic#1:3"]);
+  const members = (records: readonly HeadedRecord[]) =>
+    groupDumps(records).map(({ reason, parts }) => [reason, ...parts.map(({ part }) => part)]);
+  const given = (numbers: readonly (number | "?")[], more: Partial<Given> = {}) =>
+    numbers.map((part) =>
+      part === "?" ? unreadable({ part: 1, ...more }) : record({ part, ...more }),
+    );
+
+  test.each([
+    [
+      [1, "?", 3],
+      ["Panic", 1, 2, 3],
+    ],
+    [
+      [1, "?", "?", 4],
+      ["Panic", 1, 2, 3, 4],
+    ],
+    [
+      ["?", 2],
+      ["Panic", 1, 2],
+    ],
+  ] as const)(
+    "records that can't be read are the parts that are missing there: %j",
+    (numbers, dump) => {
+      const boot = { more: { boot: "a".repeat(32) } };
+      expect(members(given(numbers))).toEqual([dump]);
+      expect(members(given(numbers, boot))).toEqual([dump]);
+    },
+  );
+
+  test("those of which it isn't known that they fit are dumps of their own, and end the one before", () => {
+    const alone = ["unreadable", undefined];
+    expect(members(given([1, 2, "?"]))).toEqual([["Panic", 1, 2], alone]);
+    expect(members(given([1, "?", 4]))).toEqual([["Panic", 1], alone, ["Panic", 4]]);
+    // As after a reboot.
+    expect(members(given([1, 2, "?", 1]))).toEqual([["Panic", 1, 2], alone, ["Panic", 1]]);
+    expect(members(given([1, "?", 2]))).toEqual([
+      ["Panic", 1],
+      ["Panic", 1, 2],
+    ]);
+  });
+
+  test("another guest's or type's record that can't be read is none of a dump's parts", () => {
+    const [first, , third] = parts(1, 2, 3);
+    if (first === undefined || third === undefined) throw new Error("no parts");
+    for (const other of [
+      unreadable({ guest: "b", part: 2 }),
+      unreadable({ type: "ftrace", part: 2 }),
+    ]) {
+      expect(summary([first, other, third])).toEqual([
+        "Panic#1:1,3",
+        `${other.guest}unreadable#0:`,
+      ]);
+    }
+  });
+
+  test("between parts of two dumps of a boot, one that is there already isn't looked for", () => {
+    const boot = "a".repeat(32);
+    const of = (reason: string, part: number) => record({ reason, part, more: { boot } });
+    expect(
+      members([
+        of("Oops", 1),
+        of("Oops", 3),
+        of("Oops", 2),
+        unreadable({ part: 1 }),
+        of("Oops", 4),
+      ]),
+    ).toEqual([
+      ["Oops", 1, 3, 2, 4],
+      ["unreadable", undefined],
+    ]);
   });
 
   test("consoles are no dumps", () => {
@@ -170,12 +237,19 @@ describe("joining", () => {
     expect(join(parts(2, 4, 7))).toBe(
       [
         "Panic1.7\n",
-        "[virtio-pstore: parts 6 to 5 are missing]\n",
+        "[virtio-pstore: parts 5 to 6 are missing]\n",
         "Panic1.4\n",
         "[virtio-pstore: part 3 is missing]\n",
         "Panic1.2\n",
         "[virtio-pstore: part 1 is missing]\n",
       ].join(""),
+    );
+  });
+
+  test("a part that can't be decompressed is named in its place", () => {
+    const [broken, ...others] = [unreadable({ part: 2 }), record({ part: 3 })];
+    expect(join([record({ part: 1 }), broken, ...others])).toBe(
+      `Panic1.3\n[virtio-pstore: ${broken.path} can't be decompressed: 7 bytes]\nPanic1.1\n`,
     );
   });
 

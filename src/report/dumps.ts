@@ -1,6 +1,12 @@
-import { type DumpTypeName, isDump } from "../store/layout.js";
+import { type DumpTypeName, isDump, type RecordHeader } from "../store/layout.js";
 import { type HeadedRecord, recordText } from "./decode.js";
 import { note } from "./note.js";
+
+/** A record of a dump, and its number there: its header's, or that of the part that it must be. */
+export interface DumpPart extends HeadedRecord {
+  /** Undefined where nothing tells. */
+  readonly part: number | undefined;
+}
 
 /** The parts of one dump, in the order of their ids. */
 export interface Dump {
@@ -14,57 +20,104 @@ export interface Dump {
   readonly time: Date;
   /** Part 1 holds the oldest text. */
   readonly oldestFirst: boolean;
-  readonly parts: readonly HeadedRecord[];
+  readonly parts: readonly DumpPart[];
 }
 
 /** A dump to which parts may still be added. */
 interface Growing {
-  readonly dump: Dump & { readonly parts: HeadedRecord[]; readonly order: number };
+  readonly dump: Dump & { readonly parts: DumpPart[]; readonly order: number };
   readonly numbers: Set<number>;
 }
 
-/** Whether `record` is the next part of a dump whose guest, type and boot it has. */
-function continues({ dump, numbers }: Growing, { header }: HeadedRecord): boolean {
-  if (header === undefined) return false;
+/**
+ * Whether a record with `header` is a part of a dump whose guest, type and boot it has, where so many
+ * `unread` ones without a header stand before it.
+ */
+function continues(growing: Growing, header: RecordHeader, unread: number): boolean {
+  const { dump, numbers } = growing;
   const { reason, count, part } = header;
   if (dump.reason !== reason || dump.count !== count) return false;
   // With a boot id nothing of another boot can be taken for this one's: order means nothing.
   if (dump.boot !== undefined) return !numbers.has(part);
-  return (dump.parts.at(-1)?.header?.part ?? Number.POSITIVE_INFINITY) < part;
+  if ((dump.parts.at(-1)?.part ?? Number.POSITIVE_INFINITY) >= part) return false;
+  return unread === 0 || areMissing(growing, part, unread);
+}
+
+/** Whether so many records are just what is missing of a dump, or of one that begins, before a part. */
+function areMissing(growing: Growing | undefined, part: number, unread: number): boolean {
+  const before = growing?.dump.parts.at(-1)?.part ?? 0;
+  if (part - before - 1 !== unread) return false;
+  for (let number = before + 1; number < part; number++) {
+    if (growing?.numbers.has(number) === true) return false;
+  }
+  return true;
 }
 
 /**
  * Puts records together to dumps, oldest first. Parts of one dump have the same reason and count, and
  * the same boot id where there is one; another part of the same number begins another dump. Without a
  * boot id a dump also ends where any other record follows, or a part that isn't higher: a guest writes
- * a dump's parts one after another, and count begins anew with each boot.
+ * a dump's parts one after another, and count begins anew with each boot. Records without a header that
+ * can be read are the parts that are missing where they stand, if these are as many; each is a dump of
+ * its own otherwise.
  */
 export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   const dumps: Growing["dump"][] = [];
   const newest = new Map<string, Growing>();
-  /** By guest, which are put in order by time; a guest's own dumps stay in that of their ids. */
+  /** Those without a header since the last that has one, by guest and type. */
+  const unread = new Map<string, HeadedRecord[]>();
+  /** By guest and type, which are put in order by time; their own dumps stay in that of their ids. */
   const orders = new Map<string, number>();
+
+  function begin(
+    { guest, time }: HeadedRecord,
+    type: DumpTypeName,
+    header?: RecordHeader,
+  ): Growing {
+    const { reason = "unreadable", count = 0, boot, oldestFirst = false } = header ?? {};
+    const order = Math.max(time.getTime(), orders.get(`${guest}/${type}`) ?? 0);
+    orders.set(`${guest}/${type}`, order);
+    const begun = { guest, type, reason, count, time, oldestFirst, parts: [], order };
+    const dump = boot === undefined ? begun : { ...begun, boot };
+    dumps.push(dump);
+    return { dump, numbers: new Set() };
+  }
+
+  function add({ dump, numbers }: Growing, record: HeadedRecord, part: number | undefined): void {
+    dump.parts.push({ ...record, part });
+    if (part !== undefined) numbers.add(part);
+  }
+
+  function alone(record: HeadedRecord): void {
+    if (isDump(record.type)) add(begin(record, record.type), record, undefined);
+  }
+
   for (const record of records) {
-    const { header, guest, time, type } = record;
+    const { header, guest, type } = record;
     if (!isDump(type)) continue;
-    const { reason = "unreadable", count = 0, boot } = header ?? {};
+    const before = unread.get(`${guest}/${type}`) ?? [];
+    if (header === undefined) {
+      unread.set(`${guest}/${type}`, before);
+      before.push(record);
+      continue;
+    }
+    unread.delete(`${guest}/${type}`);
+    const { reason, count, boot, part } = header;
     // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
     const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
-    let growing = newest.get(place);
-    if (growing !== undefined && continues(growing, record)) {
-      growing.dump.parts.push(record);
-    } else {
-      const order = Math.max(time.getTime(), orders.get(guest) ?? 0);
-      orders.set(guest, order);
-      const oldestFirst = header?.oldestFirst === true;
-      const begun = { guest, type, reason, count, time, oldestFirst, parts: [record], order };
-      const dump = boot === undefined ? begun : { ...begun, boot };
-      growing = { dump, numbers: new Set() };
-      newest.set(place, growing);
-      dumps.push(dump);
-    }
-    if (header !== undefined) growing.numbers.add(header.part);
+    const last = newest.get(place);
+    const there = last && continues(last, header, before.length) ? last : undefined;
+    const fit = areMissing(there, part, before.length);
+    if (!fit) before.forEach(alone);
+    const missing = fit ? before : [];
+    const growing = there ?? begin(missing[0] ?? record, type, header);
+    newest.set(place, growing);
+    missing.forEach((one, i) => {
+      add(growing, one, part - missing.length + i);
+    });
+    add(growing, record, part);
   }
+  for (const one of [...unread.values()].flat()) alone(one);
   return dumps.sort((a, b) => a.order - b.order);
 }
 
@@ -74,18 +127,16 @@ export function isCutShort({ oldestFirst, parts }: Dump): boolean {
 }
 
 /** What a dump's text is made of, oldest first: its records, and the numbers of parts that are missing. */
-type Piece = HeadedRecord | { readonly first: number; readonly last: number };
+type Piece = DumpPart | { readonly first: number; readonly last: number };
 
 function piecesOfDump(dump: Dump): Piece[] {
   const step = dump.oldestFirst ? 1 : -1;
-  const parts = [...dump.parts].sort(
-    (a, b) => step * ((a.header?.part ?? 0) - (b.header?.part ?? 0)),
-  );
+  const parts = [...dump.parts].sort((a, b) => step * ((a.part ?? 0) - (b.part ?? 0)));
   const pieces: Piece[] = [];
   // Of text that is newest first nobody knows how many older parts there should be.
   let expected = dump.oldestFirst ? 1 : undefined;
   for (const record of parts) {
-    const part = record.header?.part;
+    const { part } = record;
     if (part !== undefined && expected !== undefined && step * (part - expected) > 0) {
       pieces.push({ first: expected, last: part - step });
     }
@@ -134,8 +185,7 @@ export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
 }
 
-function missing(first: number, last: number): Buffer {
-  return note(
-    first === last ? `part ${first} is missing` : `parts ${first} to ${last} are missing`,
-  );
+function missing(one: number, other: number): Buffer {
+  if (one === other) return note(`part ${one} is missing`);
+  return note(`parts ${Math.min(one, other)} to ${Math.max(one, other)} are missing`);
 }
