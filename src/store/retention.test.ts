@@ -14,8 +14,16 @@ const unit = (timeMs: number, records = 1, more: Partial<Unit> = {}): Unit => ({
   bytes: 10 * records,
   timeMs,
   busy: false,
-  beginning: false,
   ...more,
+});
+
+/** A stream's file, and the id of the one that its stream began with. */
+const piece = (timeMs: number, id: number, stream = id): Unit => ({
+  records: [{ name: { type: "console", id: BigInt(id), compressed: false }, size: 10, timeMs }],
+  bytes: 10,
+  timeMs,
+  busy: false,
+  stream: BigInt(stream),
 });
 
 const totals = (units: readonly Unit[]) => ({
@@ -97,17 +105,47 @@ describe("what has to make room", () => {
     expect(dropped?.map(({ records }) => records)).toEqual([first.records.slice(1)]);
   });
 
-  test("what is being written stays, and so does a stream's beginning while there is anything else", () => {
-    const units = [
-      unit(0),
-      ...range(100, 5, 1).map((time) => unit(time, 1, { beginning: true })),
-      unit(200, 1, { busy: true }),
-      ...range(300, 13, 100).map((time) => unit(time)),
-    ];
-    expect(left(units)).not.toContain(300);
-    expect(left(units)).toContain(200);
-    expect(left(units)).toContain(101);
-    expect(left(units.filter(({ beginning, busy }) => beginning || busy))).toBeDefined();
+  test("what is being written stays", () => {
+    const busy = unit(200, 1, { busy: true });
+    const units = [...range(0, 11, 10).map((time) => unit(time)), busy];
+    const all = [...units, ...range(300, 8, 100).map((time) => unit(time))];
+    expect(left(all)).not.toContain(10);
+    expect(left(all.map((one) => ({ ...one, busy: true })))).toBeUndefined();
+    expect(left([unit(0), { ...busy, timeMs: 1 }, ...all.slice(2)])).toContain(1);
+  });
+
+  test("of a boot's files the beginning goes behind the others", () => {
+    const boot = [piece(100, 2), ...range(3, 10, 1).map((id) => piece(1000 * id, id, 2))];
+    let units = [piece(0, 1), ...boot, ...range(20, 9, 1).map((id) => piece(1000 * id, id))];
+    const ids = () => units.map(({ records }) => Number(records[0]?.name.id));
+    for (let id = 30; ids().includes(2); id++) {
+      const times = left(units);
+      units = [...units.filter(({ timeMs }) => times?.includes(timeMs)), piece(1000 * id, id)];
+      if (!ids().includes(2)) expect(ids().filter((one) => one > 2 && one < 13)).toEqual([]);
+    }
+    expect(ids()[0]).toBe(1);
+  });
+
+  test("a flood of boots leaves the files of the boots before it, whatever these and it are made of", () => {
+    /** How many files each boot has. */
+    const boots = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 40 });
+    const piecesOf = (counts: readonly number[], id: number, timeMs: number, step: number) =>
+      counts.flatMap((count, boot) => {
+        const first = id + counts.slice(0, boot).reduce((sum, one) => sum + one, 0);
+        return range(first, count, 1).map((at) => piece(timeMs + step * (at - id), at, first));
+      });
+    fc.assert(
+      fc.property(boots, boots, (old, flood) => {
+        const former = piecesOf(old, 1, 0, 100).slice(0, 9);
+        let units = former;
+        for (const next of piecesOf(flood, 200, 1e6, 1)) {
+          const times = units.length < room.records ? undefined : left(units);
+          if (times !== undefined) units = units.filter(({ timeMs }) => times.includes(timeMs));
+          units = [...units, next];
+        }
+        expect(units.slice(0, former.length)).toEqual(former);
+      }),
+    );
   });
 
   test("nothing, where one record has the room: the first stays", () => {

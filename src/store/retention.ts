@@ -24,6 +24,9 @@ export interface RetentionOptions {
  * one before it. So of crashes in a row the one that began the row stays longest, and whoever floods the
  * room loses of the flood before anything older is touched. What is new takes at most half of the room
  * away from what is there: one dump without an end, or a thousand of them, can't push out everything.
+ *
+ * A stream's beginning goes behind all that may go, as long as there is more of its stream. Alone it counts
+ * as any other: a flood of boots is nothing but beginnings.
  */
 export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
   const { units, room, used, needed, continued } = options;
@@ -36,12 +39,14 @@ export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
   const dropped: Unit[] = [];
   let { records, bytes } = used;
   while (records + needed.records > room.records || bytes + needed.bytes > room.bytes) {
+    const longer = longerStreams(left);
     const candidates = left.flatMap((unit, i) => {
       const gap = unit.timeMs - (left[i - 1]?.timeMs ?? 0);
-      return mayGo(unit, i) ? [{ unit, i, gap }] : [];
+      const beginning = longer.has(unit.records[0]?.name.id);
+      return mayGo(unit, i) ? [{ unit, i, gap, beginning }] : [];
     });
     const [first] = candidates.sort(
-      (a, b) => Number(a.unit.beginning) - Number(b.unit.beginning) || a.gap - b.gap || a.i - b.i,
+      (a, b) => Number(a.beginning) - Number(b.beginning) || a.gap - b.gap || a.i - b.i,
     );
     if (first === undefined) return undefined;
     left.splice(first.i, 1);
@@ -50,6 +55,15 @@ export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
     bytes -= first.unit.bytes;
   }
   return dropped;
+}
+
+/** Streams of which there is more than their beginning, by its id. */
+function longerStreams(units: readonly Unit[]): ReadonlySet<bigint | undefined> {
+  return new Set(
+    units.flatMap(({ stream, records }) =>
+      stream === undefined || records[0]?.name.id === stream ? [] : [stream],
+    ),
+  );
 }
 
 const isHalf = ({ records, bytes }: Totals, room: Room): boolean =>

@@ -104,7 +104,7 @@ export class RoomKeeper {
     return directory.table.ofType(type).map((entry) => ({
       ...unitOf([entry]),
       busy: records === 0 && streams.isOpen(entry.name),
-      beginning: streams.firstOf(entry.name).id === entry.name.id,
+      stream: streams.firstOf(entry.name).id,
     }));
   }
 

@@ -6,6 +6,7 @@ import {
   rmSync,
   statSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -404,6 +405,27 @@ describe("a stream that goes on in another file", () => {
         .slice(-2)
         .map(({ offset }) => offset),
     ).toEqual([144, 152]);
+  });
+
+  test("stays whole while a flood of boots comes behind it", () => {
+    const options = { rooms: { ...rooms, console: { records: 20, bytes: 800 } } };
+    const before = open(options);
+    before.beginBoot(bootA);
+    for (const digit of ["1", "2", "3"]) before.append("console", line(digit.repeat(60)));
+    before.close();
+    const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+    for (const id of [1, 2, 3]) {
+      utimesSync(at(`console-${id}`), minutesAgo(60 - id), minutesAgo(60 - id));
+    }
+    const store = open(options);
+    for (let boot = 0; boot < 98; boot++) {
+      store.beginBoot(boot.toString(16).padStart(32, "0"));
+      store.append("console", line("a line"));
+    }
+    expect(recordNames()).toHaveLength(20);
+    expect(recordNames()).toEqual(
+      expect.arrayContaining(["console-1", "console-2", "console-3", "console-4", "console-101"]),
+    );
   });
 
   test("what is larger than a file gets one of its own", () => {

@@ -9,8 +9,8 @@ export interface Unit {
   readonly timeMs: number;
   /** It is still written to, and never dropped. */
   readonly busy: boolean;
-  /** A stream's beginning: dropped only where nothing else can be. */
-  readonly beginning: boolean;
+  /** Of a stream's file: the id of the one that its stream began with. */
+  readonly stream?: bigint;
 }
 
 /** `records`: oldest first. */
@@ -20,6 +20,5 @@ export function unitOf(records: readonly RecordEntry[]): Unit {
     bytes: records.reduce((sum, { size }) => sum + size, 0),
     timeMs: records[0]?.timeMs ?? 0,
     busy: records.some(({ pending }) => pending === true),
-    beginning: false,
   };
 }
