@@ -7,6 +7,7 @@ import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
+import { namedDirectory } from "./guest-directory.js";
 import { parseStatus, withPanicStatus } from "./panic-status.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import { expectGoodEnd, supervise } from "./supervised.js";
@@ -137,7 +138,7 @@ async function serveWhile(
   signals: SignalHandler,
 ): Promise<number> {
   const output = options.json ? jsonOutput : textOutput;
-  const { directory } = options;
+  const directory = namedDirectory(options.directory);
   const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
   const settings = { guests, ...deviceSettings(options), syncThreads: 0 };
   const supervisor = supervise({ settings, json: options.json, tell: ["stored", "log"] }, output);

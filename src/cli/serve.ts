@@ -1,5 +1,4 @@
 import { lstatSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
 import { hold, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
@@ -9,6 +8,7 @@ import { becomeDaemon } from "./become-daemon.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, systemReason, USAGE, UserError, warn } from "./errors.js";
+import { guestDirectory, namedDirectory } from "./guest-directory.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import { expectGoodEnd, supervise } from "./supervised.js";
 
@@ -217,10 +217,13 @@ function guestSettings(
 ): GuestSettings[] {
   if (options.fd !== undefined) {
     const { fd } = options;
-    return [{ name: "", directory, fd, connected: !isListeningSocket(fd) }];
+    return [
+      { name: "", directory: namedDirectory(directory), fd, connected: !isListeningSocket(fd) },
+    ];
   }
   if (options.socketPath !== undefined) {
-    return [{ name: "", directory, fd: listen(options.socketPath), connected: false }];
+    const fd = listen(options.socketPath);
+    return [{ name: "", directory: namedDirectory(directory), fd, connected: false }];
   }
   return options.guest.map(({ name, path }) => ({
     name,
@@ -228,15 +231,6 @@ function guestSettings(
     fd: listen(path, name),
     connected: false,
   }));
-}
-
-/** A directory under that which the user named: nobody is to have put a link in its place. */
-function guestDirectory(parent: string, name: string): string {
-  const directory = join(parent, name);
-  if (lstatSync(directory, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
-    throw new UserError(`${directory} is a symbolic link: make it a directory`);
-  }
-  return directory;
 }
 
 function listenAtPath(path: string, access: SocketAccess): number {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import {
@@ -31,7 +31,10 @@ export function confineThread(directories: readonly string[]): Confinement {
   try {
     const landlock = landlockAbi();
     if (landlock === 0) return { landlock, reason: "this kernel has no Landlock" };
-    const rules = [...programRules(), ...directories.map((path) => directoryRule(resolve(path)))];
+    const rules = [
+      ...programRules(),
+      ...directories.flatMap((path) => directoryRule(resolve(path))),
+    ];
     // A service manager may listen there (sd_notify(3)).
     const abstractSockets = process.env.NOTIFY_SOCKET?.startsWith("@") === true;
     restrictThread(rules, { abstractSockets });
@@ -67,14 +70,17 @@ function mappedFiles(): string[] {
   );
 }
 
-/** A guest's directory. Where it can't be made, the daemon is to find out why by itself. */
-function directoryRule(path: string): LandlockRule {
+/**
+ * A guest's directory, and nothing for a link in its place. Where it can't be made, the daemon is to find
+ * out why by itself.
+ */
+function directoryRule(path: string): LandlockRule[] {
   try {
     makeDirectory(systemFiles, path);
-    return { path, allow: Allow.files };
+    return lstatSync(path).isSymbolicLink() ? [] : [{ path, allow: Allow.files }];
   } catch {
     let parent = path;
     while (!existsSync(parent)) parent = dirname(parent);
-    return { path: parent, allow: Allow.makeDirectories };
+    return [{ path: parent, allow: Allow.makeDirectories }];
   }
 }

@@ -402,6 +402,15 @@ describe("a directory that can't be used", () => {
     expect(() => open({}, join(at("file"), "below"))).toThrow(/file\/below.*ENOTDIR/);
   });
 
+  test("is told: a link in its place, wherever that leads to", () => {
+    mkdirSync(at("target"));
+    for (const to of ["target", "nowhere"]) {
+      symlinkSync(at(to), at(`to-${to}`));
+      expect(() => open({}, at(`to-${to}`))).toThrow(/ENOTDIR.*no link/);
+    }
+    expect(readdirSync(at("target"))).toEqual([]);
+  });
+
   test("is told: a place where nothing can be made", () => {
     expect(() => open({}, "/proc/self/pstore")).toThrow(refusal("DIRECTORY_UNUSABLE"));
     expect(() => open({}, "/proc/self")).toThrow(refusal("DIRECTORY_UNUSABLE"));

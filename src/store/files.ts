@@ -15,7 +15,6 @@ import {
   type Stats,
   type StatsFs,
   statfsSync,
-  statSync,
   unlinkSync,
   writevSync,
 } from "node:fs";
@@ -36,8 +35,6 @@ export interface Files {
   fstat(fd: number): Stats;
   /** Undefined where there is nothing. */
   lstat(path: string): Stats | undefined;
-  /** Of the directory, also where a link leads to it. Undefined where there is nothing. */
-  stat(path: string): Stats | undefined;
   /** Of the file system. */
   statfs(path: string): StatsFs;
   list(path: string): Dirent[];
@@ -62,7 +59,6 @@ export const systemFiles: Files = {
   truncate: ftruncateSync,
   fstat: (fd) => fstatSync(fd),
   lstat: (path) => lstatSync(path, missing),
-  stat: (path) => statSync(path, missing),
   statfs: (path) => statfsSync(path),
   list: (path) => readdirSync(path, { withFileTypes: true }),
   mkdir: (path) => mkdirSync(path, 0o700),

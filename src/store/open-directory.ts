@@ -11,7 +11,7 @@ import { type RecordEntry, RecordTable, recordKey } from "./record-table.js";
 import { StreamIndex } from "./stream-index.js";
 import { STREAMS_NAME } from "./stream-piece.js";
 
-const { O_DIRECTORY, O_RDONLY } = constants;
+const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
 const ERASED_NAME = ".erased";
 
@@ -46,7 +46,7 @@ export class OpenDirectory {
   readonly #found: Stats;
 
   /**
-   * Opens or makes the directory. Ids begin at `firstId`, or behind those that it knows of. Throws
+   * Opens or makes the directory; a link in its place is refused with ENOTDIR. Ids begin at `firstId`, or behind those that it knows of. Throws
    * DirectoryInUseError, or the system call's error.
    */
   constructor(host: LineFileHost, path: string, firstId: bigint) {
@@ -54,7 +54,7 @@ export class OpenDirectory {
     this.#files = files;
     this.path = path;
     makeDirectory(files, resolve(path));
-    this.fd = files.open(path, O_RDONLY | O_DIRECTORY);
+    this.fd = files.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     const opened: { end(): number[] }[] = [{ end: () => [this.fd] }];
     const keep = <T extends { end(): number[] }>(part: T): T => {
       opened.push(part);
@@ -93,13 +93,13 @@ export class OpenDirectory {
   }
 
   /**
-   * Whether the directory is still the one of its name. Throws ENOENT where there is none: it was moved
-   * away.
+   * Whether the directory is still the one of its name; a link that leads to it isn't. Throws ENOENT where
+   * there is none: it was moved away.
    */
   isInPlace(): boolean {
-    const found = this.#files.stat(this.path);
+    const found = this.#files.lstat(this.path);
     if (found === undefined) {
-      throw new SystemError("stat", errno.ENOENT, `${this.path}: moved away, or removed`);
+      throw new SystemError("lstat", errno.ENOENT, `${this.path}: moved away, or removed`);
     }
     return found.ino === this.#found.ino && found.dev === this.#found.dev;
   }

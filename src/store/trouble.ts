@@ -8,6 +8,7 @@ const ADVICE: ReadonlyMap<number, string> = new Map([
   [errno.EIO, "see to its disk"],
   [errno.EACCES, "let this user write there"],
   [errno.ENOENT, "put it back, or make another"],
+  [errno.ENOTDIR, "put a directory there, no link and no file"],
   [errno.EMFILE, "raise the limit of open files (ulimit -n)"],
   [errno.ENFILE, "raise the limit of open files (sysctl fs.file-max)"],
   [errno.EAGAIN, "end what else uses it"],

@@ -3,15 +3,17 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { landlockAbi } from "../../src/native/index.js";
-import { start, temporaryFolder } from "./support.js";
+import { errno, landlockAbi } from "../../src/native/index.js";
+import { connect, daemonOf, serve, start, stop, temporaryFolder } from "./support.js";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -102,6 +104,57 @@ test("a link in place of a guest's directory isn't followed", async () => {
   expect(ended.status).toBe(1);
   expect(ended.stderr).toContain("is a symbolic link");
   expect(readdirSync(join(folder, "elsewhere"))).toEqual([]);
+});
+
+withLandlock("landlock: what a link in place of a guest's directory leads to isn't allowed", () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "target"));
+  writeFileSync(join(folder, "target/secret"), "secret");
+  symlinkSync(join(folder, "target"), join(folder, "vm1"));
+  const code = `
+    import { readFileSync } from "node:fs";
+    import { confineThread } from ${JSON.stringify(pathToFileURL(join(root, "dist/src/daemon/confinement.js")).href)};
+    const [link, file] = process.argv.slice(1);
+    if (confineThread([link]).landlock === 0) throw new Error("not confined");
+    readFileSync(file);`;
+  const args = ["--input-type=module", "-e", code, join(folder, "vm1")];
+  const { stderr } = spawnSync(process.execPath, [...args, join(folder, "target/secret")], {
+    encoding: "utf8",
+  });
+  expect(stderr).toContain("EACCES");
+});
+
+test("a link in place of a directory that is served isn't followed, by another daemon neither", async () => {
+  const folder = temporaryFolder();
+  const [socket, guests] = [join(folder, "socket"), join(folder, "guests")];
+  const server = await serve(["--guest", `vm1=${socket}`, "--directory", guests]);
+  const { driver } = await connect(socket);
+  const write = async () => (await driver.write({ type: 1 }, Buffer.from("last words\n"))).ret;
+  expect(await write()).toBe(0);
+  renameSync(join(guests, "vm1"), join(folder, "old"));
+  mkdirSync(join(folder, "target"));
+  symlinkSync(join(folder, "target"), join(guests, "vm1"));
+  expect(await write()).toBe(-errno.ENOTDIR);
+  process.kill(daemonOf(server) ?? 0, "SIGKILL");
+  await server.says(/guests\/vm1 can't be used for records .*no link/);
+  unlinkSync(join(guests, "vm1"));
+  renameSync(join(folder, "old"), join(guests, "vm1"));
+  await server.says(/was started again/);
+  expect(await write()).toBe(0);
+  expect(readdirSync(join(folder, "target"))).toEqual([]);
+  expect((await stop(server)).status).toBe(0);
+});
+
+test("the directory that the user names for one guest may be a link", async () => {
+  const folder = temporaryFolder();
+  const socket = join(folder, "socket");
+  mkdirSync(join(folder, "records"));
+  symlinkSync("records", join(folder, "link"));
+  const server = await serve(["--socket-path", socket, "--directory", join(folder, "link")]);
+  const { driver } = await connect(socket);
+  expect(await driver.write({ type: 1 }, Buffer.from("last words\n"))).toMatchObject({ ret: 0 });
+  expect(readdirSync(join(folder, "records"))).toContain("dmesg-1");
+  expect((await stop(server)).status).toBe(0);
 });
 
 test("links in place of records and of the store's own files aren't followed", async () => {

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/native/index.js";
@@ -58,6 +67,30 @@ describe("a directory that is moved away while it is used", () => {
     expect(() => new DirectoryStore(guest.directory)).toThrow("used by another");
     // The one that was left is anybody's.
     closing(new DirectoryStore(old));
+  });
+
+  test("has its place taken by a link, also one to itself: that isn't followed", async () => {
+    const guest = await start();
+    expect(await write(guest)).toBe(0);
+    const old = `${guest.directory}.old`;
+    const target = `${guest.directory}.target`;
+    renameSync(guest.directory, old);
+    mkdirSync(target);
+    for (const to of [target, old]) {
+      symlinkSync(to, guest.directory);
+      expect([await write(guest), await write(guest, CONSOLE)]).toEqual([
+        -errno.ENOTDIR,
+        -errno.ENOTDIR,
+      ]);
+      unlinkSync(guest.directory);
+    }
+    expect(guest.log[0]?.message).toBe(
+      `dump: ${guest.directory}: not a directory: put a directory there, no link and no file`,
+    );
+    expect(readdirSync(target)).toEqual([]);
+    renameSync(old, guest.directory);
+    expect(await write(guest)).toBe(0);
+    expect(recordNames(guest.directory)).toEqual(["dmesg-1", "dmesg-2"]);
   });
 
   test("is replaced by one that another process has: the guest is told until that lets go", async () => {
