@@ -14,6 +14,7 @@ import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
 import type { HeadedRecord } from "./decode.js";
 import type { RecordEntry } from "./records.js";
+import { REVISION } from "./title/revision.js";
 
 /** What was read of a record before; of a dump's first one also what its log says. */
 interface Line {
@@ -31,8 +32,8 @@ const INDEX_NAME = ".index";
 /** Lines of many times as many records as a directory has; a longer file isn't read. */
 const MAX_INDEX_BYTES = 256 << 20;
 
-/** Of another version nothing is taken: it may have understood logs differently. */
-const HEAD = JSON.stringify({ index: "virtio-pstore", version });
+/** Of another version or revision nothing is taken: logs may have been understood differently. */
+const HEAD = JSON.stringify({ index: "virtio-pstore", version, revision: REVISION });
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 

@@ -160,11 +160,12 @@ describe("the index", () => {
     // What the index says is taken as it is, so that nothing has to be read again ...
     writeFileSync(path, changed);
     expect((await run(["list", folder])).stdout).toContain("kernel panic: indexed crash");
-    // ... but not what isn't an index of this version, or of these very files.
+    // ... but not what isn't an index of this version and revision, or of these very files.
     for (const broken of [
       "",
       "nonsense\n",
       changed.replace("version", "v"),
+      changed.replace(/"revision":"[0-9a-f]{4}/, '"revision":"0000'),
       changed.replaceAll('"reason":', '"reason":1,"x":'),
     ]) {
       writeFileSync(path, broken);
