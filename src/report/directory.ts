@@ -53,10 +53,22 @@ interface Notes {
   readonly pieces: ReadonlyMap<string, StreamPiece>;
 }
 
-const notesOf = (directory: string): Notes => ({
-  erased: erasedIn(directory),
-  pieces: new Map(readStreamIndex(directory).map((piece) => [keyOf(piece.name), piece])),
-});
+/** Notes that can't be read are none: the records can be shown without. */
+function notesOf(directory: string, onSkipped: OnSkipped): Notes {
+  const noted = <T>(read: () => T, none: T): T => {
+    try {
+      return read();
+    } catch (error) {
+      onSkipped(error);
+      return none;
+    }
+  };
+  const pieces = noted(() => readStreamIndex(directory), []);
+  return {
+    erased: noted(() => erasedIn(directory), new Set()),
+    pieces: new Map(pieces.map((piece) => [keyOf(piece.name), piece])),
+  };
+}
 
 const keyOf = ({ type, id }: RecordName): string =>
   formatRecordName({ type, id, compressed: false });
@@ -83,39 +95,41 @@ function recordFile(
 const CPER_BEGINNING_BYTES = 64 << 10;
 
 /** A record of an ERST file that is no dump's part, copied as a whole; undefined for other names. */
-function cperFile(path: string, guest: string): RecordEntry | undefined {
+function cperFile(path: string, guest: string, onSkipped: OnSkipped): RecordEntry | undefined {
   const name = basename(path);
   const digits = CPER_NAME.exec(name)?.[1];
   const found = digits === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
   if (digits === undefined || found === undefined) return undefined;
   const { size, mtime } = found;
   const id = BigInt(`0x${digits}`);
-  const record = beginningOf(path, size);
+  const record = beginningOf(path, size, onSkipped);
   const type = record !== undefined && payloadOf(record).type === "mce" ? "mce" : "unknown";
   const time = (record && timeOf(record)) ?? mtime;
   const of = { type, id, compressed: false, name, path, guest, size, time } as const;
   return { ...of, erased: false, source: files };
 }
 
-function beginningOf(path: string, size: number): CperRecord | undefined {
+function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperRecord | undefined {
   try {
     return parseCper(Buffer.concat([...filePieces(path, 0, Math.min(size, CPER_BEGINNING_BYTES))]));
   } catch (error) {
-    if (error instanceof ErstError) return undefined;
-    throw error;
+    if (!(error instanceof ErstError)) onSkipped(error);
+    return undefined;
   }
 }
 
-function recordsOf(directory: string, guest: string): RecordEntry[] {
+function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
-  const notes = notesOf(directory);
+  // Before the notes: a directory that can't be read is what is complained of.
+  const entries = readdirSync(directory, { withFileTypes: true });
+  const notes = notesOf(directory, onSkipped);
   const source = filesOf(directory);
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+  for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(directory, entry.name);
     const name = parseRecordName(entry.name);
     if (name === undefined) {
-      const other = cperFile(path, guest);
+      const other = cperFile(path, guest, onSkipped);
       if (other !== undefined) found.push(other);
       continue;
     }
@@ -132,10 +146,10 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
-  const all = recordsOf(path, "");
+  const all = recordsOf(path, "", onSkipped);
   for (const guest of guests) {
     try {
-      for (const record of recordsOf(join(path, guest), guest)) all.push(record);
+      for (const record of recordsOf(join(path, guest), guest, onSkipped)) all.push(record);
     } catch (error) {
       onSkipped(error);
     }
@@ -144,11 +158,12 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
 }
 
 /** One record's file; none where its name is no record's. */
-export function recordInDirectory(path: string): RecordEntry[] {
+export function recordInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
   const name = parseRecordName(basename(path));
   const found = statSync(path);
   if (!found.isFile()) return [];
-  if (name === undefined) return [cperFile(path, "") ?? []].flat();
+  if (name === undefined) return [cperFile(path, "", onSkipped) ?? []].flat();
   // A link that the user names is followed, none that lies in a directory.
-  return [recordFile(realpathSync(path), "", name, found, notesOf(dirname(path)), files)];
+  const notes = notesOf(dirname(path), onSkipped);
+  return [recordFile(realpathSync(path), "", name, found, notes, files)];
 }

@@ -124,6 +124,43 @@ test("a subdirectory that can't be read is told of, and the others are read", ()
   expect(skipped).toEqual([expect.objectContaining({ code: "EACCES" })]);
 });
 
+test("notes that can't be read are told of, and the records are found without", () => {
+  const path = put("web/dmesg-1");
+  const cper = `cper-${"0".repeat(16)}`;
+  const hidden = [".erased", ".streams", cper].map((name) => put(`web/${name}`, "dmesg-1\n"));
+  for (const name of hidden) chmodSync(name, 0);
+  for (const [at, told] of [
+    [folder, hidden],
+    [join(folder, "web"), hidden],
+    [path, hidden.slice(0, 2)],
+  ] as const) {
+    const skipped: unknown[] = [];
+    const records = asNobody(() => findRecords(at, (error) => skipped.push(error)));
+    expect(records).toContainEqual(expect.objectContaining({ name: "dmesg-1", erased: false }));
+    expect(records).toHaveLength(at === path ? 1 : 2);
+    expect(skipped).toHaveLength(told.length);
+    for (const of of told) {
+      expect(skipped).toContainEqual(expect.objectContaining({ code: "EACCES", path: of }));
+    }
+  }
+});
+
+test("a link in place of .streams hides nothing", () => {
+  put("dmesg-1");
+  put("notes");
+  symlinkSync("notes", join(folder, ".streams"));
+  expect(found()).toEqual(["/dmesg-1"]);
+});
+
+test("a directory without rights is what is told of, not its notes", () => {
+  put("web/dmesg-1");
+  put("web/.streams");
+  chmodSync(join(folder, "web"), 0);
+  const skipped: unknown[] = [];
+  asNobody(() => findRecords(folder, (error) => skipped.push(error)));
+  expect(skipped).toEqual([expect.objectContaining({ path: join(folder, "web") })]);
+});
+
 /** Root may read everything. */
 function asNobody<T>(work: () => T): T {
   if (process.geteuid?.() !== 0) return work();

@@ -42,7 +42,7 @@ export interface RecordSource {
   remove(record: RecordEntry): void;
 }
 
-/** Told of a directory that can't be read, and is left out. */
+/** Told of what can't be read, and is left out: a directory, a slot, what a directory notes of its records. */
 export type OnSkipped = (error: unknown) => void;
 
 /**
@@ -52,5 +52,5 @@ export type OnSkipped = (error: unknown) => void;
  */
 export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {
   if (statSync(path).isDirectory()) return recordsInDirectory(path, onSkipped);
-  return isErstFile(path) ? recordsInErst(path, onSkipped) : recordInDirectory(path);
+  return isErstFile(path) ? recordsInErst(path, onSkipped) : recordInDirectory(path, onSkipped);
 }
