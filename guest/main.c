@@ -303,6 +303,7 @@ static void vpstore_remove(struct virtio_device *vdev)
 {
 	struct vpstore *vp = vdev->priv;
 
+	WRITE_ONCE(vp->going, true);
 	vpstore_pmsg_unregister(vp);
 	vpstore_dump_unregister(vp);
 	vpstore_source_unregister(vp);

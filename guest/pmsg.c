@@ -13,7 +13,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "vpstore.h"
+#include "ring.h"
 
 /* One write copies no more than this; the rest is for the next one. */
 #define VPSTORE_PMSG_MAX	(256 * 1024)
@@ -31,7 +31,8 @@ static struct vpstore *vpstore_pmsg;
  * @buf:	in user space
  * @len:	bytes there
  *
- * Sleeps while all slots are under way. One caller at a time.
+ * Sleeps while all slots are under way, but not while the device goes away or
+ * is broken. One caller at a time.
  *
  * Return: bytes sent, or a negative errno if there are none.
  */
@@ -48,34 +49,31 @@ int vpstore_pmsg_write(struct vpstore *vp, const char __user *buf, size_t len)
 	while (done < len) {
 		slot = vpstore_stream_get(vp, vp->pmsg_slots,
 					  VPSTORE_PMSG_SLOTS);
-		if (!slot) {
-			ret = -EIO;
-			if (READ_ONCE(vp->write_q->dead))
+		if (slot) {
+			n = min_t(size_t, len - done, slot->size);
+			if (copy_from_user(slot->data, buf + done, n)) {
+				vpstore_chunk_put(slot);
+				ret = -EFAULT;
 				break;
-			ret = -ERESTARTSYS;
-			if (schedule_timeout_interruptible(1))
+			}
+			ret = vpstore_stream_send(vp, slot,
+						  VIRTIO_PSTORE_TYPE_PMSG, n);
+			if (!ret) {
+				done += n;
+				continue;
+			}
+			if (ret != -EBUSY && ret != -ENOSPC)
 				break;
-			if (signal_pending(current))
-				break;
-			continue;
 		}
-		n = min_t(size_t, len - done, slot->size);
-		if (copy_from_user(slot->data, buf + done, n)) {
-			vpstore_chunk_put(slot);
-			ret = -EFAULT;
+
+		ret = -EIO;
+		if (READ_ONCE(vp->going) || !vpstore_look(vp->write_q) ||
+		    READ_ONCE(vp->write_q->dead))
 			break;
-		}
-		ret = vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_PMSG, n);
-		if (ret == -EBUSY || ret == -ENOSPC) {
-			schedule_timeout_interruptible(1);
-			ret = -ERESTARTSYS;
-			if (signal_pending(current))
-				break;
-			continue;
-		}
-		if (ret)
+		ret = -ERESTARTSYS;
+		if (schedule_timeout_interruptible(1) ||
+		    signal_pending(current))
 			break;
-		done += n;
 	}
 	return done ?: ret;
 }

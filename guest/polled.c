@@ -88,7 +88,7 @@ static void vpstore_give_up(struct vpstore *vp, struct vpstore_queue *q,
 }
 
 /* One look at the used ring; false if no answer will ever come. */
-static bool vpstore_look(struct vpstore_queue *q)
+bool vpstore_look(struct vpstore_queue *q)
 {
 	unsigned long flags;
 	bool gone = false;

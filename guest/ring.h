@@ -54,4 +54,7 @@ static inline bool vpstore_gone(const struct vpstore_queue *q)
 	return !q->vq || virtqueue_is_broken(q->vq);
 }
 
+/* polled.c */
+bool vpstore_look(struct vpstore_queue *q);
+
 #endif /* _VPSTORE_RING_H */

@@ -264,6 +264,7 @@ struct vpstore_console {
  * @by_reference:	and at a panic the log is sent as it lies in memory
  * @types:		bit N: the device takes records of type N
  * @boot_id:		of this boot of the guest
+ * @going:		the device is being removed: who sleeps for it gives up
  * @queues:		by virtqueue index
  * @command_q:		OPEN, READ, ERASE and CLOSE go here
  * @write_q:		WRITE goes here; the same one if there is only one
@@ -302,6 +303,7 @@ struct vpstore {
 	bool			by_reference;
 	u32			types;
 	u8			boot_id[VIRTIO_PSTORE_BOOT_ID_LEN];
+	bool			going;
 
 	struct vpstore_queue	queues[VPSTORE_QUEUES];
 	struct vpstore_queue	*command_q;

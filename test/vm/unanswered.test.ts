@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { isCutShort } from "../../src/report/index.js";
+import { qemuGuest } from "../../vm/guest.js";
 import {
   crashGuest,
   crashLines,
@@ -15,8 +16,8 @@ import {
   upTo,
 } from "./support.js";
 
-describeGuests("an oops that the host doesn't answer", () => {
-  it("leaves buffers for the dump of a panic that comes when the host is there again", async () => {
+describeGuests("a host that doesn't answer", () => {
+  it("an oops leaves buffers for the dump of a panic that comes when the host is there again", async () => {
     const folder = temporaryFolder();
     const socket = join(folder, "socket");
     const directory = join(folder, "crashes");
@@ -59,5 +60,34 @@ describeGuests("an oops that the host doesn't answer", () => {
     expect(crashLines(text)).toEqual(upTo(lines));
     expect(text).toContain("Kernel panic - not syncing: sysrq triggered crash");
     expect(text).not.toContain("[virtio-pstore:");
+  });
+
+  it("who writes to /dev/pmsg0 doesn't hold up the driver's unbinding", async () => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const daemon = await serve(
+      ...["--types", "dmesg,pmsg"],
+      ...["--socket-path", socket, "--directory", join(folder, "crashes")],
+    );
+    const guest = startGuest([
+      ...(await qemuGuest({
+        kernel: "6.1",
+        // QEMU stops the CPU that resets the device, until the host answers.
+        arguments: ["-smp", "2"],
+        script: [
+          "umount /sys/fs/pstore; echo READY; sleep 2",
+          "(head -c 65536 /dev/zero > /dev/pmsg0; echo ENDED) &",
+          "sleep 1; echo virtio0 > /sys/bus/virtio/drivers/virtio_pstore/unbind; echo UNBOUND\n",
+        ].join("\n"),
+      })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    process.kill(daemon.daemon(), "SIGSTOP");
+    await guest.printed("ENDED");
+    process.kill(daemon.daemon(), "SIGCONT");
+    const { output } = await guest.ended;
+    await daemon.stop();
+    expect(output).toContain("UNBOUND");
   });
 });
