@@ -19,31 +19,23 @@
 #define VPSTORE_PMSG_MAX	(256 * 1024)
 
 /*
- * The device that the node belongs to; a file may outlive it. One writer at a
- * time, and none while the device goes away.
+ * The device that the node belongs to, pstore's or ours; a file may outlive it.
+ * One writer at a time, and none while the device goes away.
  */
 static DEFINE_MUTEX(vpstore_pmsg_lock);
 static struct vpstore *vpstore_pmsg;
 
-/**
- * vpstore_pmsg_write - send text of user space
- * @vp:		device
- * @buf:	in user space
- * @len:	bytes there
- *
- * Sleeps while all slots are under way, but not while the device goes away or
- * is broken. One caller at a time.
- *
- * Return: bytes sent, or a negative errno if there are none.
+/*
+ * Send text of user space. Sleeps while all slots are under way, but not while
+ * the device goes away or is broken. Returns the bytes sent, or a negative errno
+ * if there are none.
  */
-int vpstore_pmsg_write(struct vpstore *vp, const char __user *buf, size_t len)
+static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
+				  size_t len)
 {
 	struct vpstore_slot *slot;
 	size_t done = 0, n;
 	int ret = 0;
-
-	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
-		return -EOPNOTSUPP;
 
 	len = min_t(size_t, len, VPSTORE_PMSG_MAX);
 	while (done < len) {
@@ -106,7 +98,47 @@ static struct miscdevice vpstore_pmsg_dev = {
 };
 
 /**
- * vpstore_pmsg_register - make /dev/pmsg0 where pstore made none for us
+ * vpstore_pmsg_write_user - send a record of pstore's /dev/pmsg0
+ * @record:	its psi may be gone: pstore waits for no writer before it lets
+ *		a source go
+ * @buf:	in user space
+ *
+ * Return: 0 or a negative errno.
+ */
+int vpstore_pmsg_write_user(struct pstore_record *record,
+			    const char __user *buf)
+{
+	size_t done = 0;
+	ssize_t ret = 0;
+
+	if (record->type != PSTORE_TYPE_PMSG)
+		return -EOPNOTSUPP;
+	/* pstore holds no module for as long as this sleeps. */
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
+
+	record->id = 0;
+	mutex_lock(&vpstore_pmsg_lock);
+	if (!vpstore_pmsg || record->psi != &vpstore_pmsg->psi)
+		ret = -ENODEV;
+	while (ret >= 0 && done < record->size) {
+		ret = vpstore_pmsg_write(vpstore_pmsg, buf + done,
+					 record->size - done);
+		if (ret > 0)
+			done += ret;
+	}
+	mutex_unlock(&vpstore_pmsg_lock);
+	module_put(THIS_MODULE);
+	return min_t(ssize_t, ret, 0);
+}
+
+static bool vpstore_pmsg_is_pstores(const struct vpstore *vp)
+{
+	return IS_ENABLED(CONFIG_PSTORE_PMSG) && vp->registered;
+}
+
+/**
+ * vpstore_pmsg_register - take /dev/pmsg0, or make it where pstore has none
  * @vp:	device, whether pstore took it or not
  *
  * Without it the rest of the driver works.
@@ -115,11 +147,10 @@ void vpstore_pmsg_register(struct vpstore *vp)
 {
 	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
 		return;
-	if (IS_ENABLED(CONFIG_PSTORE_PMSG) && vp->registered)
-		return;
 
 	mutex_lock(&vpstore_pmsg_lock);
-	if (!vpstore_pmsg && !misc_register(&vpstore_pmsg_dev))
+	if (!vpstore_pmsg && (vpstore_pmsg_is_pstores(vp) ||
+			      !misc_register(&vpstore_pmsg_dev)))
 		vpstore_pmsg = vp;
 	else
 		dev_info(&vp->vdev->dev, "no /dev/pmsg0: the name is taken\n");
@@ -134,7 +165,8 @@ void vpstore_pmsg_unregister(struct vpstore *vp)
 {
 	mutex_lock(&vpstore_pmsg_lock);
 	if (vpstore_pmsg == vp) {
-		misc_deregister(&vpstore_pmsg_dev);
+		if (!vpstore_pmsg_is_pstores(vp))
+			misc_deregister(&vpstore_pmsg_dev);
 		vpstore_pmsg = NULL;
 	}
 	mutex_unlock(&vpstore_pmsg_lock);

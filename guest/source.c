@@ -223,27 +223,6 @@ static int vpstore_write(struct pstore_record *record)
 	return vpstore_write_dump(vp, record, &text);
 }
 
-/* /dev/pmsg0, where the kernel has CONFIG_PSTORE_PMSG. */
-static int vpstore_write_user(struct pstore_record *record,
-			      const char __user *buf)
-{
-	struct vpstore *vp = record->psi->data;
-	size_t done = 0;
-	int ret;
-
-	if (record->type != PSTORE_TYPE_PMSG)
-		return -EOPNOTSUPP;
-
-	record->id = 0;
-	while (done < record->size) {
-		ret = vpstore_pmsg_write(vp, buf + done, record->size - done);
-		if (ret < 0)
-			return ret;
-		done += ret;
-	}
-	return 0;
-}
-
 /**
  * vpstore_source_register - offer the device to pstore
  * @vp:	device whose queues are running
@@ -273,7 +252,7 @@ int vpstore_source_register(struct vpstore *vp)
 	psi->close = vpstore_close;
 	psi->read = vpstore_read;
 	psi->write = vpstore_write;
-	psi->write_user = vpstore_write_user;
+	psi->write_user = vpstore_pmsg_write_user;
 	psi->erase = vpstore_erase;
 
 	ret = pstore_register(psi);
@@ -305,7 +284,8 @@ int vpstore_source_register(struct vpstore *vp)
  * vpstore_source_unregister - take the device away from pstore
  * @vp:	device that was registered
  *
- * When this returns, pstore calls none of the above again.
+ * When this returns, pstore calls none of the above again. It doesn't wait for
+ * who writes to /dev/pmsg0: vpstore_pmsg_unregister() did.
  */
 void vpstore_source_unregister(struct vpstore *vp)
 {

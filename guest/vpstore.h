@@ -420,6 +420,7 @@ bool vpstore_trace_take(const char *text, size_t len);
 /* pmsg.c */
 void vpstore_pmsg_register(struct vpstore *vp);
 void vpstore_pmsg_unregister(struct vpstore *vp);
-int vpstore_pmsg_write(struct vpstore *vp, const char __user *buf, size_t len);
+int vpstore_pmsg_write_user(struct pstore_record *record,
+			    const char __user *buf);
 
 #endif /* _VPSTORE_H */
