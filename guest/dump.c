@@ -85,17 +85,18 @@ static int vpstore_dump_part(struct vpstore *vp, struct vpstore_dump *d,
 	return vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
 }
 
-/* Send what the log holds from where this dump stands. */
-static void vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
+/* Send what the log holds from where this dump stands. True if it is stored. */
+static bool vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
 			      bool last)
 {
 	struct kmsg_dump_iter end;
 	struct vpstore_slot *slot;
 	size_t len, room;
+	bool sent = true;
 	bool more;
 
 	if (!d->queue)
-		return;
+		return false;
 
 	/*
 	 * At an oops other CPUs may print as fast as this sends. At a panic
@@ -107,7 +108,7 @@ static void vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
 	do {
 		slot = vpstore_chunk_get(vp, d->queue, &d->budget);
 		if (!slot)
-			return;
+			return false;
 		room = slot->size - VPSTORE_HEAD_ROOM;
 		len = vpstore_log_fill(&d->log, slot->data + VPSTORE_HEAD_ROOM,
 				       room);
@@ -116,12 +117,11 @@ static void vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
 			vpstore_chunk_put(slot);
 			break;
 		}
-		if (vpstore_dump_part(vp, d, slot, len, last && !more))
-			break;
-	} while (more);
+		sent = !vpstore_dump_part(vp, d, slot, len, last && !more);
+	} while (sent && more);
 
 	/* What was sent is safe before anything else happens. */
-	vpstore_chunks_wait(vp, d->queue, &d->budget);
+	return !vpstore_chunks_wait(vp, d->queue, &d->budget) && sent;
 }
 
 /* The first to hear of a panic. Other CPUs have been stopped, wherever. */
@@ -143,6 +143,7 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 {
 	struct vpstore *vp = container_of(nb, struct vpstore, panic_nb);
 	struct vpstore_dump *d = &vp->panic;
+	bool stored = false;
 
 	vpstore_trace_abandon();
 
@@ -163,11 +164,12 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 		vpstore_dump_begin(vp, d, KMSG_DUMP_PANIC);
 		if (vp->by_reference)
 			vpstore_prb_dump(vp, d);
-		vpstore_dump_walk(vp, d, false);
+		stored = vpstore_dump_walk(vp, d, false);
 		d->open = true;
 	}
 	vpstore_console_dying(vp);
-	vpstore_trace_dump(vp, d);
+	if (stored)
+		vpstore_trace_dump(vp, d);
 
 	atomic_set(&d->busy, 0);
 	return NOTIFY_DONE;
@@ -178,6 +180,7 @@ static int vpstore_on_die(struct notifier_block *nb, unsigned long event,
 {
 	struct vpstore *vp = container_of(nb, struct vpstore, die_nb);
 	struct vpstore_dump *d = &vp->oops;
+	bool stored;
 
 	if (event != DIE_OOPS || !vp->raw || READ_ONCE(vp->dying))
 		return NOTIFY_DONE;
@@ -186,10 +189,11 @@ static int vpstore_on_die(struct notifier_block *nb, unsigned long event,
 		return NOTIFY_DONE;
 
 	vpstore_dump_begin(vp, d, KMSG_DUMP_OOPS);
-	vpstore_dump_walk(vp, d, false);
+	stored = vpstore_dump_walk(vp, d, false);
 	d->open = true;
 	d->owner = current;
-	vpstore_trace_dump(vp, d);
+	if (stored)
+		vpstore_trace_dump(vp, d);
 
 	atomic_set_release(&d->busy, 0);
 	return NOTIFY_DONE;

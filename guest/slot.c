@@ -74,7 +74,7 @@ void vpstore_hand_back(struct vpstore_queue *q, struct vpstore_slot *slot)
 		return;
 
 	ret = vpstore_result(slot);
-	if (ret)
+	if (ret && slot->req.type == cpu_to_le16(VIRTIO_PSTORE_TYPE_DMESG))
 		q->error = ret;
 	vpstore_release(slot);
 }

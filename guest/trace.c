@@ -110,7 +110,8 @@ void vpstore_trace_abandon(void)
 /**
  * vpstore_trace_dump - send the kernel's trace
  * @vp:	device
- * @d:	dump that the log was sent with
+ * @d:	dump that the log was sent with, and stored: what this prints
+ *	overwrites it for all others who would keep it
  *
  * Serialized by the dump's busy flag, and an oops's by printk's own rule that
  * one oops at a time gets this far.
@@ -120,8 +121,7 @@ void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 	struct kmsg_dump_iter end;
 	int level = console_loglevel;
 
-	if (!READ_ONCE(trace) || !vp->raw || !d->queue ||
-	    !vp->console.tracepoint ||
+	if (!READ_ONCE(trace) || !vp->console.tracepoint ||
 	    !vpstore_takes(vp, VIRTIO_PSTORE_TYPE_FTRACE))
 		return;
 

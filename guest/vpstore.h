@@ -122,8 +122,8 @@ struct vpstore_slot {
  * @quiet:	interrupts are asked for only where somebody needs a slot
  * @dead:	a request was not answered in time, and no answer has come
  *		since; new requests fail at once
- * @error:	what the device last answered to a write that nobody watched,
- *		0 if all went well
+ * @error:	what the device last answered to a part of a raw dump that it
+ *		didn't store, 0 if all went well
  */
 struct vpstore_queue {
 	raw_spinlock_t		lock;
