@@ -180,6 +180,25 @@ static void vpstore_console_write(struct console *con, const char *text,
  * After a panic
  */
 
+static int vpstore_console_send_dying(struct vpstore *vp)
+{
+	struct vpstore_dump *d = &vp->panic;
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_text text = {
+		.type	= VIRTIO_PSTORE_TYPE_CONSOLE,
+		.len	= c->chunk_len,
+	};
+	struct vpstore_slot *slot = c->chunk;
+	int ret;
+
+	slot->head = 0;
+	c->chunk = NULL;
+	ret = vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
+	if (!ret)
+		WRITE_ONCE(c->next, c->log.iter.cur_seq);
+	return ret;
+}
+
 /**
  * vpstore_console_drain_dying - move what the log holds to the panic's queue
  * @vp:	device that is dying
@@ -190,7 +209,6 @@ void vpstore_console_drain_dying(struct vpstore *vp)
 {
 	struct vpstore_dump *d = &vp->panic;
 	struct vpstore_console *c = &vp->console;
-	struct vpstore_text text = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
 	struct vpstore_slot *slot;
 
 	if (!c->on || !d->queue || atomic_xchg(&c->dying_busy, 1))
@@ -211,12 +229,8 @@ void vpstore_console_drain_dying(struct vpstore *vp)
 						 slot->size - c->chunk_len);
 		if (slot->size - c->chunk_len >= VPSTORE_LINE_ROOM)
 			break;
-		slot->head = 0;
-		text.len = c->chunk_len;
-		c->chunk = NULL;
-		if (vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget))
+		if (vpstore_console_send_dying(vp))
 			break;
-		WRITE_ONCE(c->next, c->log.iter.cur_seq);
 	}
 	atomic_set_release(&c->dying_busy, 0);
 }
@@ -244,25 +258,24 @@ void vpstore_console_dying(struct vpstore *vp)
  */
 void vpstore_console_abandon(struct vpstore *vp)
 {
-	vp->console.chunk = NULL;
+	vp->console.chunk_len = 0;
 	atomic_set(&vp->console.dying_busy, 0);
 }
 
-/**
- * vpstore_console_skip - leave out what was sent in another way
- * @vp:		device; the caller has the log's end to itself
- * @seq:	the next message to send
- */
-void vpstore_console_skip(struct vpstore *vp, u64 seq)
+/* Send even a slot that isn't full. True if the caller holds dying_busy then. */
+static bool vpstore_console_empty_dying(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
 
-	if (!READ_ONCE(vp->dying) && atomic_xchg(&c->busy, 1))
-		return;
-	c->log.iter.cur_seq = seq;
-	WRITE_ONCE(c->next, seq);
-	if (!READ_ONCE(vp->dying))
-		atomic_set_release(&c->busy, 0);
+	if (!c->on || !vp->panic.queue)
+		return false;
+
+	vpstore_console_drain_dying(vp);
+	if (atomic_xchg(&c->dying_busy, 1))
+		return false;
+	if (c->chunk && c->chunk_len)
+		vpstore_console_send_dying(vp);
+	return true;
 }
 
 /**
@@ -273,28 +286,48 @@ void vpstore_console_flush_dying(struct vpstore *vp)
 {
 	struct vpstore_dump *d = &vp->panic;
 	struct vpstore_console *c = &vp->console;
-	struct vpstore_text text = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
-	struct vpstore_slot *slot;
 
-	if (!c->on || !d->queue)
+	if (!vpstore_console_empty_dying(vp))
 		return;
-
-	vpstore_console_drain_dying(vp);
-	if (atomic_xchg(&c->dying_busy, 1))
-		return;
-	slot = c->chunk;
+	if (c->chunk)
+		vpstore_chunk_put(c->chunk);
 	c->chunk = NULL;
-	if (slot && c->chunk_len) {
-		slot->head = 0;
-		text.len = c->chunk_len;
-		vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
-		WRITE_ONCE(c->next, c->log.iter.cur_seq);
-	} else if (slot) {
-		vpstore_chunk_put(slot);
-	}
 	vpstore_chunks_wait(vp, d->queue, &d->budget);
 	WRITE_ONCE(c->flushed, true);
 	atomic_set_release(&c->dying_busy, 0);
+}
+
+/**
+ * vpstore_console_pause - send what the log holds, and then take no more of it
+ * @vp:		device
+ * @dying:	the guest panics
+ *
+ * Doesn't wait, but at a panic for the device.
+ *
+ * Return: true if it pauses, until vpstore_console_skip(). False if somebody
+ * is at it, perhaps whom the caller has interrupted.
+ */
+bool vpstore_console_pause(struct vpstore *vp, bool dying)
+{
+	if (dying)
+		return vpstore_console_empty_dying(vp);
+	vpstore_console_drain(vp);
+	return vp->console.on && !atomic_xchg(&vp->console.busy, 1);
+}
+
+/**
+ * vpstore_console_skip - go on from the log's end
+ * @vp:		device whose console pauses
+ * @dying:	as before
+ * @count:	messages that came since and were sent in another way
+ */
+void vpstore_console_skip(struct vpstore *vp, bool dying, u64 count)
+{
+	struct vpstore_console *c = &vp->console;
+
+	vpstore_log_skip(&c->log, count);
+	WRITE_ONCE(c->next, c->log.iter.cur_seq);
+	atomic_set_release(dying ? &c->dying_busy : &c->busy, 0);
 }
 
 /*

@@ -64,7 +64,8 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 				      size - done - sizeof(notice), &len))
 			break;
 
-		lost = log->iter.cur_seq - seq - 1;
+		lost = log->iter.cur_seq - seq - 1 + log->lost;
+		log->lost = 0;
 		if (lost && log->begun) {
 			n = scnprintf(notice, sizeof(notice),
 				      "[virtio-pstore: %llu lines lost]\n",
@@ -77,4 +78,22 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 		done += len;
 	}
 	return done;
+}
+
+/**
+ * vpstore_log_skip - leave out messages that were sent in another way
+ * @log:	where to go on
+ * @count:	how many messages, somewhere between there and the log's end
+ *
+ * Goes on behind the log's end. What others printed in between is missing.
+ */
+void vpstore_log_skip(struct vpstore_log *log, u64 count)
+{
+	u64 skipped = log->iter.cur_seq + count;
+	struct kmsg_dump_iter end;
+
+	/* A message that a CPU hasn't finished ends the log before its end. */
+	kmsg_dump_rewind(&end);
+	log->iter.cur_seq = max(end.next_seq, skipped);
+	log->lost += log->iter.cur_seq - skipped;
 }

@@ -36,6 +36,7 @@ static struct {
 	struct vpstore_slot	*slot;
 	size_t			len;
 	u32			part;
+	u64			messages;
 } vpstore_taking = { .cpu = -1 };
 
 static void vpstore_trace_part(bool last)
@@ -76,6 +77,7 @@ bool vpstore_trace_take(const char *text, size_t len)
 	if (READ_ONCE(vpstore_taking.cpu) != raw_smp_processor_id())
 		return false;
 
+	vpstore_taking.messages++;
 	vp = vpstore_taking.vp;
 	slot = vpstore_taking.slot;
 	if (slot && slot->size - VPSTORE_HEAD_ROOM - vpstore_taking.len <
@@ -118,7 +120,7 @@ void vpstore_trace_abandon(void)
  */
 void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 {
-	struct kmsg_dump_iter end;
+	bool dying = d == &vp->panic, paused;
 	int level = console_loglevel;
 
 	if (!READ_ONCE(trace) || !vp->console.tracepoint ||
@@ -130,7 +132,10 @@ void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 	vpstore_taking.slot = NULL;
 	vpstore_taking.len = 0;
 	vpstore_taking.part = 0;
+	vpstore_taking.messages = 0;
 
+	/* The console gets the oops's report before the trace overwrites it. */
+	paused = vpstore_console_pause(vp, dying);
 	console_loglevel = VPSTORE_SILENT;
 	WRITE_ONCE(vpstore_taking.cpu, raw_smp_processor_id());
 	ftrace_dump(DUMP_ALL);
@@ -142,7 +147,7 @@ void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 	vpstore_chunks_wait(vp, d->queue, &d->budget);
 
 	/* The log now ends with the trace: neither dump nor console wants it. */
-	kmsg_dump_rewind(&end);
-	d->log.iter.cur_seq = end.next_seq;
-	vpstore_console_skip(vp, end.next_seq);
+	vpstore_log_skip(&d->log, vpstore_taking.messages);
+	if (paused)
+		vpstore_console_skip(vp, dying, vpstore_taking.messages);
 }

@@ -171,6 +171,8 @@ struct vpstore_text {
  * struct vpstore_log - a place in the kernel's log
  * @iter:	the next line
  * @end:	the first message that is left to others
+ * @lost:	messages that are missing before the next line, beside those that
+ *		their numbers tell of
  * @syslog:	lines begin with <level>
  * @begun:	lines that are missing before the next one are announced
  * @dying:	no other CPU will finish a line it has begun
@@ -178,6 +180,7 @@ struct vpstore_text {
 struct vpstore_log {
 	struct kmsg_dump_iter	iter;
 	u64			end;
+	u64			lost;
 	bool			syslog;
 	bool			begun;
 	bool			dying;
@@ -382,6 +385,7 @@ unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason);
 
 /* log.c */
 size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size);
+void vpstore_log_skip(struct vpstore_log *log, u64 count);
 
 /* Room that vpstore_log_fill() wants for one more message. */
 #define VPSTORE_LINE_ROOM	2304
@@ -408,7 +412,8 @@ void vpstore_console_answered(struct vpstore *vp);
 void vpstore_console_drain(struct vpstore *vp);
 void vpstore_console_dying(struct vpstore *vp);
 void vpstore_console_abandon(struct vpstore *vp);
-void vpstore_console_skip(struct vpstore *vp, u64 seq);
+bool vpstore_console_pause(struct vpstore *vp, bool dying);
+void vpstore_console_skip(struct vpstore *vp, bool dying, u64 count);
 void vpstore_console_drain_dying(struct vpstore *vp);
 void vpstore_console_flush_dying(struct vpstore *vp);
 

@@ -179,6 +179,21 @@ describeGuests("the trace", () => {
     },
   );
 
+  it("an oops that is survived is in the console with trace=1, too, and its trace isn't", async () => {
+    const directory = temporaryFolder();
+    const guest = await crashGuest("6.12", {
+      driverParameters: { trace: 1 },
+      script: `${fillTrace}\ninsmod /crash.ko how=oops lines=500; sleep 1; echo after > /dev/kmsg; sleep 1\n`,
+    });
+    const result = await runWithDevice(directory, guest, "--console");
+    expect(dumpsOf(directory, "ftrace"), result.output).toHaveLength(1);
+    const [text = ""] = textOf(directory, "console");
+    expect(crashLines(text)).toEqual(upTo(500));
+    expect(text).toMatch(/BUG: kernel NULL pointer.*crash_write_null.*CR2: .* after\n/s);
+    expect(markNumbers(text)).toEqual([]);
+    expect(text).not.toContain("[virtio-pstore:");
+  });
+
   it.each(kernelNames)(
     "QEMU, Linux %s: calls on two CPUs are two rows of a Chrome JSON trace",
     async (kernel) => {
