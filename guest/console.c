@@ -290,7 +290,7 @@ void vpstore_console_flush_dying(struct vpstore *vp)
 	if (!vpstore_console_empty_dying(vp))
 		return;
 	if (c->chunk)
-		vpstore_chunk_put(c->chunk);
+		vpstore_release(c->chunk);
 	c->chunk = NULL;
 	vpstore_chunks_wait(vp, d->queue, &d->budget);
 	WRITE_ONCE(c->flushed, true);
@@ -455,7 +455,7 @@ void vpstore_console_start(struct vpstore *vp)
  * vpstore_console_settle - send what the log holds, and let it arrive
  * @vp:	device whose queues are about to be stopped
  *
- * There is time: as long as a slow oops.
+ * There is time: a quarter of what an oops may take.
  */
 void vpstore_console_settle(struct vpstore *vp)
 {

@@ -114,7 +114,7 @@ static bool vpstore_dump_walk(struct vpstore *vp, struct vpstore_dump *d,
 				       room);
 		more = room - len < VPSTORE_LINE_ROOM;
 		if (!len && !last) {
-			vpstore_chunk_put(slot);
+			vpstore_release(slot);
 			break;
 		}
 		sent = !vpstore_dump_part(vp, d, slot, len, last && !more);

@@ -44,7 +44,7 @@ static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 		if (slot) {
 			n = min_t(size_t, len - done, slot->size);
 			if (copy_from_user(slot->data, buf + done, n)) {
-				vpstore_chunk_put(slot);
+				vpstore_release(slot);
 				ret = -EFAULT;
 				break;
 			}

@@ -328,15 +328,6 @@ struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
 }
 
 /**
- * vpstore_chunk_put - give back a chunk that isn't sent after all
- * @slot:	from vpstore_chunk_get()
- */
-void vpstore_chunk_put(struct vpstore_slot *slot)
-{
-	vpstore_release(slot);
-}
-
-/**
  * vpstore_chunk_send - hand a filled chunk to the device
  * @vp:		device
  * @q:		queue

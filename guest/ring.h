@@ -26,11 +26,6 @@ void vpstore_hand_back(struct vpstore_queue *q, struct vpstore_slot *slot);
 void vpstore_fill_write(struct vpstore_slot *slot,
 			const struct vpstore_text *text);
 
-static inline void vpstore_release(struct vpstore_slot *slot)
-{
-	atomic_set_release(&slot->state, VPSTORE_FREE);
-}
-
 static inline bool vpstore_done(struct vpstore_slot *slot)
 {
 	return atomic_read_acquire(&slot->state) == VPSTORE_DONE;

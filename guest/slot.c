@@ -105,7 +105,7 @@ static void vpstore_slots_empty(struct vpstore_slot **slots,
 
 /**
  * vpstore_slots_alloc - allocate every buffer the device will ever see
- * @vp:	device whose bufsize, chunk_size, raw and types are set
+ * @vp:	device whose bufsize, chunk_size, chunk_count, raw and types are set
  *
  * Return: 0 or -ENOMEM, and then nothing is allocated.
  */

@@ -19,7 +19,8 @@
  *
  * Locks, outer to inner: pstore's own (read_mutex, buf_lock), then
  * vpstore.command_lock, then vpstore_queue.lock. The last is the only one
- * that dumps and console writes take, and they never wait for it.
+ * that dumps and console writes take: a dump leaves a queue alone whose lock
+ * it doesn't get in 10 ms, and console writes don't wait at all.
  */
 #include <linux/atomic.h>
 #include <linux/cache.h>
@@ -344,6 +345,12 @@ static inline bool vpstore_takes(const struct vpstore *vp, unsigned int type)
 	return vp->types & BIT(type);
 }
 
+/* Give back a slot that was claimed, or that the device has let go of. */
+static inline void vpstore_release(struct vpstore_slot *slot)
+{
+	atomic_set_release(&slot->state, VPSTORE_FREE);
+}
+
 /* slot.c */
 int vpstore_slots_alloc(struct vpstore *vp);
 void vpstore_slots_free(struct vpstore *vp);
@@ -362,7 +369,6 @@ struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
 struct vpstore_slot *vpstore_chunk_get(struct vpstore *vp,
 				       struct vpstore_queue *q,
 				       struct vpstore_budget *budget);
-void vpstore_chunk_put(struct vpstore_slot *slot);
 int vpstore_chunk_send(struct vpstore *vp, struct vpstore_queue *q,
 		       struct vpstore_slot *slot,
 		       const struct vpstore_text *text,
