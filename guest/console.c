@@ -18,10 +18,12 @@
 #include <linux/kernel.h>
 #include <linux/limits.h>
 #include <linux/math64.h>
+#include <linux/preempt.h>
 #include <linux/sched/clock.h>
 #include <linux/string.h>
 #include <linux/time64.h>
 #include <linux/tracepoint.h>
+#include <linux/virtio_config.h>
 
 #include "vpstore.h"
 
@@ -56,7 +58,12 @@ static bool vpstore_console_send(struct vpstore *vp)
 	bool more = false;
 	size_t len;
 
-	if (!c->on || atomic_xchg(&c->busy, 1))
+	if (!c->on)
+		return false;
+	/* The worker can wait for swiotlb's lock, see vpstore_validate(). */
+	if (in_nmi() && virtio_has_feature(vp->vdev, VIRTIO_F_ACCESS_PLATFORM))
+		return false;
+	if (atomic_xchg(&c->busy, 1))
 		return false;
 
 	atomic_set(&c->fresh, 0);

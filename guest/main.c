@@ -228,8 +228,10 @@ static void vpstore_choose(struct vpstore *vp)
  * request, which a panic must not do. Both sides do without them well.
  *
  * With ACCESS_PLATFORM the buffers go through the DMA API, which may have to
- * find room in swiotlb: never by sleeping, but no driver can promise more.
- * The bit is the host's to demand, so it stays.
+ * find room in swiotlb (always in a confidential guest). It never sleeps, but
+ * takes a spinlock, and waits for ever if its holder is a CPU that the panic
+ * has stopped, or the code that an NMI has interrupted: no driver can promise
+ * more. The bit is the host's to demand, so it stays.
  */
 static int vpstore_validate(struct virtio_device *vdev)
 {
