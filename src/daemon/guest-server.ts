@@ -42,11 +42,13 @@ export class GuestServer {
     const tellStored = ({ path, size }: StoredRecord) => {
       tell({ kind: "stored", guest: guest.name, path, size });
     };
+    const keeper = guest.kept === undefined ? undefined : new Keeper(guest.kept);
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
       rooms: device.rooms,
       rates: device.rates,
+      rateLevels: keeper?.rateLevels,
       minFree: device.minFree,
       committer: options.committer,
       after: (delayMs, task) => {
@@ -68,7 +70,6 @@ export class GuestServer {
         log({ level: "error", code: "SYNC", message });
       },
     });
-    const keeper = guest.kept === undefined ? undefined : new Keeper(guest.kept);
     if (keeper !== undefined) {
       // What the process before stored, and died before it was told.
       if (keeper.told === undefined) keeper.told = this.#store.lastId;

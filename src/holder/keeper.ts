@@ -83,6 +83,11 @@ export class Keeper implements SessionKeeper {
     return this.#file.device;
   }
 
+  /** How far the guest's rates are used up: zeros where it is new, whatever session begins. */
+  get rateLevels(): Float64Array {
+    return this.#file.rateLevels;
+  }
+
   /** The id of the last stored record that the operator was told of; undefined where this guest is new. */
   get told(): bigint | undefined {
     return this.#file.told;

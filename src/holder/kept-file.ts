@@ -13,6 +13,7 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from "../vhost-user/index.js";
  * | 64 | the message that is being received |
  * | 8K | the part of it that is being taken off the socket |
  * | 16K | the device's own |
+ * | 48K | how far the guest's rates are used up, f64 each (src/store/rate-limit.ts) |
  * | 64K, 192K | two slots: sequence u32, length u32, then as many bytes of text |
  */
 const FORMAT = 0x70730001;
@@ -23,6 +24,8 @@ const MESSAGE = 64;
 const INCOMING = 8192;
 const DEVICE = 16384;
 const DEVICE_BYTES = 32768;
+const RATES = 49152;
+const RATES_BYTES = 16384;
 const SLOT_BYTES = 131072;
 const SLOTS = [65536, 65536 + SLOT_BYTES] as const;
 const FILE_BYTES = 65536 + 2 * SLOT_BYTES;
@@ -47,6 +50,7 @@ export class KeptFile {
   readonly message: Buffer;
   readonly incoming: Buffer;
   readonly device: Uint8Array<ArrayBuffer>;
+  readonly rateLevels: Float64Array;
   readonly #bytes: Buffer;
   readonly #words: Int32Array;
   readonly #longs: BigInt64Array;
@@ -62,6 +66,7 @@ export class KeptFile {
     this.message = Buffer.from(memory, MESSAGE, HEADER_BYTES + MAX_PAYLOAD_BYTES);
     this.incoming = Buffer.from(memory, INCOMING, HEADER_BYTES + MAX_PAYLOAD_BYTES);
     this.device = new Uint8Array(memory, DEVICE, DEVICE_BYTES);
+    this.rateLevels = new Float64Array(memory, RATES, RATES_BYTES / 8);
   }
 
   static create(): number {

@@ -70,7 +70,7 @@ export class DirectoryStore {
     this.#options = options;
     this.#files = options.files ?? systemFiles;
     this.#committer = options.committer ?? new InlineCommitter(this.#files);
-    this.#limiter = new RateLimiter(options.rates ?? {});
+    this.#limiter = new RateLimiter(options.rates ?? {}, options.rateLevels);
     this.#free = new FreeSpace(this.#files, options.minFree ?? { bytes: 0, share: 0 });
     try {
       this.#place = this.#openPlace(1n);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_RATES, RateLimiter } from "./rate-limit.js";
+import { DEFAULT_RATES, RATE_LEVELS, RateLimiter } from "./rate-limit.js";
 
 const rate = {
   bytes: { perSecond: 1000, burst: 5000 },
@@ -9,7 +9,7 @@ const rate = {
 
 function limiter() {
   const clock = { ms: 0 };
-  return { clock, limiter: new RateLimiter({ dmesg: rate }, () => clock.ms) };
+  return { clock, limiter: new RateLimiter({ dmesg: rate }, undefined, () => clock.ms) };
 }
 
 describe("a guest's rate", () => {
@@ -39,7 +39,7 @@ describe("a guest's rate", () => {
 
   test.each(["bytes", "requests"] as const)("%s alone may be bounded", (what) => {
     const bounded = { bytes: undefined, requests: undefined, [what]: rate[what] };
-    const one = new RateLimiter({ dmesg: bounded }, () => 0);
+    const one = new RateLimiter({ dmesg: bounded }, undefined, () => 0);
     const size = what === "bytes" ? 5 : 1 << 20;
     const taken = Array.from({ length: 1001 }, () => one.take("dmesg", size)).filter(Boolean);
     expect(taken).toHaveLength(what === "bytes" ? 1000 : 20);
@@ -59,17 +59,38 @@ describe("a guest's rate", () => {
     expect(one.take("dmesg", 1)).toBe(false);
   });
 
-  test("whatever comes when: never more than the burst and what the rate gives in any span", () => {
+  test("what a process used is used in the next, each type's by itself, and the clock's time is theirs together", () => {
+    const levels = new Float64Array(RATE_LEVELS);
+    const clock = { ms: 1e6 };
+    const another = () => new RateLimiter({ dmesg: rate, pmsg: rate }, levels, () => clock.ms);
+    expect(another().take("dmesg", 5000)).toBe(true);
+    expect(another().take("dmesg", 1)).toBe(false);
+    expect(another().take("pmsg", 5000)).toBe(true);
+    clock.ms += 500;
+    expect(another().take("dmesg", 501)).toBe(false);
+    expect(another().take("dmesg", 500)).toBe(true);
+    expect(another().take("pmsg", 500)).toBe(true);
+  });
+
+  test("whatever comes when, in whatever processes: never more than the burst and what the rate gives in any span", () => {
     const requests = fc.array(
-      fc.record({ gap: fc.nat(400), bytes: fc.integer({ min: 1, max: 3000 }) }),
+      fc.record({
+        gap: fc.nat(400),
+        bytes: fc.integer({ min: 1, max: 3000 }),
+        restart: fc.boolean(),
+      }),
       { maxLength: 200 },
     );
     fc.assert(
       fc.property(requests, (given) => {
-        const { clock, limiter: one } = limiter();
+        const clock = { ms: 0 };
+        const levels = new Float64Array(RATE_LEVELS);
+        const start = () => new RateLimiter({ dmesg: rate }, levels, () => clock.ms);
+        let one = start();
         const taken: { ms: number; bytes: number }[] = [];
-        for (const { gap, bytes } of given) {
+        for (const { gap, bytes, restart } of given) {
           clock.ms += gap;
+          if (restart) one = start();
           if (one.take("dmesg", bytes)) taken.push({ ms: clock.ms, bytes });
         }
         taken.forEach(({ ms: from }, first) => {
@@ -97,7 +118,7 @@ describe("a guest's rate", () => {
 });
 
 test("the defaults take two dumps of the largest log, and a panic's 10 MB of console text, at once", () => {
-  const one = new RateLimiter(DEFAULT_RATES, () => 0);
+  const one = new RateLimiter(DEFAULT_RATES, undefined, () => 0);
   for (let at = 0; at < 2 * (64 << 20); at += 128 << 10) {
     expect(one.take("dmesg", 128 << 10)).toBe(true);
   }

@@ -1,4 +1,4 @@
-import type { RecordTypeName } from "./record-name.js";
+import { RECORD_TYPES, type RecordTypeName } from "./record-name.js";
 
 /** How much of something may come. */
 export interface Bound {
@@ -44,30 +44,36 @@ export const DEFAULT_RATES = {
   },
 } satisfies Rates;
 
-/** Fills at a steady rate up to its burst, with which it begins. */
-export class TokenBucket {
-  readonly #perMs: number;
-  readonly #burst: number;
-  #tokens: number;
-  #filledMs: number;
+/** Numbers that say how far a guest's bounds are used up: one for each type's bytes and requests. */
+export const RATE_LEVELS = 2 * RECORD_TYPES.length;
 
-  constructor({ perSecond, burst }: Bound, nowMs: number) {
-    this.#perMs = perSecond / 1000;
-    this.#burst = burst;
-    this.#tokens = burst;
-    this.#filledMs = nowMs;
+/**
+ * Fills at a steady rate up to its burst. What is kept of it is one number, the time at which it will be
+ * full, so that a process that dies leaves the one before a take() or the one after. 0 is full.
+ */
+class TokenBucket {
+  readonly #bound: Bound;
+  readonly #levels: Float64Array;
+  readonly #at: number;
+
+  constructor(bound: Bound, levels: Float64Array, at: number) {
+    this.#bound = bound;
+    this.#levels = levels;
+    this.#at = at;
   }
 
   has(count: number, nowMs: number): boolean {
-    const passed = Math.max(0, nowMs - this.#filledMs);
-    this.#tokens = Math.min(this.#burst, this.#tokens + passed * this.#perMs);
-    this.#filledMs = nowMs;
-    return count <= this.#tokens;
+    const { perSecond, burst } = this.#bound;
+    return count + ((this.#fullMs(nowMs) - nowMs) * perSecond) / 1000 <= burst;
   }
 
   /** What has() said is there. */
-  take(count: number): void {
-    this.#tokens -= count;
+  take(count: number, nowMs: number): void {
+    this.#levels[this.#at] = this.#fullMs(nowMs) + (count * 1000) / this.#bound.perSecond;
+  }
+
+  #fullMs(nowMs: number): number {
+    return Math.max(nowMs, this.#levels[this.#at] ?? 0);
   }
 }
 
@@ -76,21 +82,31 @@ interface Buckets {
   readonly requests: TokenBucket | undefined;
 }
 
+/** CLOCK_MONOTONIC, which is the same for all processes. */
+const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 /** Bounds how fast a guest's records of each type come. */
 export class RateLimiter {
   readonly #now: () => number;
   readonly #buckets = new Map<RecordTypeName, Buckets>();
 
-  /** `now`: a clock in milliseconds that doesn't go back. */
-  constructor(rates: Rates, now: () => number = () => performance.now()) {
+  /**
+   * `levels`: RATE_LEVELS numbers that a former process left, or zeros. `now`: a clock in milliseconds that
+   * doesn't go back, in that process neither.
+   */
+  constructor(
+    rates: Rates,
+    levels: Float64Array = new Float64Array(RATE_LEVELS),
+    now: () => number = monotonicMs,
+  ) {
     this.#now = now;
-    const nowMs = now();
-    for (const [type, { bytes, requests }] of Object.entries(rates) as [RecordTypeName, Rate][]) {
+    RECORD_TYPES.forEach((type, i) => {
+      const { bytes, requests } = rates[type] ?? {};
       this.#buckets.set(type, {
-        bytes: bytes && new TokenBucket(bytes, nowMs),
-        requests: requests && new TokenBucket(requests, nowMs),
+        bytes: bytes && new TokenBucket(bytes, levels, 2 * i),
+        requests: requests && new TokenBucket(requests, levels, 2 * i + 1),
       });
-    }
+    });
   }
 
   /** Whether a WRITE of so many bytes is within its type's bounds; then it counts. */
@@ -98,8 +114,8 @@ export class RateLimiter {
     const { bytes, requests } = this.#buckets.get(type) ?? {};
     const nowMs = this.#now();
     if (bytes?.has(size, nowMs) === false || requests?.has(1, nowMs) === false) return false;
-    bytes?.take(size);
-    requests?.take(1);
+    bytes?.take(size, nowMs);
+    requests?.take(1, nowMs);
     return true;
   }
 }

@@ -39,6 +39,8 @@ export interface StoreOptions {
   readonly rooms?: Rooms;
   /** How fast they may come; as fast as they do where not given. */
   readonly rates?: Rates;
+  /** RATE_LEVELS numbers that outlive this process; zeros where nothing came yet. */
+  readonly rateLevels?: Float64Array | undefined;
   /** What is left free on the file system; nothing where not given. */
   readonly minFree?: MinFree;
   /** Dumps that the guest didn't compress are stored with gzip. */

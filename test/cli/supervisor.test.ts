@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { errno, landlockAbi } from "../../src/native/index.js";
+import { DEFAULT_RATES } from "../../src/store/index.js";
 import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
 
 const [DMESG, CONSOLE] = [1, 2] as const;
@@ -107,6 +108,25 @@ test("what a console lacks is noted in it once, though the daemons that knew of 
   expect(readFileSync(join(records, "console-1"), "utf8")).toBe(
     "line\n[virtio-pstore: 10 bytes are missing here]\nline\nline\n",
   );
+});
+
+test("a guest that has used up its rate gets nothing more by the daemon's end, and its panic still arrives", async () => {
+  const { args, socket } = paths();
+  const server = await serve([...args, "--console", "--rate", "console=1"]);
+  const { driver } = await connect(socket);
+  const lines = Buffer.alloc(65536, "a line\n");
+  const print = async () => (await driver.write({ type: CONSOLE }, lines)).ret;
+  for (let at = 0; at < DEFAULT_RATES.console.bytes.burst; at += lines.length) {
+    expect(await print()).toBe(0);
+  }
+  for (const restarts of [1, 2, 3]) {
+    expect(await print()).toBe(-errno.EBUSY);
+    process.kill(daemonOf(server) ?? 0, "SIGKILL");
+    await server.says(new RegExp(`(was started again[^]*){${restarts}}`));
+  }
+  expect(await print()).toBe(-errno.EBUSY);
+  expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+  expect((await stop(server)).status).toBe(0);
 });
 
 test("a directory that can't be used at a restart is waited for, and other guests lose nothing", async () => {
