@@ -1,10 +1,4 @@
-import {
-  type Crash,
-  type CrashFacts,
-  isCutShort,
-  missingParts,
-  type RecordEntry,
-} from "../report/index.js";
+import { type Crash, type CrashFacts, missingParts, type RecordEntry } from "../report/index.js";
 
 /** A record as JSON tells it; its id is in its name. */
 export const recordJson = ({ name, path, size, time, erased }: RecordEntry): unknown => ({
@@ -21,7 +15,6 @@ export function crashJson({ name, guest, dump, size }: Crash, facts: CrashFacts)
     ...(boot === undefined ? {} : { boot }),
     ...{ reason, count, ...facts, size },
     missingParts: missingParts(dump),
-    cutShort: isCutShort(dump),
     records: parts.map(recordJson),
   };
 }

@@ -1,11 +1,5 @@
 import { type Command, Option } from "commander";
-import {
-  type Crash,
-  type CrashFacts,
-  isCutShort,
-  missingParts,
-  printableJson,
-} from "../report/index.js";
+import { type Crash, type CrashFacts, missingParts, printableJson } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
@@ -26,7 +20,8 @@ export function addList(program: Command): void {
     .summary("list the crashes in a directory")
     .description(
       "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
-        "name by which other commands know one. A guest that oopses and then panics has two.",
+        "name by which other commands know one. A guest that oopses and then panics has two. PARTS " +
+        "says how many are there, of how many: 2/3+ is 2 of 3, and the text is cut short.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
@@ -57,13 +52,14 @@ async function list(path: string, options: ListOptions): Promise<void> {
   await writeOut(formatTable(table, terminalWidth()));
 }
 
-function cells({ name, dump, size }: Crash, { title, release }: CrashFacts): string[] {
-  return [name, formatAge(dump.time), release ?? "-", partsOf(dump), formatSize(size), title];
+function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {
+  const { title, release = "-" } = facts;
+  return [name, formatAge(dump.time), release, partsOf(dump, facts), formatSize(size), title];
 }
 
-/** How many are there, of how many as far as that is known; a + where the end is missing. */
-function partsOf(dump: Crash["dump"]): string {
+/** How many are there, of how many as far as that is known; a + where their text is cut short. */
+function partsOf(dump: Crash["dump"], { cutShort }: CrashFacts): string {
   const there = dump.parts.length;
   const missing = missingParts(dump);
-  return `${there}${missing > 0 ? `/${there + missing}` : ""}${isCutShort(dump) ? "+" : ""}`;
+  return `${there}${missing > 0 ? `/${there + missing}` : ""}${cutShort ? "+" : ""}`;
 }

@@ -63,9 +63,9 @@ export function recordShown(record: RecordEntry): Shown {
 const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
   guest: crash.guest,
   title: () => {
-    const { title, release } = at.facts(crash);
+    const { title, release, cutShort } = at.facts(crash);
     const kernel = release === undefined ? "" : `kernel ${release}, `;
-    return `${crash.name}: ${title} (${kernel}${dumpTitle(crash.dump)})`;
+    return `${crash.name}: ${title} (${kernel}${dumpTitle(crash.dump, cutShort)})`;
   },
   text: () => dumpText(crash.dump),
 });
@@ -91,9 +91,9 @@ const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
 const bootTitle = (boot: string | undefined): string =>
   boot === undefined ? "" : `boot ${boot}, `;
 
-function dumpTitle(dump: Dump): string {
+function dumpTitle(dump: Dump, cutShort = isCutShort(dump)): string {
   const { reason, count, time, boot } = dump;
   const parts = dump.parts.length === 1 ? "1 part" : `${dump.parts.length} parts`;
-  const end = isCutShort(dump) ? ", cut short" : "";
+  const end = cutShort ? ", cut short" : "";
   return `${reason}#${count} at ${time.toISOString()}, ${bootTitle(boot)}${parts}${end}`;
 }

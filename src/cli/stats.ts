@@ -45,7 +45,10 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const byGuest = group(rows, ({ crash }) => crash.guest);
   if (options.json) {
     const counts = {
-      bySignature: bySignature.map((one) => ({ ...newest(one).facts, ...countsOf(one) })),
+      bySignature: bySignature.map((one) => {
+        const { cutShort, ...said } = newest(one).facts;
+        return { ...said, ...countsOf(one) };
+      }),
       byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
     };
     await writeOut(`${printableJson(counts, 2)}\n`);

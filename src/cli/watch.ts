@@ -150,8 +150,9 @@ const lineOf = (name: string): string => JSON.stringify(name).slice(1, -1);
 function execute(path: string, line: string, crash: Crash, facts: CrashFacts): Promise<void> {
   const { name, guest, dump } = crash;
   const { time, reason, boot } = dump;
+  const { cutShort, ...said } = facts;
   const known = {
-    ...facts,
+    ...said,
     guest,
     reason,
     boot,

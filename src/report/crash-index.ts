@@ -173,5 +173,6 @@ const isHeader = (value: unknown): boolean =>
 const isFacts = (value: unknown): boolean =>
   isFields(value) &&
   are(value, "string", ["title", "signature", "kind"]) &&
+  are(value, "boolean", ["cutShort"]) &&
   are(value, "string", ["release", "taint", "task"], true) &&
   are(value, "count", ["cpu", "pid"], true);

@@ -52,11 +52,12 @@ export class CrashReader {
 }
 
 function printableFacts(facts: CrashFacts, reason: string): CrashFacts {
-  const { title, signature, kind, release, taint, task, cpu, pid } = facts;
+  const { title, signature, kind, cutShort, release, taint, task, cpu, pid } = facts;
   return {
     title: title === "" ? reason : printableLine(title),
     signature: printableLine(signature),
     kind: printableLine(kind),
+    cutShort,
     ...(release === undefined ? {} : { release: printableLine(release) }),
     ...(taint === undefined ? {} : { taint: printableLine(taint) }),
     ...(cpu === undefined ? {} : { cpu }),

@@ -26,7 +26,10 @@ export interface Related {
 }
 
 /** What a crash's log says, but for the trace. */
-export type CrashFacts = Omit<LogFacts, "frames">;
+export interface CrashFacts extends Omit<LogFacts, "frames"> {
+  /** The last part is missing, or text of a part that is there: it is cut off or damaged. */
+  readonly cutShort: boolean;
+}
 
 /** The name of the guest's directory, also where that was named itself; of its ERST file without `.erst`. */
 export function guestOf({ guest, name, path }: RecordEntry): string {
@@ -75,7 +78,13 @@ export function relatedTo({ dump }: Crash, records: readonly HeadedRecord[]): Re
 }
 
 /** What a crash's log says of it. */
-export const factsOf = ({ dump }: Crash): LogFacts => readFacts(linesOf(dumpText(dump)));
+export function factsOf({ dump }: Crash): CrashFacts & Pick<LogFacts, "frames"> {
+  let cutShort = false;
+  const text = dumpText(dump, () => {
+    cutShort = true;
+  });
+  return { ...readFacts(linesOf(text)), cutShort };
+}
 
 function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
   for (const piece of linePieces(text)) {

@@ -91,15 +91,18 @@ export function decodeRecord(record: RecordEntry): DecodedRecord {
 
 /**
  * A record's text in pieces, decompressed and without the header line; undefined where nothing reads it.
- * Of a compressed record that is damaged it is what there is, and a note that says so.
+ * Of a compressed record that is damaged it is what there is, and a note that says so; `onCut` is told.
  */
-export function recordText(record: HeadedRecord): Iterable<Buffer> | undefined {
+export function recordText(
+  record: HeadedRecord,
+  onCut: () => void = () => undefined,
+): Iterable<Buffer> | undefined {
   if (isPlain(record) && !isRing(record)) {
     return record.source.read(record, record.headerBytes, record.size);
   }
   const decoded = inflated(record);
   const text = decoded === undefined ? undefined : textOf(record, decoded);
-  return decoded === undefined || text === undefined ? undefined : notedText(decoded, text);
+  return decoded === undefined || text === undefined ? undefined : notedText(decoded, text, onCut);
 }
 
 const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> | undefined =>
@@ -108,7 +111,9 @@ const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> | und
 function* notedText(
   { text, ending }: Decoded,
   pieces: Iterable<Buffer>,
+  onCut: () => void,
 ): Generator<Buffer, void, void> {
+  if (ending !== "whole") onCut();
   if (ending === "too large") {
     yield note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`);
     return;

@@ -159,22 +159,32 @@ export function missingParts(dump: Dump): number {
 
 /**
  * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
- * is said where it is missing.
+ * is said where it is missing; `onCut` is told that the text of a part, or the last part, is.
  */
-export function* dumpText(dump: Dump): Generator<Buffer, void, void> {
+export function* dumpText(
+  dump: Dump,
+  onCut: () => void = () => undefined,
+): Generator<Buffer, void, void> {
   for (const piece of piecesOfDump(dump)) {
     if ("first" in piece) yield missing(piece.first, piece.last);
-    else yield* partText(piece);
+    else yield* partText(piece, onCut);
   }
-  if (isCutShort(dump)) yield note("the dump is cut short here: its last part is missing");
+  if (!isCutShort(dump)) return;
+  onCut();
+  yield note("the dump is cut short here: its last part is missing");
 }
 
-function* partText(record: HeadedRecord): Generator<Buffer, void, void> {
+function* partText(record: HeadedRecord, onCut: () => void): Generator<Buffer, void, void> {
   try {
-    const text = recordText(record);
-    if (text !== undefined) yield* text;
-    else yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
+    const text = recordText(record, onCut);
+    if (text !== undefined) {
+      yield* text;
+      return;
+    }
+    onCut();
+    yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
   } catch (error) {
+    onCut();
     // Also one that is removed at this moment: what the others hold is shown all the same.
     yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
   }

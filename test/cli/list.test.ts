@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { complaint, put, run, temporaryFolder } from "./support.js";
 
@@ -78,7 +78,7 @@ describe("list", () => {
         "kernel panic: sysrq triggered crash",
       ],
       ["db/dmesg-1", "N days", "6.1.0-56-cloud-amd64", "1", "kernel panic: sysrq triggered crash"],
-      ["db/dmesg-2", "N days", "-", "1", "unreadable"],
+      ["db/dmesg-2", "N days", "-", "1+", "unreadable"],
     ]);
   });
 
@@ -100,6 +100,31 @@ describe("list", () => {
     // The same bug in another guest.
     expect(old).toMatchObject({ name: "db/dmesg-1", guest: "db", signature: panic?.signature });
     expect(old).not.toHaveProperty("boot");
+  });
+
+  test("tells of a record that is cut off, also from the index", async () => {
+    const folder = temporaryFolder();
+    const whole = deflateRawSync(`Panic#1 Part1\n${log()}`);
+    put(join(folder, "dmesg-1.enc.z"), whole.subarray(0, -20), 1000);
+    put(
+      join(folder, "dmesg-2.gz"),
+      gzipSync(header("Oops", 1, 1, " last") + log()).subarray(0, -9),
+      1001,
+    );
+    put(join(folder, "dmesg-3.enc.z"), whole, 1002);
+    for (const _ of ["read", "kept"]) {
+      const { stdout } = await run(["list", folder]);
+      expect(cells(stdout).map(([name, , , parts]) => [name, parts])).toEqual([
+        ["CRASH", "PARTS"],
+        ["dmesg-1", "1+"],
+        ["dmesg-2", "1+"],
+        ["dmesg-3", "1"],
+      ]);
+      const { stdout: json } = await run(["list", "--json", folder]);
+      expect(JSON.parse(json)).toMatchObject([true, true, false].map((cutShort) => ({ cutShort })));
+    }
+    expect(readFileSync(join(folder, ".index"), "utf8")).toContain('"cutShort":true');
+    expect((await run(["show", folder, "1"])).stderr).toContain(", 1 part, cut short)");
   });
 
   test("filters by guest, title, signature and time", async () => {

@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { factsOf, findCrashes } from "./crashes.js";
+import { readHeader } from "./decode.js";
+import { findRecords } from "./records.js";
+
+let folder = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pstore-crashes-"));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const put = (name: string, contents: string | Uint8Array) => {
+  writeFileSync(join(folder, name), contents);
+};
+
+const crashes = () => findCrashes(findRecords(folder).map(readHeader));
+
+describe("a crash's text is cut short", () => {
+  const part = (number: number) =>
+    deflateRawSync(`Panic#1 Part${number}\n${"a line\n".repeat(99)}`);
+  const raw = `Panic#1 Part1 boot=${"a".repeat(32)} time=1.000000000 oldest-first`;
+
+  test.each<readonly [string, Readonly<Record<string, string | Uint8Array>>, boolean]>([
+    [
+      "where a part ends before its end",
+      { "dmesg-1.enc.z": part(1), "dmesg-2.enc.z": part(2).subarray(0, -9) },
+      true,
+    ],
+    [
+      "where a part can't be decompressed",
+      { "dmesg-1.enc.z": part(1), "dmesg-2.enc.z": "garbage", "dmesg-3.enc.z": part(3) },
+      true,
+    ],
+    ["where the last part is missing", { "dmesg-1": `${raw}\na line\n` }, true],
+    ["not where all is there", { "dmesg-1.enc.z": part(1), "dmesg-2.enc.z": part(2) }, false],
+    ["not where the last part is there", { "dmesg-1": `${raw} last\na line\n` }, false],
+  ])("%s", (_, files, cutShort) => {
+    for (const [name, contents] of Object.entries(files)) put(name, contents);
+    expect(crashes().map((crash) => factsOf(crash).cutShort)).toEqual([cutShort]);
+  });
+});
