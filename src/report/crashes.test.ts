@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { factsOf, findCrashes } from "./crashes.js";
 import { readHeader } from "./decode.js";
@@ -45,5 +45,25 @@ describe("a crash's text is cut short", () => {
   ])("%s", (_, files, cutShort) => {
     for (const [name, contents] of Object.entries(files)) put(name, contents);
     expect(crashes().map((crash) => factsOf(crash).cutShort)).toEqual([cutShort]);
+  });
+});
+
+describe("a crash is called", () => {
+  const log = "Panic#1 Part1\na line\n";
+  const names = () => crashes().map(({ name }) => name);
+
+  test("as its first record, but for how that is compressed", () => {
+    put("dmesg-1.gz", gzipSync(log));
+    put("dmesg-2.enc.z", deflateRawSync(log));
+    put("dmesg-3", log);
+    put("ftrace-3.gz", gzipSync(log));
+    expect(names()).toEqual(["dmesg-1", "dmesg-2", "dmesg-3"]);
+  });
+
+  test("as just that record where another has its id", () => {
+    put("dmesg-1", log);
+    put("dmesg-1.gz", gzipSync(log));
+    put("dmesg-2", log);
+    expect(names().sort()).toEqual(["dmesg-1", "dmesg-1.gz", "dmesg-2"]);
   });
 });

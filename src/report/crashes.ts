@@ -8,7 +8,10 @@ import { type LogFacts, readFacts } from "./title/index.js";
 
 /** One dump of a guest's log: an oops, a panic, … A guest that oopses and then panics leaves two. */
 export interface Crash {
-  /** Its first record's, but for how that is compressed; its guest's before it where the path holds several: `web/dmesg-7`. */
+  /**
+   * Its first record's; its guest's before it where the path holds several: `web/dmesg-7`. How the record
+   * is compressed is only in it where another has the same id: `dmesg-7.gz` beside `dmesg-7`.
+   */
   readonly name: string;
   /** The name of the guest's directory, or of its ERST file without `.erst`. */
   readonly guest: string;
@@ -42,14 +45,26 @@ export function guestOf({ guest, name, path }: RecordEntry): string {
   return basename(dirname(resolve(path)));
 }
 
+const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$|\.gz$/, "");
+
+/** A name of all that are the same record, as after an owner's gzip -k. */
+const idOf = (record: RecordEntry): string => `${record.guest}/${stemOf(record)}`;
+
 /** The crashes that the records hold, oldest first. */
 export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
+  const ids = new Set<string>();
+  const shared = new Set<string>();
+  for (const record of records) {
+    const id = idOf(record);
+    if (ids.has(id)) shared.add(id);
+    ids.add(id);
+  }
   return groupDumps(records)
     .filter(({ type }) => type === "dmesg")
     .flatMap((dump) => {
       const [first] = dump.parts;
       if (first === undefined) return [];
-      const own = first.name.replace(/\.enc\.z$|\.gz$/, "");
+      const own = shared.has(idOf(first)) ? first.name : stemOf(first);
       return [
         {
           name: dump.guest === "" ? own : `${dump.guest}/${own}`,
