@@ -8,6 +8,7 @@ import {
   payloadOf,
   timeOf,
 } from "../erst/index.js";
+import { errno, errnoOf } from "../native/errno.js";
 import {
   compareRecords,
   formatRecordName,
@@ -151,7 +152,11 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
     try {
       for (const record of recordsOf(join(path, guest), guest, onSkipped)) all.push(record);
     } catch (error) {
-      onSkipped(error);
+      // Node puts U+FFFD in place of what is no UTF-8, and so asks for another name.
+      const isMisread = guest.includes("\ufffd") && errnoOf(error) === errno.ENOENT;
+      onSkipped(
+        isMisread ? new Error(`${join(path, guest)}: the directory's name isn't UTF-8`) : error,
+      );
     }
   }
   return all;

@@ -124,6 +124,16 @@ test("a subdirectory that can't be read is told of, and the others are read", ()
   expect(skipped).toEqual([expect.objectContaining({ code: "EACCES" })]);
 });
 
+test("a guest's directory whose name isn't UTF-8 is told of as such", () => {
+  put("web/dmesg-1");
+  mkdirSync(Buffer.concat([Buffer.from(join(folder, "bad")), Buffer.from([0xff])]));
+  const skipped: unknown[] = [];
+  expect(findRecords(folder, (error) => skipped.push(error))).toHaveLength(1);
+  expect(skipped).toEqual([
+    new Error(`${join(folder, "bad\ufffd")}: the directory's name isn't UTF-8`),
+  ]);
+});
+
 test("notes that can't be read are told of, and the records are found without", () => {
   const path = put("web/dmesg-1");
   const cper = `cper-${"0".repeat(16)}`;
