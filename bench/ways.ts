@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ErstFile, payloadOf } from "../src/erst/index.js";
-import { decodeRecord, findRecords, groupDumps, joinDump } from "../src/report/index.js";
+import { joinDump } from "../src/report/dumps.js";
+import { decodeRecord, findRecords, groupDumps } from "../src/report/index.js";
 import { formatRecordName } from "../src/store/index.js";
 
 /** A boot of the guest that prints, and dies, in one way. */

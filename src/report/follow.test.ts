@@ -91,6 +91,17 @@ test("what isn't a file is no console", () => {
   follower.close();
 });
 
+test("a console that its owner compressed isn't followed", () => {
+  writeFileSync(at("console-1"), "one\n");
+  writeFileSync(at("console-2.gz"), "not text");
+  writeFileSync(at("console-3.enc.z"), "not text");
+  const follower = new ConsoleFollower(folder, 10);
+  expect(shown(follower)).toBe("<console-1>one\n");
+  writeFileSync(at("console-4.gz"), "not text");
+  expect(shown(follower)).toBe("");
+  follower.close();
+});
+
 test("a file that is cut, moved away or gone is no reason to end", () => {
   writeFileSync(at("console-1"), "one\ntwo\n");
   const follower = new ConsoleFollower(folder, 10);

@@ -17,9 +17,9 @@ import {
   readStreamIndex,
 } from "../store/layout.js";
 
-/** Read at a time, in bytes; what is behind it is read the next time. */
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
+/** Read at a time, in bytes; what is behind it is read the next time. */
 const CHUNK_BYTES = 1 << 16;
 
 /** So much of a console's end is looked at for its last lines. */
@@ -41,12 +41,13 @@ interface Console {
   readonly offset: number;
 }
 
-/** Oldest first. */
+/** Oldest first; not those that their owner compressed, to which nothing is added. */
 function consolesIn(directory: string): RecordName[] {
   return readdirSync(directory, { withFileTypes: true })
     .flatMap((entry) => {
       const name = parseRecordName(entry.name);
-      return name?.type === "console" && entry.isFile() ? [name] : [];
+      const isPlain = name?.compressed === false && name.gzip !== true;
+      return name?.type === "console" && isPlain && entry.isFile() ? [name] : [];
     })
     .sort(compareRecords);
 }

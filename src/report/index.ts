@@ -21,7 +21,7 @@ export {
   recordBytes,
   recordText,
 } from "./decode.js";
-export { type Dump, dumpText, groupDumps, isCutShort, joinDump, missingParts } from "./dumps.js";
+export { type Dump, dumpText, groupDumps, isCutShort, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
 export { linePieces } from "./pieces.js";
 export {

@@ -3,13 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, inject, onTestFinished } from "vitest";
-import {
-  type Dump,
-  decodeRecord,
-  findRecords,
-  groupDumps,
-  joinDump,
-} from "../../src/report/index.js";
+import { joinDump } from "../../src/report/dumps.js";
+import { type Dump, decodeRecord, findRecords, groupDumps } from "../../src/report/index.js";
 import { buildDriver, type Target } from "../../vm/build.js";
 import { type GuestResult, type QemuGuestOptions, qemuGuest, runGuest } from "../../vm/guest.js";
 import type { KernelName } from "../../vm/kernel.js";
