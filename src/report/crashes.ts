@@ -1,7 +1,8 @@
 import { basename, dirname, resolve } from "node:path";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
-import { type Dump, dumpText, groupDumps, isCutShort } from "./dumps.js";
+import { type Dump, dumpText, isCutShort } from "./dumps.js";
+import { groupDumps } from "./group-dumps.js";
 import { linePieces } from "./pieces.js";
 import type { RecordEntry } from "./records.js";
 import { type LogFacts, readFacts } from "./title/index.js";

@@ -6,7 +6,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { encodeCper, encodeStore, type TestStore } from "../../test/support/erst-records.js";
 import { SECTION_DMESG, SECTION_MCE } from "../erst/guid.js";
 import { decodeRecord } from "./decode.js";
-import { groupDumps, joinDump } from "./dumps.js";
+import { joinDump } from "./dumps.js";
+import { groupDumps } from "./group-dumps.js";
 import { findRecords } from "./records.js";
 
 function storeFile(store: TestStore | Uint8Array): string {

@@ -21,8 +21,9 @@ export {
   recordBytes,
   recordText,
 } from "./decode.js";
-export { type Dump, dumpText, groupDumps, isCutShort, missingParts } from "./dumps.js";
+export { type Dump, dumpText, isCutShort, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
+export { groupDumps } from "./group-dumps.js";
 export { linePieces } from "./pieces.js";
 export {
   PrintablePieces,

@@ -1,0 +1,154 @@
+import { describe, expect, test } from "vitest";
+import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
+import type { HeadedRecord } from "./decode.js";
+import { groupDumps } from "./group-dumps.js";
+
+const summary = (records: readonly HeadedRecord[]) =>
+  groupDumps(records).map(
+    (dump) =>
+      `${dump.guest}${dump.reason}#${dump.count}:${dump.parts.map(({ header }) => header?.part)}`,
+  );
+
+describe("which records are one dump", () => {
+  test("parts that follow one another, the newest text first", () => {
+    expect(summary(parts(1, 2, 3))).toEqual(["Panic#1:1,2,3"]);
+  });
+
+  test("a part that isn't higher begins another dump, as after a reboot", () => {
+    expect(summary(parts(1, 2, 1, 2, 2))).toEqual(["Panic#1:1,2", "Panic#1:1,2", "Panic#1:2"]);
+  });
+
+  test("missing parts don't end a dump", () => {
+    expect(summary(parts(2, 5))).toEqual(["Panic#1:2,5"]);
+  });
+
+  test("another reason or another count begins another dump, though its parts go on", () => {
+    const records = [
+      record({ reason: "Oops", part: 1 }),
+      record({ reason: "Oops", part: 2 }),
+      record({ reason: "Panic", count: 1, part: 3 }),
+      record({ reason: "Panic", count: 2, part: 4 }),
+    ];
+    expect(summary(records)).toEqual(["Oops#1:1,2", "Panic#1:3", "Panic#2:4"]);
+  });
+
+  test("another guest's records are another dump", () => {
+    const records = [
+      record({ guest: "a", part: 1 }),
+      record({ guest: "a", part: 2 }),
+      record({ guest: "b", part: 3 }),
+    ];
+    expect(summary(records)).toEqual(["aPanic#1:1,2", "bPanic#1:3"]);
+  });
+
+  test("guests whose records are interleaved keep their own dumps whole", () => {
+    const records = [
+      record({ guest: "a", part: 1, at: 1 }),
+      record({ guest: "b", part: 1, at: 2 }),
+      record({ guest: "a", part: 2, at: 3 }),
+      record({ guest: "b", part: 2, at: 4 }),
+    ];
+    expect(summary(records)).toEqual(["aPanic#1:1,2", "bPanic#1:1,2"]);
+  });
+
+  const members = (records: readonly HeadedRecord[]) =>
+    groupDumps(records).map(({ reason, parts }) => [reason, ...parts.map(({ part }) => part)]);
+  const given = (numbers: readonly (number | "?")[], more: Partial<Given> = {}) =>
+    numbers.map((part) =>
+      part === "?" ? unreadable({ part: 1, ...more }) : record({ part, ...more }),
+    );
+
+  test.each([
+    [
+      [1, "?", 3],
+      ["Panic", 1, 2, 3],
+    ],
+    [
+      [1, "?", "?", 4],
+      ["Panic", 1, 2, 3, 4],
+    ],
+    [
+      ["?", 2],
+      ["Panic", 1, 2],
+    ],
+  ] as const)(
+    "records that can't be read are the parts that are missing there: %j",
+    (numbers, dump) => {
+      const boot = { more: { boot: "a".repeat(32) } };
+      expect(members(given(numbers))).toEqual([dump]);
+      expect(members(given(numbers, boot))).toEqual([dump]);
+    },
+  );
+
+  test("those of which it isn't known that they fit are dumps of their own, and end the one before", () => {
+    const alone = ["unreadable", undefined];
+    expect(members(given([1, 2, "?"]))).toEqual([["Panic", 1, 2], alone]);
+    expect(members(given([1, "?", 4]))).toEqual([["Panic", 1], alone, ["Panic", 4]]);
+    // As after a reboot.
+    expect(members(given([1, 2, "?", 1]))).toEqual([["Panic", 1, 2], alone, ["Panic", 1]]);
+    expect(members(given([1, "?", 2]))).toEqual([
+      ["Panic", 1],
+      ["Panic", 1, 2],
+    ]);
+  });
+
+  test("another guest's or type's record that can't be read is none of a dump's parts", () => {
+    const [first, , third] = parts(1, 2, 3);
+    if (first === undefined || third === undefined) throw new Error("no parts");
+    for (const other of [
+      unreadable({ guest: "b", part: 2 }),
+      unreadable({ type: "ftrace", part: 2 }),
+    ]) {
+      expect(summary([first, other, third])).toEqual([
+        "Panic#1:1,3",
+        `${other.guest}unreadable#0:`,
+      ]);
+    }
+  });
+
+  test("between parts of two dumps of a boot, one that is there already isn't looked for", () => {
+    const boot = "a".repeat(32);
+    const of = (reason: string, part: number) => record({ reason, part, more: { boot } });
+    expect(
+      members([
+        of("Oops", 1),
+        of("Oops", 3),
+        of("Oops", 2),
+        unreadable({ part: 1 }),
+        of("Oops", 4),
+      ]),
+    ).toEqual([
+      ["Oops", 1, 3, 2, 4],
+      ["unreadable", undefined],
+    ]);
+  });
+
+  test("consoles are no dumps", () => {
+    expect(groupDumps([{ ...record({ part: 1 }), type: "console" }])).toEqual([]);
+  });
+});
+
+describe("the order of dumps", () => {
+  test("is that of time, whichever guest they are of: the last is the newest", () => {
+    const records = [
+      record({ guest: "a", part: 1, at: 10 }),
+      record({ guest: "a", part: 1, at: 30 }),
+      record({ guest: "b", part: 1, at: 20 }),
+    ];
+    expect(groupDumps(records).map(({ guest, time }) => [guest, time.getTime() / 1000])).toEqual([
+      ["a", 10],
+      ["b", 20],
+      ["a", 30],
+    ]);
+  });
+
+  test("is that of ids for one guest, even where the clock was set back", () => {
+    const records = [
+      record({ count: 1, part: 1, at: 30 }),
+      record({ count: 2, part: 1, at: 10 }),
+      record({ count: 3, part: 1, at: 20 }),
+      record({ guest: "z", count: 9, part: 1, at: 40 }),
+    ];
+    expect(groupDumps(records).map(({ count }) => count)).toEqual([1, 2, 3, 9]);
+  });
+});

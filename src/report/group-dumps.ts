@@ -1,0 +1,101 @@
+import { type DumpTypeName, isDump, type RecordHeader } from "../store/layout.js";
+import type { HeadedRecord } from "./decode.js";
+import type { Dump, DumpPart } from "./dumps.js";
+
+/** A dump to which parts may still be added. */
+interface Growing {
+  readonly dump: Dump & { readonly parts: DumpPart[]; readonly order: number };
+  readonly numbers: Set<number>;
+}
+
+/**
+ * Whether a record with `header` is a part of a dump whose guest, type and boot it has, where so many
+ * `unread` ones without a header stand before it.
+ */
+function continues(growing: Growing, header: RecordHeader, unread: number): boolean {
+  const { dump, numbers } = growing;
+  const { reason, count, part } = header;
+  if (dump.reason !== reason || dump.count !== count) return false;
+  // With a boot id nothing of another boot can be taken for this one's: order means nothing.
+  if (dump.boot !== undefined) return !numbers.has(part);
+  if ((dump.parts.at(-1)?.part ?? Number.POSITIVE_INFINITY) >= part) return false;
+  return unread === 0 || areMissing(growing, part, unread);
+}
+
+/** Whether so many records are just what is missing of a dump, or of one that begins, before a part. */
+function areMissing(growing: Growing | undefined, part: number, unread: number): boolean {
+  const before = growing?.dump.parts.at(-1)?.part ?? 0;
+  if (part - before - 1 !== unread) return false;
+  for (let number = before + 1; number < part; number++) {
+    if (growing?.numbers.has(number) === true) return false;
+  }
+  return true;
+}
+
+/**
+ * Puts records together to dumps, oldest first. Parts of one dump have the same reason and count, and
+ * the same boot id where there is one; another part of the same number begins another dump. Without a
+ * boot id a dump also ends where any other record follows, or a part that isn't higher: a guest writes
+ * a dump's parts one after another, and count begins anew with each boot. Records without a header that
+ * can be read are the parts that are missing where they stand, if these are as many; each is a dump of
+ * its own otherwise.
+ */
+export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
+  const dumps: Growing["dump"][] = [];
+  const newest = new Map<string, Growing>();
+  /** Those without a header since the last that has one, by guest and type. */
+  const unread = new Map<string, HeadedRecord[]>();
+  /** By guest and type, which are put in order by time; their own dumps stay in that of their ids. */
+  const orders = new Map<string, number>();
+
+  function begin(
+    { guest, time }: HeadedRecord,
+    type: DumpTypeName,
+    header?: RecordHeader,
+  ): Growing {
+    const { reason = "unreadable", count = 0, boot, oldestFirst = false } = header ?? {};
+    const order = Math.max(time.getTime(), orders.get(`${guest}/${type}`) ?? 0);
+    orders.set(`${guest}/${type}`, order);
+    const begun = { guest, type, reason, count, time, oldestFirst, parts: [], order };
+    const dump = boot === undefined ? begun : { ...begun, boot };
+    dumps.push(dump);
+    return { dump, numbers: new Set() };
+  }
+
+  function add({ dump, numbers }: Growing, record: HeadedRecord, part: number | undefined): void {
+    dump.parts.push({ ...record, part });
+    if (part !== undefined) numbers.add(part);
+  }
+
+  function alone(record: HeadedRecord): void {
+    if (isDump(record.type)) add(begin(record, record.type), record, undefined);
+  }
+
+  for (const record of records) {
+    const { header, guest, type } = record;
+    if (!isDump(type)) continue;
+    const before = unread.get(`${guest}/${type}`) ?? [];
+    if (header === undefined) {
+      unread.set(`${guest}/${type}`, before);
+      before.push(record);
+      continue;
+    }
+    unread.delete(`${guest}/${type}`);
+    const { reason, count, boot, part } = header;
+    // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
+    const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
+    const last = newest.get(place);
+    const there = last && continues(last, header, before.length) ? last : undefined;
+    const fit = areMissing(there, part, before.length);
+    if (!fit) before.forEach(alone);
+    const missing = fit ? before : [];
+    const growing = there ?? begin(missing[0] ?? record, type, header);
+    newest.set(place, growing);
+    missing.forEach((one, i) => {
+      add(growing, one, part - missing.length + i);
+    });
+    add(growing, record, part);
+  }
+  for (const one of [...unread.values()].flat()) alone(one);
+  return dumps.sort((a, b) => a.order - b.order);
+}
