@@ -26,7 +26,7 @@ export const BROKEN: Error = new Stop("broken");
 
 const TOO_LARGE: Error = new Stop("too large");
 
-const FIRST_BYTES = 64 << 10;
+const FIRST_BYTES = 8 << 10;
 
 /** What was decoded so far, of which matches are copied; it grows up to a limit. */
 export class Output {
