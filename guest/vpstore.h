@@ -14,6 +14,7 @@
  *   dump.c     the whole log at oops and panic, raw
  *   prb.c      the same at panic, as it lies in memory
  *   console.c  every message printk takes
+ *   dying.c    the same after a panic
  *   trace.c    the kernel's trace at oops and panic
  *   pmsg.c     what user space has to say
  *
@@ -416,11 +417,14 @@ void vpstore_console_settle(struct vpstore *vp);
 void vpstore_console_resume(struct vpstore *vp);
 void vpstore_console_answered(struct vpstore *vp);
 void vpstore_console_drain(struct vpstore *vp);
-void vpstore_console_dying(struct vpstore *vp);
-void vpstore_console_abandon(struct vpstore *vp);
 bool vpstore_console_pause(struct vpstore *vp, bool dying);
 void vpstore_console_skip(struct vpstore *vp, bool dying, u64 count);
+
+/* dying.c */
+void vpstore_console_dying(struct vpstore *vp);
+void vpstore_console_abandon(struct vpstore *vp);
 void vpstore_console_drain_dying(struct vpstore *vp);
+bool vpstore_console_empty_dying(struct vpstore *vp);
 void vpstore_console_flush_dying(struct vpstore *vp);
 
 /* trace.c */
