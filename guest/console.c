@@ -318,6 +318,7 @@ void vpstore_console_start(struct vpstore *vp)
 	init_irq_work(&c->poke, vpstore_console_poke);
 	INIT_DELAYED_WORK(&c->work, vpstore_console_work);
 	c->log.begun = true;
+	c->log.live = true;
 	c->log.end = U64_MAX;
 
 	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);

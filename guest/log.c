@@ -39,6 +39,16 @@ static bool vpstore_log_next(struct vpstore_log *log, char *buf, size_t room,
 	return false;
 }
 
+/* Whether a message, one that has been reserved, isn't overwritten yet. */
+static bool vpstore_log_has(u64 seq)
+{
+	struct kmsg_dump_iter oldest = { };
+	size_t len;
+
+	return kmsg_dump_get_line(&oldest, false, NULL, 0, &len) &&
+	       oldest.cur_seq - 1 <= seq;
+}
+
 /**
  * vpstore_log_fill - take as many lines from the log as there are and fit
  * @log:	where to go on
@@ -48,6 +58,10 @@ static bool vpstore_log_next(struct vpstore_log *log, char *buf, size_t room,
  * Every message has a number, so a gap in the numbers is known exactly. A line
  * that says so stands where the lines are missing. It stops when less than
  * VPSTORE_LINE_ROOM is left: printk cuts off what doesn't fit without a word.
+ *
+ * From 6.9 on a CPU that panics isn't stopped by a message that isn't finished,
+ * but looks behind it. While other CPUs still print, that can be the message
+ * which this CPU is about to finish: what called us. A live log waits for it.
  *
  * Return: bytes written. If VPSTORE_LINE_ROOM or more is left, that was all.
  */
@@ -64,7 +78,13 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 				      size - done - sizeof(notice), &len))
 			break;
 
-		lost = log->iter.cur_seq - seq - 1 + log->lost;
+		lost = log->iter.cur_seq - seq - 1;
+		if (lost && log->live && !log->dying && oops_in_progress &&
+		    vpstore_log_has(seq)) {
+			log->iter.cur_seq = seq;
+			break;
+		}
+		lost += log->lost;
 		log->lost = 0;
 		if (lost && log->begun) {
 			n = scnprintf(notice, sizeof(notice),

@@ -177,6 +177,7 @@ struct vpstore_text {
  *		their numbers tell of
  * @syslog:	lines begin with <level>
  * @begun:	lines that are missing before the next one are announced
+ * @live:	read from within printk, while others print
  * @dying:	no other CPU will finish a line it has begun
  */
 struct vpstore_log {
@@ -185,6 +186,7 @@ struct vpstore_log {
 	u64			lost;
 	bool			syslog;
 	bool			begun;
+	bool			live;
 	bool			dying;
 };
 

@@ -195,6 +195,21 @@ describeGuests("a panic at a bad moment", () => {
     expectConsole(directory, provocation);
   });
 
+  it("while another CPU's message overtakes the panic's first one", async () => {
+    const provocation: Provocation = {
+      kernel: "6.12",
+      script: insmod("how=overtaken"),
+      message: "Kernel panic - not syncing: crash: overtaken",
+      options: { arguments: ["-smp", "2"] },
+    };
+    const { directory, output } = await provoke(provocation);
+    expectWhole(directory, provocation, output);
+    expectConsole(directory, provocation);
+    const [text = ""] = textOf(directory, "console");
+    expect(numbers(text, /crash-overtaking (\d{8}) /g)).toEqual(upTo(256));
+    expect(text).toContain("crash: overtakes");
+  });
+
   it("while an oops's trace is being taken: all consoles show it", async () => {
     const file = join(temporaryFolder(), "serial");
     const provocation: Provocation = {

@@ -20,6 +20,7 @@
 #include <linux/panic_notifier.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/tracepoint.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #ifdef CONFIG_X86_LOCAL_APIC
@@ -33,6 +34,7 @@ MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; war
 		 "panic; irq: panic in hard interrupt context; nmi: in an NMI; "
 		 "probe: panic where the function probe= is called next; "
 		 "storm: panic while all CPUs print; "
+		 "overtaken: panic, and another CPU's message is in the log before the panic's; "
 		 "softlockup: never schedule again; hung: sleep uninterruptibly for ever; "
 		 "lines: only print");
 
@@ -294,6 +296,97 @@ static int crash_storm(void)
 	crash_panic("in a storm");
 }
 
+/*
+ * A message that another CPU began before the panic gets its place behind the
+ * panic's own, while that isn't in the log yet. What both have printed is then
+ * as much as makes the driver take the log.
+ */
+static struct task_struct *crash_overtaker;
+static atomic_t crash_overtaking;
+enum { CRASH_FILLED = 1, CRASH_BEGUN, CRASH_RESERVED, CRASH_OVERTAKEN };
+
+static void crash_overtaking_wait(int until)
+{
+	while (atomic_read(&crash_overtaking) < until)
+		cpu_relax();
+}
+
+/* Other CPUs' messages are dropped once there is a panic, but not from here on. */
+static int crash_overtaker_reserves(struct kprobe *p, struct pt_regs *regs)
+{
+	if (current != crash_overtaker ||
+	    atomic_cmpxchg(&crash_overtaking, CRASH_FILLED, CRASH_BEGUN) !=
+	    CRASH_FILLED)
+		return 0;
+	crash_overtaking_wait(CRASH_RESERVED);
+	return 0;
+}
+
+static struct kprobe crash_overtaking_kprobe = {
+	.symbol_name	= "prb_reserve",
+	.pre_handler	= crash_overtaker_reserves,
+};
+
+/* Called for each message that has its place and isn't there yet. */
+static void crash_on_message(void *data, const char *text, size_t len)
+{
+	if (strnstr(text, "not syncing", len) &&
+	    atomic_cmpxchg(&crash_overtaking, CRASH_BEGUN, CRASH_RESERVED) ==
+	    CRASH_BEGUN)
+		crash_overtaking_wait(CRASH_OVERTAKEN);
+}
+
+static int crash_overtake(void *data)
+{
+	unsigned int i;
+
+	/* 20 bytes less than the 24 KiB that the driver takes at once. */
+	for (i = 1; i <= 255; i++)
+		pr_info("crash-overtaking %08u %070u\n", i, 0);
+	pr_info("crash-overtaking %08u %034u\n", i, 0);
+	atomic_set(&crash_overtaking, CRASH_FILLED);
+	pr_info("crash: overtakes\n");
+	atomic_set(&crash_overtaking, CRASH_OVERTAKEN);
+	for (;;)
+		cpu_relax();
+	return 0;
+}
+
+static void crash_find_console(struct tracepoint *tp, void *found)
+{
+	if (!strcmp(tp->name, "console"))
+		*(struct tracepoint **)found = tp;
+}
+
+static int crash_overtaken(void)
+{
+	struct tracepoint *tp = NULL;
+	int ret;
+
+	for_each_kernel_tracepoint(crash_find_console, &tp);
+	if (!tp)
+		return -EOPNOTSUPP;
+	ret = register_kprobe(&crash_overtaking_kprobe);
+	if (ret)
+		return ret;
+	/* Before the driver's. */
+	ret = tracepoint_probe_register_prio(tp, crash_on_message, NULL,
+					     TRACEPOINT_DEFAULT_PRIO + 1);
+	if (ret)
+		return ret;
+	crash_overtaker = kthread_create(crash_overtake, NULL, "crash");
+	if (IS_ERR(crash_overtaker))
+		return PTR_ERR(crash_overtaker);
+	/* What was printed before is taken by then. */
+	msleep(500);
+	preempt_disable();
+	kthread_bind(crash_overtaker,
+		     cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(crash_overtaker);
+	crash_overtaking_wait(CRASH_BEGUN);
+	crash_panic("overtaken");
+}
+
 static int crash_lock_up(void *data)
 {
 	preempt_disable();
@@ -368,6 +461,8 @@ static int __init crash_init(void)
 		return crash_probe();
 	else if (!strcmp(how, "storm"))
 		return crash_storm();
+	else if (!strcmp(how, "overtaken"))
+		return crash_overtaken();
 	else if (!strcmp(how, "softlockup"))
 		return crash_thread(crash_lock_up);
 	else if (!strcmp(how, "hung"))
