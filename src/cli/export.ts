@@ -119,7 +119,7 @@ function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
   writeText(join(folder, "dmesg.txt"), dumpText(crash.dump));
   if (ftrace !== undefined) {
     writeText(join(folder, "ftrace.txt"), dumpText(ftrace));
-    writePieces(join(folder, "ftrace.json"), chromeText(dumpText(ftrace), ftrace.guest));
+    writePieces(join(folder, "ftrace.json"), chromeText(dumpText(ftrace), crash.guest));
   }
   if (console !== undefined) writeText(join(folder, "console.txt"), streamText(console));
   if (pmsg !== undefined) writeText(join(folder, "pmsg.txt"), streamText(pmsg));

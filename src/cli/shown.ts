@@ -5,6 +5,7 @@ import {
   dumpText,
   findStreams,
   groupDumps,
+  guestOf,
   isCutShort,
   type RecordEntry,
   readHeader,
@@ -18,7 +19,7 @@ import { UserError, warn } from "./errors.js";
 
 /** Something to show. */
 export interface Shown {
-  /** Whose it is; empty where the path is one guest's. */
+  /** Whose it is. */
   readonly guest: string;
   /** What it is, in a line; undefined where the user named the very record. */
   title(): string | undefined;
@@ -49,7 +50,7 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
 /** What one record holds. */
 export function recordShown(record: RecordEntry): Shown {
   return {
-    guest: record.guest,
+    guest: guestOf(record),
     title: () => undefined,
     text: () => {
       const text = recordText(readHeader(record));
@@ -71,13 +72,13 @@ const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
 });
 
 const traceShown = (dump: Dump): Shown => ({
-  guest: dump.guest,
+  guest: ownerOf(dump.parts),
   title: () => `${from(dump.guest)}ftrace: ${dumpTitle(dump)}`,
   text: () => dumpText(dump),
 });
 
 const streamShown = (stream: BootStream): Shown => ({
-  guest: stream.guest,
+  guest: ownerOf(stream.records),
   title: () => {
     const { guest, boot, time, records } = stream;
     const names = records.map(({ name }) => name).join(", ");
@@ -85,6 +86,9 @@ const streamShown = (stream: BootStream): Shown => ({
   },
   text: () => streamText(stream),
 });
+
+const ownerOf = ([first]: readonly RecordEntry[]): string =>
+  first === undefined ? "" : guestOf(first);
 
 const from = (guest: string): string => (guest === "" ? "" : `${guest}: `);
 

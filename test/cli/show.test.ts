@@ -93,6 +93,7 @@ describe("show PATH CRASH", () => {
     const { traceEvents } = JSON.parse(stdout) as { traceEvents: object[] };
     expect(traceEvents[0]).toMatchObject({ name: "process_name", args: { name: "web" } });
     expect(traceEvents.at(-1)).toMatchObject({ ph: "i", tid: 2, ts: 713 });
+    expect(await stdoutOf(join(folder, "web"), "--ftrace", "--chrome")).toBe(stdout);
     expect((await run(["show", folder, "3", "--chrome"])).status).toBe(2);
   });
 

@@ -22,8 +22,8 @@ interface Row {
   readonly tid: number;
   /** When the last event was: no later line is before it. */
   now: number;
-  /** When the calls began that haven't ended. */
-  readonly open: number[];
+  /** The calls that haven't ended, and when they began. */
+  readonly open: { readonly name: string; readonly began: number }[];
   /** Events that were lost before the next one. */
   lost: { readonly count?: number } | undefined;
 }
@@ -32,6 +32,9 @@ interface Row {
  * A trace's text as a Chrome JSON trace ("Trace Event Format", the object form), in pieces: a row for each CPU,
  * calls as its slices, all else as instants. Without times of its own a graph's row begins at 0 and
  * holds what its calls took; what the CPU did between them isn't told.
+ *
+ * A call is a begin and an end of its name, also one that calls nothing: a viewer that added a duration to a
+ * time would not always get the time at which the next one begins.
  */
 export function* chromeTrace(
   text: Iterable<Uint8Array>,
@@ -89,25 +92,25 @@ function append(row: Row, line: Happened): string[] {
       return [...closeAll(row), instant(row, `=> ${line.to}`, {})];
     case "enter":
       if (row.open.length === MAX_DEPTH) return [instant(row, line.name, {})];
-      row.open.push(row.now);
+      row.open.push({ name: line.name, began: row.now });
       return [event(row, "B", { name: line.name })];
     case "leaf": {
-      const began = row.now;
-      const dur = nanoseconds(line.lasted ?? 0);
-      row.now += dur;
-      return [event({ ...row, now: began }, "X", { dur: dur / 1000, name: line.name })];
+      const { name } = line;
+      const begin = event(row, "B", { name });
+      row.now += nanoseconds(line.lasted ?? 0);
+      return [begin, event(row, "E", { name })];
     }
     case "leave": {
-      const began = row.open.pop();
-      if (began === undefined) {
+      const call = row.open.pop();
+      if (call === undefined) {
         // It began before the trace did.
         const took = line.lasted === undefined ? {} : { lasted_us: line.lasted };
         return [instant(row, `} ${line.name}`.trim(), took)];
       }
       if (line.us === undefined && line.lasted !== undefined) {
-        row.now = Math.max(row.now, began + nanoseconds(line.lasted));
+        row.now = Math.max(row.now, call.began + nanoseconds(line.lasted));
       }
-      return [event(row, "E", {})];
+      return [event(row, "E", { name: call.name })];
     }
   }
 }
@@ -115,7 +118,10 @@ function append(row: Row, line: Happened): string[] {
 const nanoseconds = (us: number): number => Math.round(us * 1000);
 
 function closeAll(row: Row): string[] {
-  return row.open.splice(0).map(() => event(row, "E", {}));
+  return row.open
+    .splice(0)
+    .reverse()
+    .map(({ name }) => event(row, "E", { name }));
 }
 
 function lostOf(row: Row): string[] {
@@ -127,7 +133,7 @@ function lostOf(row: Row): string[] {
 const instant = (row: Row, name: string, args: object): string =>
   event(row, "i", { s: "t", name, args });
 
-const event = ({ tid, now }: Pick<Row, "tid" | "now">, ph: string, more: object): string =>
+const event = ({ tid, now }: Row, ph: string, more: object): string =>
   printableJson({ ph, pid: PID, tid, ts: now / 1000, ...more });
 
 const metadata = (tid: number, name: string, args: object): string =>
