@@ -205,7 +205,9 @@ static int crash_probe_hit(struct kprobe *p, struct pt_regs *regs)
 	bool hold = !strcmp(probe_when, "held");
 	int watcher = READ_ONCE(crash_watcher);
 
-	if (hold && (watcher < 0 || watcher == raw_smp_processor_id()))
+	/* Who prints, so that its message has a place in the log already. */
+	if (hold && (watcher < 0 || watcher == raw_smp_processor_id() ||
+		     strncmp(current->comm, "crash/", 6)))
 		return 0;
 	if (atomic_xchg(&crash_probed, 1))
 		return 0;
@@ -296,6 +298,7 @@ static int crash_storm(void)
 	crash_panic("in a storm");
 }
 
+#ifdef CONFIG_TRACEPOINTS
 /*
  * A message that another CPU began before the panic gets its place behind the
  * panic's own, while that isn't in the log yet. What both have printed is then
@@ -364,8 +367,6 @@ static int crash_overtaken(void)
 	int ret;
 
 	for_each_kernel_tracepoint(crash_find_console, &tp);
-	if (!tp)
-		return -EOPNOTSUPP;
 	ret = register_kprobe(&crash_overtaking_kprobe);
 	if (ret)
 		return ret;
@@ -386,6 +387,13 @@ static int crash_overtaken(void)
 	crash_overtaking_wait(CRASH_BEGUN);
 	crash_panic("overtaken");
 }
+
+#else
+static int crash_overtaken(void)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 static int crash_lock_up(void *data)
 {
