@@ -14,11 +14,13 @@
  * A message that finds neither a free slot nor a place in the log any more is
  * counted, see log.c.
  */
+#include <linux/irqflags.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
 #include <linux/math64.h>
 #include <linux/preempt.h>
+#include <linux/reboot.h>
 #include <linux/sched/clock.h>
 #include <linux/time64.h>
 #include <linux/tracepoint.h>
@@ -54,8 +56,10 @@ static bool vpstore_console_send(struct vpstore *vp)
 	struct vpstore_console *c = &vp->console;
 	struct vpstore_log before;
 	struct vpstore_slot *slot;
+	unsigned long flags;
 	bool more = false;
 	size_t len;
+	int ret;
 
 	if (!c->on)
 		return false;
@@ -78,14 +82,19 @@ static bool vpstore_console_send(struct vpstore *vp)
 		before = c->log;
 		len = vpstore_log_fill(&c->log, slot->data, slot->size);
 		more = slot->size - len < VPSTORE_LINE_ROOM;
-		if (vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_CONSOLE,
-					len)) {
+		/* A panic that interrupts this goes on from c->next. */
+		local_irq_save(flags);
+		ret = vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_CONSOLE,
+					  len);
+		if (!ret)
+			WRITE_ONCE(c->next, c->log.iter.cur_seq);
+		local_irq_restore(flags);
+		if (ret) {
 			c->log = before;
 			WRITE_ONCE(c->starved, true);
 			more = false;
 			break;
 		}
-		WRITE_ONCE(c->next, c->log.iter.cur_seq);
 	} while (more && --sends);
 
 	atomic_set_release(&c->busy, 0);
@@ -260,7 +269,7 @@ static void vpstore_console_probe(void *data, const char *text, size_t len)
 {
 	struct vpstore *vp = data;
 
-	if (vpstore_trace_take(text, len))
+	if (vpstore_trace_take(vp, text, len))
 		return;
 	if (READ_ONCE(vp->console.flushed))
 		vpstore_console_epilogue(vp, text, len);
@@ -300,6 +309,15 @@ static void vpstore_console_detach(struct vpstore *vp)
 }
 #endif
 
+/* The core's shutdown of the device comes after this. */
+static int vpstore_console_on_reboot(struct notifier_block *nb,
+				     unsigned long event, void *command)
+{
+	vpstore_console_settle(container_of(nb, struct vpstore,
+					    console.reboot_nb));
+	return NOTIFY_DONE;
+}
+
 /**
  * vpstore_console_start - begin to send the console's text
  * @vp:	device whose queues are running
@@ -334,6 +352,8 @@ void vpstore_console_start(struct vpstore *vp)
 		c->con.data = vp;
 		register_console(&c->con);
 	}
+	c->reboot_nb.notifier_call = vpstore_console_on_reboot;
+	register_reboot_notifier(&c->reboot_nb);
 	vpstore_console_resume(vp);
 }
 
@@ -373,6 +393,7 @@ void vpstore_console_stop(struct vpstore *vp)
 	if (!c->wq)
 		return;
 
+	unregister_reboot_notifier(&c->reboot_nb);
 	if (c->tracepoint)
 		vpstore_console_detach(vp);
 	else if (c->on)

@@ -148,10 +148,11 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 	vpstore_trace_abandon();
 
 	/*
-	 * Already busy: this panic happened in here. One more try, on a queue
-	 * whose lock isn't held by what will never go on, and then no more.
+	 * A panic inside the first one, in here or in what followed: printing
+	 * leads into the driver again. One more try, on a queue whose lock
+	 * isn't held by what will never go on, and then no more.
 	 */
-	if (atomic_xchg(&d->busy, 1)) {
+	if (atomic_xchg(&d->busy, 1) || vp->dying) {
 		if (vp->retried)
 			return NOTIFY_DONE;
 		vp->retried = true;

@@ -22,7 +22,9 @@ static int vpstore_console_send_dying(struct vpstore *vp)
 	slot->head = 0;
 	c->chunk = NULL;
 	ret = vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget);
-	if (!ret)
+	if (ret)
+		c->log.lost = c->log.iter.cur_seq - c->next;
+	else
 		WRITE_ONCE(c->next, c->log.iter.cur_seq);
 	return ret;
 }
@@ -87,6 +89,7 @@ void vpstore_console_dying(struct vpstore *vp)
 void vpstore_console_abandon(struct vpstore *vp)
 {
 	vp->console.chunk_len = 0;
+	vp->console.log.lost = 0;
 	atomic_set(&vp->console.dying_busy, 0);
 }
 

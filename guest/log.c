@@ -39,7 +39,7 @@ static bool vpstore_log_next(struct vpstore_log *log, char *buf, size_t room,
 	return false;
 }
 
-/* Whether a message, one that has been reserved, isn't overwritten yet. */
+/* Whether a message, finished or not, isn't overwritten yet. */
 static bool vpstore_log_has(u64 seq)
 {
 	struct kmsg_dump_iter oldest = { };
@@ -61,7 +61,8 @@ static bool vpstore_log_has(u64 seq)
  *
  * From 6.9 on a CPU that panics isn't stopped by a message that isn't finished,
  * but looks behind it. While other CPUs still print, that can be the message
- * which this CPU is about to finish: what called us. A live log waits for it.
+ * which this CPU is about to finish: what called us. A live log waits for it,
+ * and, for as long as there is an oops, for one that found no room for its text.
  *
  * Return: bytes written. If VPSTORE_LINE_ROOM or more is left, that was all.
  */
@@ -111,9 +112,12 @@ void vpstore_log_skip(struct vpstore_log *log, u64 count)
 {
 	u64 skipped = log->iter.cur_seq + count;
 	struct kmsg_dump_iter end;
+	size_t len;
 
 	/* A message that a CPU hasn't finished ends the log before its end. */
 	kmsg_dump_rewind(&end);
 	log->iter.cur_seq = max(end.next_seq, skipped);
+	while (log->dying && vpstore_log_next(log, NULL, 0, &len))
+		;
 	log->lost += log->iter.cur_seq - skipped;
 }

@@ -8,12 +8,16 @@
  * A write is in the ring when it returns, so a panic has nothing to push out.
  */
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "ring.h"
+
+/* Whoever writes through pstore's node holds a lock that can't be interrupted. */
+#define VPSTORE_PMSG_TIMEOUT	(10 * HZ)
 
 /* One write copies no more than this; the rest is for the next one. */
 #define VPSTORE_PMSG_MAX	(256 * 1024)
@@ -27,13 +31,14 @@ static struct vpstore *vpstore_pmsg;
 
 /*
  * Send text of user space. Sleeps while all slots are under way, but not while
- * the device goes away or is broken. Returns the bytes sent, or a negative errno
- * if there are none.
+ * the device goes away or is broken, nor without an end. Returns the bytes sent,
+ * or a negative errno if there are none.
  */
 static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 				  size_t len)
 {
 	struct vpstore_slot *slot;
+	unsigned long deadline = jiffies + VPSTORE_PMSG_TIMEOUT;
 	size_t done = 0, n;
 	int ret = 0;
 
@@ -52,6 +57,7 @@ static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 						  VIRTIO_PSTORE_TYPE_PMSG, n);
 			if (!ret) {
 				done += n;
+				deadline = jiffies + VPSTORE_PMSG_TIMEOUT;
 				continue;
 			}
 			if (ret != -EBUSY && ret != -ENOSPC)
@@ -60,7 +66,7 @@ static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 
 		ret = -EIO;
 		if (READ_ONCE(vp->going) || !vpstore_look(vp->write_q) ||
-		    READ_ONCE(vp->write_q->dead))
+		    READ_ONCE(vp->write_q->dead) || time_after(jiffies, deadline))
 			break;
 		ret = -ERESTARTSYS;
 		if (schedule_timeout_interruptible(1) ||

@@ -248,14 +248,14 @@ struct vpstore_queue *vpstore_dump_queue(struct vpstore *vp, bool dying,
 	struct vpstore_queue *order[] = {
 		dying ? vp->panic_q : vp->write_q,
 		dying ? vp->write_q : vp->command_q,
-		vp->command_q,
+		dying ? vp->command_q : NULL,
 	};
 	struct vpstore_queue *found = NULL;
 	unsigned long flags;
 	unsigned int i;
 
 	vpstore_budget_start(budget);
-	for (i = 0; !found && i < ARRAY_SIZE(order); i++) {
+	for (i = 0; !found && i < ARRAY_SIZE(order) && order[i]; i++) {
 		if (!vpstore_trylock_until(order[i], &flags, budget))
 			continue;
 		/* Late answers end a queue's death. */

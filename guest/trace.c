@@ -63,22 +63,22 @@ static void vpstore_trace_part(bool last)
 
 /**
  * vpstore_trace_take - take a message if it is the trace's
+ * @vp:		device; to another's the message is one like any other
  * @text:	what printk was told to print, without a newline
  * @len:	its length
  *
  * Return: true if it is.
  */
-bool vpstore_trace_take(const char *text, size_t len)
+bool vpstore_trace_take(struct vpstore *vp, const char *text, size_t len)
 {
 	struct vpstore_slot *slot;
-	struct vpstore *vp;
 
 	/* Whoever sees its own number here wrote it itself. */
-	if (READ_ONCE(vpstore_taking.cpu) != raw_smp_processor_id())
+	if (READ_ONCE(vpstore_taking.cpu) != raw_smp_processor_id() ||
+	    vpstore_taking.vp != vp)
 		return false;
 
 	vpstore_taking.messages++;
-	vp = vpstore_taking.vp;
 	slot = vpstore_taking.slot;
 	if (slot && slot->size - VPSTORE_HEAD_ROOM - vpstore_taking.len <
 	    len + 1)

@@ -236,6 +236,7 @@ struct vpstore_dump {
  * @flushed:	kmsg_dump() was called; what comes now comes alone
  * @tracepoint:	"console", NULL where the kernel has no tracepoints
  * @con:	used where it has none
+ * @reboot_nb:	sends the rest before an orderly reboot
  */
 struct vpstore_console {
 	bool			on;
@@ -255,6 +256,7 @@ struct vpstore_console {
 	bool			flushed;
 	struct tracepoint	*tracepoint;
 	struct console		con;
+	struct notifier_block	reboot_nb;
 };
 
 /**
@@ -432,7 +434,7 @@ void vpstore_console_flush_dying(struct vpstore *vp);
 /* trace.c */
 void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d);
 void vpstore_trace_abandon(void);
-bool vpstore_trace_take(const char *text, size_t len);
+bool vpstore_trace_take(struct vpstore *vp, const char *text, size_t len);
 
 /* pmsg.c */
 void vpstore_pmsg_register(struct vpstore *vp);

@@ -62,4 +62,27 @@ describeGuests("the console where the host pauses", () => {
     expect(last).toBe(lines);
     expect(lost).toBeGreaterThan(0);
   });
+
+  it("a host that stalls: who writes to /dev/pmsg0 gets an error", async () => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const daemon = await serve(
+      ...["--types", "dmesg,pmsg", "--socket-path", socket],
+      ...["--directory", join(folder, "crashes")],
+    );
+    const write = "dd if=/dev/zero of=/dev/pmsg0 bs=4k count=1024";
+    const guest = startGuest([
+      ...(await crashGuest("6.1", {
+        serial: "stdio",
+        script: `echo READY; sleep 2; ${write}; echo WROTE $?; sleep 1\n`,
+      })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    process.kill(daemon.daemon(), "SIGSTOP");
+    await guest.printed("WROTE 1");
+    process.kill(daemon.daemon(), "SIGCONT");
+    expect((await guest.ended).output).toContain("Input/output error");
+    await daemon.stop();
+  });
 });

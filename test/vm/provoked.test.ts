@@ -86,6 +86,8 @@ function expectConsole(directory: string, { message, lost = [] }: Provocation): 
   expect(others).toEqual([]);
   expect(crashLines(text)).toEqual(upTo(lines));
   expect(text).toContain(message);
+  const lastLines = text.split("\n").slice(-200);
+  expect(lastLines.filter((line, n) => lastLines.indexOf(line) < n)).toEqual([]);
   expect(notes(text)).toEqual(lost);
 }
 
@@ -155,6 +157,23 @@ describeGuests("a panic at a bad moment", () => {
       },
     ],
     [
+      "in another's panic notifier",
+      {
+        kernel: "6.1",
+        script: insmod("how=probe probe=crash_on_panic probe_when=panic"),
+        message: "crash: inside crash_on_panic",
+        count: 2,
+      },
+    ],
+    [
+      "by an interrupt, as soon as the write queue's lock is released",
+      {
+        kernel: "6.1",
+        script: insmod(`${inLock} probe_when=irq`) + print,
+        message: "crash: in interrupt context, hardirq 1",
+      },
+    ],
+    [
       "by panic_on_oops, in a workqueue",
       {
         kernel: "6.1",
@@ -193,6 +212,28 @@ describeGuests("a panic at a bad moment", () => {
     const { directory, output } = await provoke(provocation);
     expectWhole(directory, provocation, output);
     expectConsole(directory, provocation);
+  });
+
+  it("with the lock of the panic's own queue held, while another's notifier prints", async () => {
+    const { directory, output } = await provoke({
+      kernel: "6.12",
+      script: insmod(`${inLock} probe_when=later panic_lines=2000`),
+      message: "crash: inside virtqueue_add_sgs",
+      options: { append: "log_buf_len=4M" },
+    });
+    const dump = dumpsOf(directory, "dmesg").at(-1);
+    expect(dump, output).toMatchObject({ reason: "Panic", count: 2 });
+    const [console = ""] = textOf(directory, "console");
+    for (const text of [console, dumpTexts(directory).at(-1) ?? ""]) {
+      // The first panic's fill a buffer, which the driver then sends; the second one's notifiers print again.
+      const printed = crashLines(text);
+      const first = printed.length - lines - 2000;
+      expect(first).toBeGreaterThan(1000);
+      expect(printed).toEqual([...upTo(lines), ...upTo(first), ...upTo(2000)]);
+      expect(text.match(/(?<=not syncing: crash: )\w+/g)).toEqual(["before", "inside"]);
+      // The message from which the driver was called has its place in the log, and is never finished.
+      expect(notes(text)).toEqual(["[virtio-pstore: 1 lines lost]"]);
+    }
   });
 
   it("while another CPU's message overtakes the panic's first one", async () => {

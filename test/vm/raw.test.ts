@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { joinDump } from "../../src/report/dumps.js";
 import { findRecords, isCutShort } from "../../src/report/index.js";
-import { qemuGuest, umlGuest } from "../../vm/guest.js";
+import { qemuGuest, runGuest, umlGuest } from "../../vm/guest.js";
 import { kernelNames } from "../../vm/kernel.js";
 import {
   crashGuest,
@@ -15,8 +15,10 @@ import {
   numbers,
   panic,
   program,
+  qemuDevice,
   recordNames,
   runWithDevice,
+  serve,
   temporaryFolder,
   textOf,
   upTo,
@@ -195,6 +197,43 @@ describeGuests("the trace", () => {
     expect(text).not.toContain("[virtio-pstore:");
   });
 
+  it("two devices: the first one takes the trace, and it is text to the other's console", async () => {
+    const folders = [temporaryFolder(), temporaryFolder()];
+    const daemons = await Promise.all(
+      folders.map((folder) =>
+        serve(
+          ...["--console", "--rate=off", "--rate-requests=off"],
+          ...["--socket-path", join(folder, "socket"), "--directory", join(folder, "crashes")],
+        ),
+      ),
+    );
+    const script = [
+      "for n in $(seq 9); do echo mark $n > /sys/kernel/tracing/trace_marker; done",
+      "insmod /crash.ko how=oops lines=50; sleep 1; echo after > /dev/kmsg; sleep 1\n",
+    ];
+    const guest = await crashGuest("6.1", {
+      driverParameters: { trace: 1 },
+      script: script.join("\n"),
+    });
+    const [first = [], second = []] = folders.map((folder, n) =>
+      qemuDevice(join(folder, "socket"), 256, 3, `pstore${n}`),
+    );
+    await runGuest([...guest, ...first, ...second.slice(4)]);
+    for (const daemon of daemons) await daemon.stop();
+
+    const told = folders.map((folder) => {
+      const directory = join(folder, "crashes");
+      const [trace] = dumpsOf(directory, "ftrace");
+      const [console = ""] = textOf(directory, "console");
+      expect(console).toMatch(/BUG: kernel NULL pointer.*crash_write_null.*CR2: .* after\n/s);
+      expect(console).not.toContain("[virtio-pstore:");
+      const text = trace === undefined ? "" : joinDump(trace).toString();
+      return [text, console].map((one) => numbers(one, /mark (\d)$/gm));
+    });
+    expect(told).toContainEqual([upTo(9), []]);
+    expect(told).toContainEqual([[], upTo(9)]);
+  });
+
   it.each(kernelNames)(
     "QEMU, Linux %s: calls on two CPUs are two rows of a Chrome JSON trace",
     async (kernel) => {
@@ -212,7 +251,7 @@ describeGuests("the trace", () => {
       const named = traceEvents.filter(({ name }) => name === "thread_name");
       expect(named.map(({ args }) => args?.name).sort()).toEqual(["CPU 0", "CPU 1"]);
       for (const row of [1, 2]) {
-        const calls = traceEvents.filter(({ ph, tid }) => tid === row && "BX".includes(ph));
+        const calls = traceEvents.filter(({ ph, tid }) => tid === row && ph === "B");
         expect(calls.filter(({ name }) => name === "vfs_open").length).toBeGreaterThan(0);
       }
     },

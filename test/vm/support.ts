@@ -159,13 +159,18 @@ export function startGuest([command = "", ...args]: readonly string[]): RunningG
 }
 
 /** What QEMU needs for a back-end that already serves at `socket`. */
-export function qemuDevice(socket: string, memoryMiB = 256, queues = 3): string[] {
+export function qemuDevice(
+  socket: string,
+  memoryMiB = 256,
+  queues = 3,
+  chardev = "pstore",
+): string[] {
   return [
     ...["-object", `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
     ...["-machine", "memory-backend=mem"],
-    ...["-chardev", `socket,id=pstore,path=${socket}`],
+    ...["-chardev", `socket,id=${chardev},path=${socket}`],
     "-device",
-    `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=32,chardev=pstore`,
+    `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=32,chardev=${chardev}`,
   ];
 }
 

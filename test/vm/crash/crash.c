@@ -45,6 +45,8 @@ MODULE_PARM_DESC(probe, "Function that how=probe panics in; with +0xN behind it,
 static char *probe_when = "now";
 module_param(probe_when, charp, 0);
 MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panics, and once more in the call; "
+		 "later: as panic, but only once another's panic notifier prints; "
+		 "irq: the call raises an interrupt that panics; "
 		 "oops: it oopses, and panics in the call; "
 		 "held: another CPU stays in the call for ever, and then it panics");
 
@@ -94,10 +96,12 @@ static void crash_lines(unsigned int count, const char *what)
  * measure from a notifier before it, or from panic()'s call.
  */
 static u64 crash_begin;
+static bool crash_printing;
 
 static int crash_on_panic(struct notifier_block *nb, unsigned long event,
 			  void *message)
 {
+	WRITE_ONCE(crash_printing, true);
 	crash_lines(panic_lines, "panic");
 	return NOTIFY_DONE;
 }
@@ -209,8 +213,14 @@ static int crash_probe_hit(struct kprobe *p, struct pt_regs *regs)
 	if (hold && (watcher < 0 || watcher == raw_smp_processor_id() ||
 		     strncmp(current->comm, "crash/", 6)))
 		return 0;
+	if (!strcmp(probe_when, "later") && !READ_ONCE(crash_printing))
+		return 0;
 	if (atomic_xchg(&crash_probed, 1))
 		return 0;
+	if (!strcmp(probe_when, "irq")) {
+		irq_work_queue(&crash_irq_work);
+		return 0;
+	}
 	if (!hold)
 		crash_panic("inside %s", probe);
 	for (;;)
@@ -279,7 +289,7 @@ static int crash_probe(void)
 	ret = register_kprobe(&crash_kprobe);
 	if (ret)
 		return ret;
-	if (!strcmp(probe_when, "panic"))
+	if (!strcmp(probe_when, "panic") || !strcmp(probe_when, "later"))
 		crash_panic("before %s", probe);
 	if (!strcmp(probe_when, "oops"))
 		schedule_work(&crash_work);

@@ -7,6 +7,7 @@ import {
   dumpTexts,
   numbers,
   qemuDevice,
+  runWithDevice,
   serve,
   startGuest,
   temporaryFolder,
@@ -56,4 +57,18 @@ describeGuests("a guest that was suspended", () => {
       }
     },
   );
+});
+
+describeGuests("a guest that reboots", () => {
+  it("sends what it has printed before", async () => {
+    const directory = join(temporaryFolder(), "crashes");
+    const script = "for n in $(seq 20); do echo mark $n > /dev/kmsg; done; reboot -f\n";
+    await runWithDevice(
+      directory,
+      await crashGuest("6.1", { serial: "none", script }),
+      "--console",
+    );
+    const [text = ""] = textOf(directory, "console");
+    expect(numbers(text, /mark (\d+)$/gm)).toEqual(upTo(20));
+  });
 });
