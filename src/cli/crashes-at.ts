@@ -5,7 +5,7 @@ import {
   findCrashes,
   type HeadedRecord,
   type Related,
-  relatedTo,
+  relations,
 } from "../report/index.js";
 import { type CrashFilter, isGuest, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
@@ -20,6 +20,7 @@ export class CrashesAt {
   readonly crashes: readonly Crash[];
   readonly #reader: CrashReader;
   readonly #progress = new Progress();
+  #related: ((crash: Crash) => Related) | undefined;
 
   /** With another's reader, what that has read before isn't read again. */
   constructor(path: string, filter: CrashFilter = {}, reader = newReader()) {
@@ -39,7 +40,8 @@ export class CrashesAt {
   }
 
   related(crash: Crash): Related {
-    return relatedTo(crash, this.records);
+    this.#related ??= relations(this.records);
+    return this.#related(crash);
   }
 
   /** For the end: keeps what was read for the next time. */

@@ -43,9 +43,17 @@ async function rm(path: string, names: readonly string[], options: RmOptions): P
     const found = names.length > 0 ? names.map((name) => named(at, name)) : at.crashes;
     if (found.length === 0) throw new UserError(`${path} holds no crash that fits`);
     let failed = false;
+    const gone = new Set<string>();
     for (const one of new Set(found)) {
       const whole = "dump" in one ? crashOf(at, one, options.streams) : recordOf(one);
-      if (!(await removeWhole(whole, options.dryRun))) failed = true;
+      // What two crashes of one boot share went with the first.
+      const records = whole.records.filter(({ path }) => !gone.has(path));
+      if (records.length === 0) continue;
+      if (await removeWhole({ ...whole, records }, options.dryRun)) {
+        for (const { path } of records) gone.add(path);
+      } else {
+        failed = true;
+      }
     }
     if (failed) process.exitCode = 1;
   } finally {

@@ -46,8 +46,8 @@ const keyOf = ({ name, size, time }: RecordEntry): string => `${name} ${size} ${
  */
 export class CrashIndex {
   readonly #directory: string | undefined;
-  readonly #known: ReadonlyMap<string, Line>;
-  readonly #seen = new Map<string, Line>();
+  #known: ReadonlyMap<string, Line>;
+  #seen = new Map<string, Line>();
   #changed = false;
 
   /** Without a directory nothing is known, and nothing kept. */
@@ -75,24 +75,29 @@ export class CrashIndex {
   }
 
   /** What the log in a dump's parts says, for which `read` is called where it isn't known. */
-  facts(records: readonly RecordEntry[], read: () => CrashFacts): CrashFacts {
+  facts(
+    records: readonly RecordEntry[],
+    read: () => { readonly facts: CrashFacts; readonly unread: boolean },
+  ): CrashFacts {
     const parts = records.map(keyOf);
     const line = this.#seen.get(parts[0] ?? "");
     if (line?.facts !== undefined && line.parts?.join() === parts.join()) return line.facts;
-    const facts = read();
-    if (line !== undefined && parts.every((key) => this.#seen.has(key))) {
+    const { facts, unread } = read();
+    if (!unread && line !== undefined && parts.every((key) => this.#seen.has(key))) {
       this.#seen.set(line.key, { ...line, parts, facts });
       this.#changed = true;
     }
     return facts;
   }
 
-  /** Writes what is new, where that is possible. Records that weren't asked for are forgotten. */
+  /** Writes what is new, where that is possible. Records that weren't asked for since the last time are forgotten. */
   save(): void {
+    this.#known = this.#seen;
+    this.#seen = new Map();
     if (this.#directory === undefined || !this.#changed) return;
     const path = join(this.#directory, INDEX_NAME);
     const temporary = `${path}.${process.pid}`;
-    const lines = [HEAD, ...[...this.#seen.values()].map((line) => JSON.stringify(line))];
+    const lines = [HEAD, ...[...this.#known.values()].map((line) => JSON.stringify(line))];
     try {
       writeFileSync(temporary, `${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
       renameSync(temporary, path);

@@ -30,13 +30,13 @@ export class CrashReader {
   facts(crash: Crash): CrashFacts {
     const { parts, reason } = crash.dump;
     const found = this.#indexOf(parts[0]).facts(parts, () => {
-      const { frames, ...facts } = factsOf(crash);
-      return facts;
+      const { frames, unread, ...facts } = factsOf(crash);
+      return { facts, unread };
     });
     return printableFacts(found, reason);
   }
 
-  /** Keeps what is new for the next time, where a directory may be written to. */
+  /** Keeps for the next time, here and where a directory may be written to, what was asked for since the last. */
   save(): void {
     for (const index of this.#indexes.values()) index.save();
   }

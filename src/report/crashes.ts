@@ -1,4 +1,5 @@
 import { basename, dirname, resolve } from "node:path";
+import type { StreamTypeName } from "../store/layout.js";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
 import { type Dump, dumpText, isCutShort } from "./dumps.js";
@@ -77,29 +78,42 @@ export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
     });
 }
 
-/** Of the same guest and boot, where the crash's boot is known. */
-export function relatedTo({ dump }: Crash, records: readonly HeadedRecord[]): Related {
-  const { guest, boot, reason, count } = dump;
-  if (boot === undefined) return { ftrace: undefined, console: undefined, pmsg: undefined };
-  const ofBoot = records.filter(
-    (record) => record.guest === guest && (record.header?.boot ?? record.boot) === boot,
-  );
-  return {
-    ftrace: groupDumps(ofBoot).find(
-      (other) => other.type === "ftrace" && other.reason === reason && other.count === count,
-    ),
-    console: findStreams(ofBoot, "console").at(-1),
-    pmsg: findStreams(ofBoot, "pmsg").at(-1),
-  };
+/** Finds what of some records is of a crash's guest and boot, where the boot is known. */
+export function relations(records: readonly HeadedRecord[]): (crash: Crash) => Related {
+  const traces = new Map<string, Dump>();
+  for (const dump of groupDumps(records)) {
+    const key = traceKey(dump);
+    if (dump.type === "ftrace" && !traces.has(key)) traces.set(key, dump);
+  }
+  const newest = (type: StreamTypeName) =>
+    new Map(findStreams(records, type).map((stream) => [bootKey(stream), stream]));
+  const consoles = newest("console");
+  const messages = newest("pmsg");
+  return ({ dump }) =>
+    dump.boot === undefined
+      ? { ftrace: undefined, console: undefined, pmsg: undefined }
+      : {
+          ftrace: traces.get(traceKey(dump)),
+          console: consoles.get(bootKey(dump)),
+          pmsg: messages.get(bootKey(dump)),
+        };
 }
 
-/** What a crash's log says of it. */
-export function factsOf({ dump }: Crash): CrashFacts & Pick<LogFacts, "frames"> {
+const bootKey = ({ guest, boot }: Pick<Dump, "guest" | "boot">): string => `${guest}/${boot}`;
+
+const traceKey = (dump: Dump): string => `${bootKey(dump)} ${dump.reason} ${dump.count}`;
+
+/** What a crash's log says of it; `unread` if a record couldn't be read, which may pass. */
+export function factsOf({
+  dump,
+}: Crash): CrashFacts & Pick<LogFacts, "frames"> & { readonly unread: boolean } {
   let cutShort = false;
-  const text = dumpText(dump, () => {
+  let unread = false;
+  const text = dumpText(dump, (error) => {
     cutShort = true;
+    unread ||= error !== undefined;
   });
-  return { ...readFacts(linesOf(text)), cutShort };
+  return { ...readFacts(linesOf(text)), cutShort, unread };
 }
 
 function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {

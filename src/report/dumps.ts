@@ -61,11 +61,12 @@ export function missingParts(dump: Dump): number {
 
 /**
  * A dump's text in pieces: its parts joined oldest first, one decompressed at a time. What can't be read
- * is said where it is missing; `onCut` is told that the text of a part, or the last part, is.
+ * is said where it is missing; `onCut` is told that the text of a part, or the last part, is, with the error
+ * if that is what reading a record ended with.
  */
 export function* dumpText(
   dump: Dump,
-  onCut: () => void = () => undefined,
+  onCut: (error?: unknown) => void = () => undefined,
 ): Generator<Buffer, void, void> {
   for (const piece of piecesOfDump(dump)) {
     if ("first" in piece) yield missing(piece.first, piece.last);
@@ -76,7 +77,10 @@ export function* dumpText(
   yield note("the dump is cut short here: its last part is missing");
 }
 
-function* partText(record: HeadedRecord, onCut: () => void): Generator<Buffer, void, void> {
+function* partText(
+  record: HeadedRecord,
+  onCut: (error?: unknown) => void,
+): Generator<Buffer, void, void> {
   try {
     const text = recordText(record, onCut);
     if (text !== undefined) {
@@ -86,7 +90,7 @@ function* partText(record: HeadedRecord, onCut: () => void): Generator<Buffer, v
     onCut();
     yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
   } catch (error) {
-    onCut();
+    onCut(error);
     // Also one that is removed at this moment: what the others hold is shown all the same.
     yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
   }

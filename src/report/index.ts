@@ -11,7 +11,7 @@ export {
   isSettled,
   ownRecords,
   type Related,
-  relatedTo,
+  relations,
 } from "./crashes.js";
 export {
   type DecodedRecord,

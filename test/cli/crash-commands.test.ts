@@ -33,6 +33,15 @@ describe("rm", () => {
     expect(records(join(folder, "db"))).toEqual(["dmesg-1"]);
   });
 
+  test("what crashes share is removed once", async () => {
+    const folder = guests();
+    const names = ["web/dmesg-1", "web/dmesg-2", "web/ftrace-4"];
+    const done = await run(["rm", folder, ...names, "--streams"]);
+    expect(done).toMatchObject({ status: 0, stderr: "" });
+    expect(done.stdout).toMatch(/^removed web\/dmesg-1 \(3 .*\nremoved web\/dmesg-2 \(3 .*\n$/);
+    expect(records(join(folder, "web"))).toEqual([]);
+  });
+
   test("needs a name or a filter: status 2; and finds something: status 1", async () => {
     const folder = guests();
     expect((await run(["rm", folder])).status).toBe(2);

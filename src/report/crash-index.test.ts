@@ -1,0 +1,58 @@
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { CrashReader } from "./crash-reader.js";
+import { findCrashes } from "./crashes.js";
+import { findRecords } from "./index.js";
+
+function oneCrash(): string {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-index-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  crash(folder, 1);
+  return folder;
+}
+
+function crash(folder: string, id: number): void {
+  const text = `Panic#1 Part1 oldest-first last\n<0>Kernel panic - not syncing: bug ${"abc"[id - 1]}\n`;
+  writeFileSync(join(folder, `dmesg-${id}`), text);
+}
+
+const newReader = () => new CrashReader(() => undefined);
+
+const crashesOf = (reader: CrashReader, folder: string) =>
+  findCrashes(findRecords(folder).map((record) => reader.headed(record)));
+
+const titlesOf = (reader: CrashReader, folder: string) =>
+  crashesOf(reader, folder).map((one) => reader.facts(one).title);
+
+test("what was told while a record couldn't be read isn't kept", () => {
+  const folder = oneCrash();
+  const reader = newReader();
+  const found = crashesOf(reader, folder);
+  renameSync(join(folder, "dmesg-1"), join(folder, "away"));
+  expect(found.map((one) => reader.facts(one).title)).toEqual(["Panic"]);
+  reader.save();
+  renameSync(join(folder, "away"), join(folder, "dmesg-1"));
+  expect(titlesOf(newReader(), folder)).toEqual(["kernel panic: bug a"]);
+});
+
+test("a reader that goes on forgets what is gone, and reads nothing twice", () => {
+  const folder = oneCrash();
+  const reader = newReader();
+  expect(titlesOf(reader, folder)).toEqual(["kernel panic: bug a"]);
+  reader.save();
+  crash(folder, 2);
+  titlesOf(reader, folder);
+  reader.save();
+  const both = readFileSync(join(folder, ".index"), "utf8");
+  expect(both.match(/"title":"[^"]*/g)).toHaveLength(2);
+  rmSync(join(folder, "dmesg-1"));
+  crash(folder, 3);
+  expect(titlesOf(reader, folder)).toEqual(["kernel panic: bug b", "kernel panic: bug c"]);
+  reader.save();
+  const later = readFileSync(join(folder, ".index"), "utf8");
+  expect(later.match(/panic: bug ./g)).toEqual(["panic: bug b", "panic: bug c"]);
+});
