@@ -75,6 +75,8 @@ void vpstore_console_dying(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
 
+	/* What was printed since the guest is dying may have filled some already. */
+	c->chunk_len = 0;
 	c->log.iter.cur_seq = READ_ONCE(c->next);
 	c->log.dying = true;
 	vpstore_console_drain_dying(vp);
@@ -84,11 +86,10 @@ void vpstore_console_dying(struct vpstore *vp)
  * vpstore_console_abandon - forget what a panic inside this driver interrupted
  * @vp:	device that is dying
  *
- * Text in a slot that wasn't full is sent again: c->next stands before it.
+ * What wasn't sent is taken again: c->next stands before it.
  */
 void vpstore_console_abandon(struct vpstore *vp)
 {
-	vp->console.chunk_len = 0;
 	vp->console.log.lost = 0;
 	atomic_set(&vp->console.dying_busy, 0);
 }

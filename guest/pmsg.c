@@ -133,6 +133,9 @@ int vpstore_pmsg_write_user(struct pstore_record *record,
 		if (ret > 0)
 			done += ret;
 	}
+	/* pstore would have the whole record written again. */
+	if (ret == -ERESTARTSYS && done)
+		ret = -EINTR;
 	mutex_unlock(&vpstore_pmsg_lock);
 	module_put(THIS_MODULE);
 	return min_t(ssize_t, ret, 0);
