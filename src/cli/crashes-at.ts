@@ -75,7 +75,8 @@ export class CrashesAt {
     const record = this.records.find((one) =>
       [one.name, `${one.guest}/${one.name}`].includes(name),
     );
-    return record === undefined
+    // Records of an ERST file have no path of their own.
+    return record === undefined || record.source.directory === undefined
       ? `${this.path} holds no crash ${name}`
       : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }

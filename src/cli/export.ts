@@ -74,7 +74,8 @@ async function exportCrash(
 /** Returns the name that was made. */
 async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<string> {
   const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
-  if (!toFile && /\.(?:tar|tar\.\w+|t[bxz]\w+|zip|7z)$/.test(output)) {
+  const isOther = /\.(?:tar|tar\.(?:bz2|xz|zst|lz4?|Z)|tbz2?|txz|tzst|zip|7z)$/.test(output);
+  if (!toFile && isOther && !existsSync(output)) {
     throw new UserError(`${output}: an archive's name ends in .tar.gz`, USAGE);
   }
   const made = toFile ? output : join(output, folderOf(crash));
@@ -88,9 +89,10 @@ async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<
     else if (!toFile) writeFolder(at, crash, whole);
     else {
       const folder = folderOf(crash);
-      mkdirSync(dirname(join(temporary, folder)), { recursive: true });
-      writeFolder(at, crash, join(temporary, folder));
-      pack(temporary, folder, whole);
+      const tree = join(temporary, "tree");
+      mkdirSync(dirname(join(tree, folder)), { recursive: true });
+      writeFolder(at, crash, join(tree, folder));
+      pack(tree, folder, whole);
     }
     renameSync(whole, made);
   } finally {
@@ -166,10 +168,14 @@ function pack(directory: string, name: string, archive: string): void {
   const fd = openSync(archive, "wx", 0o600);
   try {
     const owner = ["--owner=0", "--group=0", "--numeric-owner", "--sort=name"];
-    const { error, status, stderr } = spawnSync("tar", ["-cz", ...owner, "-C", directory, name], {
-      stdio: ["ignore", fd, "pipe"],
-      encoding: "utf8",
-    });
+    const { error, status, stderr } = spawnSync(
+      "tar",
+      ["-cz", ...owner, "-C", directory, "--", name],
+      {
+        stdio: ["ignore", fd, "pipe"],
+        encoding: "utf8",
+      },
+    );
     if (error !== undefined)
       throw new UserError(`tar can't be run: ${systemReason(error) ?? error.message}`);
     if (status !== 0) throw new UserError(`tar failed: ${stderr.trim().replaceAll("\n", "; ")}`);

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,6 +40,9 @@ test.each(["a".repeat(32), undefined])(
     print(store, "line 1\n", "line 2", "line 3\n", "line 4\n");
     store.close();
     expect(shown()).toEqual(["other\n", "line 1\nline 2line 3\nline 4\n"]);
+    execFileSync("gzip", [join(folder, "console-2")]);
+    expect(shown().at(-1)).toBe("line 1\nline 2line 3\nline 4\n");
+    execFileSync("gunzip", [join(folder, "console-2.gz")]);
     unlinkSync(join(folder, "console-4"));
     expect(shown().at(-1)).toBe(
       "line 1\nline 2\n[virtio-pstore: 7 bytes are missing here]\nline 4\n",

@@ -18,7 +18,9 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
   const streams = new Map<string, RecordEntry[]>();
   for (const record of records) {
     if (record.type !== type) continue;
-    const key = `${record.guest}/${record.stream?.first ?? record.name}`;
+    // A stream's first file needs no line in .streams; its owner may have compressed it.
+    const own = record.name.replace(/\.gz$/, "");
+    const key = `${record.guest}/${record.stream?.first ?? own}`;
     const there = streams.get(key);
     if (there === undefined) streams.set(key, [record]);
     else there.push(record);
@@ -41,10 +43,13 @@ export function* streamText({ records }: BootStream): Generator<Buffer, void, vo
   for (const record of records) {
     const missing = (record.stream?.offset ?? end) - end;
     if (missing > 0) yield Buffer.from((newline ? "" : "\n") + missingNote(missing));
+    // Not the record's size: its owner may have compressed it.
+    let length = 0;
     for (const piece of recordText(readHeader(record)) ?? recordBytes(record)) {
       yield piece;
+      length += piece.length;
       newline = piece.at(-1) === 0x0a;
     }
-    end = (record.stream?.offset ?? 0) + record.size;
+    end = (record.stream?.offset ?? 0) + length;
   }
 }

@@ -1,9 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
 import type { RecordHeader } from "../store/index.js";
-import type { HeadedRecord } from "./decode.js";
+import { type HeadedRecord, readHeader } from "./decode.js";
 import { isCutShort, joinDump } from "./dumps.js";
 import { groupDumps } from "./group-dumps.js";
+import { findRecords } from "./records.js";
 
 describe("joining", () => {
   const join = (records: readonly HeadedRecord[]) => {
@@ -31,6 +34,19 @@ describe("joining", () => {
         "Panic1.2\n",
         "[virtio-pstore: part 1 is missing]\n",
       ].join(""),
+    );
+  });
+
+  test("what is said of them has lines of its own", () => {
+    const folder = mkdtempSync(`${tmpdir()}/virtio-pstore-dumps-`);
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true });
+    });
+    writeFileSync(`${folder}/dmesg-1`, "Panic#1 Part1 oldest-first\na");
+    writeFileSync(`${folder}/dmesg-2`, "Panic#1 Part3 oldest-first\nc");
+    expect(join(findRecords(folder).map(readHeader))).toBe(
+      "a\n[virtio-pstore: part 2 is missing]\n" +
+        "c\n[virtio-pstore: the dump is cut short here: its last part is missing]\n",
     );
   });
 

@@ -68,17 +68,28 @@ export function* dumpText(
   dump: Dump,
   onCut: (error?: unknown) => void = () => undefined,
 ): Generator<Buffer, void, void> {
+  let newline = true;
+  const lineEnd = () => Buffer.from(newline ? "" : "\n");
   for (const piece of piecesOfDump(dump)) {
-    if ("first" in piece) yield missing(piece.first, piece.last);
-    else yield* partText(piece, onCut);
+    const text =
+      "first" in piece
+        ? [lineEnd(), missing(piece.first, piece.last)]
+        : partText(piece, lineEnd, onCut);
+    for (const bytes of text) {
+      if (bytes.length === 0) continue;
+      yield bytes;
+      newline = bytes.at(-1) === 0x0a;
+    }
   }
   if (!isCutShort(dump)) return;
   onCut();
+  if (!newline) yield lineEnd();
   yield note("the dump is cut short here: its last part is missing");
 }
 
 function* partText(
   record: HeadedRecord,
+  lineEnd: () => Buffer,
   onCut: (error?: unknown) => void,
 ): Generator<Buffer, void, void> {
   try {
@@ -88,10 +99,12 @@ function* partText(
       return;
     }
     onCut();
+    yield lineEnd();
     yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
   } catch (error) {
     onCut(error);
     // Also one that is removed at this moment: what the others hold is shown all the same.
+    yield lineEnd();
     yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -8,6 +8,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
+import { errno, errnoOf } from "../native/errno.js";
 import {
   compareRecords,
   formatRecordName,
@@ -57,6 +58,15 @@ function consoleOf(directory: string, name: RecordName): Console {
   return { name, first: found?.first.id ?? name.id, offset: found?.offset ?? 0 };
 }
 
+function opened(path: string): number | undefined {
+  try {
+    return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === errno.ENOENT) return undefined;
+    throw error;
+  }
+}
+
 /**
  * Follows the newest console of a directory, and goes on to its next file, and to the next boot's when
  * one begins. It only reads files, so it needs no daemon, and doesn't care who calls it when.
@@ -91,10 +101,12 @@ export class ConsoleFollower {
       const bytes = this.#read(file);
       if (bytes.length > 0) return { bytes };
     }
-    this.close();
     const found = consoleOf(this.#directory, name);
     const path = join(this.#directory, formatRecordName(name));
-    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const fd = opened(path);
+    // Removed since: the next call looks again.
+    if (fd === undefined) return undefined;
+    this.close();
     this.#file = { ...found, fd, position: this.#first ? this.#tail(fd) : 0 };
     this.#first = false;
     if (file?.first !== found.first) {

@@ -137,11 +137,24 @@ describe("export", () => {
     expect(listed).toContain("web/2/dmesg.txt");
     expect(listed).toHaveLength(10);
     expect(statSync(output).mode & 0o777).toBe(0o600);
+    // Names that tar, or what is made on the way, could take for something else.
+    for (const guest of ["-x", "whole"]) {
+      const folder = temporaryFolder();
+      put(join(folder, guest, "dmesg-1"), head("Panic", 1, 1) + PANIC, 1000);
+      const packed = join(temporaryFolder(), "crash.tgz");
+      expect(await run(["export", folder, "-o", packed])).toMatchObject({ status: 0 });
+      const names = execFileSync("tar", ["-tzf", packed], { encoding: "utf8" });
+      expect(names).toContain(`${guest}/1/dmesg.txt\n`);
+    }
     const archive = join(temporaryFolder(), "crash.tar.xz");
     expect(await run(["export", guests(), "2", "-o", archive])).toMatchObject({
       status: 2,
       stderr: expect.stringContaining(`${archive}: an archive's name ends in .tar.gz`),
     });
+    const folder = join(temporaryFolder(), "reports.txt");
+    expect((await run(["export", guests(), "web/2", "-o", folder])).stdout).toBe(
+      `${folder}/web/2\n`,
+    );
   });
 
   test("writes JSON; the newest crash where none is named", async () => {
