@@ -98,6 +98,8 @@ class Incomings {
 
 export class HungUpError extends Error {}
 
+const HUNG_UP = "the back-end closed the connection";
+
 /**
  * A vhost-user front-end on a real socket. Its methods say what goes over the wire; the order in which
  * real front-ends say it is in negotiations.ts.
@@ -133,14 +135,20 @@ export class FakeFrontEnd {
     if (!send(this.fd, bytes, descriptors)) throw new Error("the back-end's socket is full");
   }
 
-  /** Sends a message and waits for nothing. */
+  /** Sends a message and waits for nothing. Throws HungUpError, as receive() does. */
   send(
     request: number,
     payload?: Uint8Array,
     descriptors: readonly number[] = [],
     flags = 0,
   ): void {
-    this.sendBytes(message(request, payload, flags), descriptors);
+    try {
+      this.sendBytes(message(request, payload, flags), descriptors);
+    } catch (error) {
+      throw error instanceof SystemError && error.code === "EPIPE"
+        ? new HungUpError(HUNG_UP)
+        : error;
+    }
   }
 
   /** The next message of the back-end, whatever it is. */
@@ -154,7 +162,7 @@ export class FakeFrontEnd {
       "a message from the back-end",
       timeoutMs,
     );
-    if (incoming === undefined) throw new HungUpError("the back-end closed the connection");
+    if (incoming === undefined) throw new HungUpError(HUNG_UP);
     return incoming;
   }
 
