@@ -39,14 +39,21 @@ static bool vpstore_log_next(struct vpstore_log *log, char *buf, size_t room,
 	return false;
 }
 
-/* Whether a message, finished or not, isn't overwritten yet. */
-static bool vpstore_log_has(u64 seq)
+/**
+ * vpstore_log_oldest - find the oldest message that is in the log
+ * @seq:	its number
+ *
+ * Return: whether there is one.
+ */
+bool vpstore_log_oldest(u64 *seq)
 {
-	struct kmsg_dump_iter oldest = { };
+	struct kmsg_dump_iter iter = { };
 	size_t len;
 
-	return kmsg_dump_get_line(&oldest, false, NULL, 0, &len) &&
-	       oldest.cur_seq - 1 <= seq;
+	if (!kmsg_dump_get_line(&iter, false, NULL, 0, &len))
+		return false;
+	*seq = iter.cur_seq - 1;
+	return true;
 }
 
 /**
@@ -70,7 +77,7 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 {
 	char notice[VPSTORE_NOTICE_ROOM];
 	size_t done = 0, len, n;
-	u64 seq, lost;
+	u64 seq, lost, oldest;
 
 	while (size - done >= VPSTORE_LINE_ROOM &&
 	       log->iter.cur_seq < log->end) {
@@ -81,7 +88,7 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 
 		lost = log->iter.cur_seq - seq - 1;
 		if (lost && log->live && !log->dying && oops_in_progress &&
-		    vpstore_log_has(seq)) {
+		    vpstore_log_oldest(&oldest) && oldest <= seq) {
 			log->iter.cur_seq = seq;
 			break;
 		}

@@ -16,9 +16,6 @@
 
 #include "ring.h"
 
-/* Whoever writes through pstore's node holds a lock that can't be interrupted. */
-#define VPSTORE_PMSG_TIMEOUT	(10 * HZ)
-
 /* One write copies no more than this; the rest is for the next one. */
 #define VPSTORE_PMSG_MAX	(256 * 1024)
 
@@ -31,14 +28,15 @@ static struct vpstore *vpstore_pmsg;
 
 /*
  * Send text of user space. Sleeps while all slots are under way, but not while
- * the device goes away or is broken, nor without an end. Returns the bytes sent,
- * or a negative errno if there are none.
+ * the device goes away or is broken, nor without an end: whoever writes through
+ * pstore's node holds a lock that can't be interrupted. Returns the bytes sent, or
+ * a negative errno if there are none.
  */
 static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 				  size_t len)
 {
 	struct vpstore_slot *slot;
-	unsigned long deadline = jiffies + VPSTORE_PMSG_TIMEOUT;
+	unsigned long deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
 	size_t done = 0, n;
 	int ret = 0;
 
@@ -57,7 +55,7 @@ static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 						  VIRTIO_PSTORE_TYPE_PMSG, n);
 			if (!ret) {
 				done += n;
-				deadline = jiffies + VPSTORE_PMSG_TIMEOUT;
+				deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
 				continue;
 			}
 			if (ret != -EBUSY && ret != -ENOSPC)

@@ -266,17 +266,15 @@ void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d)
 		.type	= VIRTIO_PSTORE_TYPE_DMESG,
 		.count	= d->count,
 	};
-	struct kmsg_dump_iter oldest = d->log.iter;
 	struct vpstore_range r = { };
 	struct vpstore_slot *slot;
 	size_t len;
 
 	if (!d->queue || virtqueue_get_vring_size(d->queue->vq) <
 			 VPSTORE_WRITE_DESCS + VPSTORE_REFS ||
-	    !kmsg_dump_get_line(&oldest, false, NULL, 0, &len))
+	    !vpstore_log_oldest(&r.first))
 		return;
 
-	r.first = oldest.cur_seq - 1;
 	while (r.first < d->log.iter.next_seq) {
 		vpstore_range_fill(&r, d->log.iter.next_seq,
 				   vp->max_data - VPSTORE_PRB_HEAD);

@@ -8,8 +8,6 @@
 #include "compat.h"
 #include "ring.h"
 
-/* A device that needs longer for one command is taken for dead. */
-#define VPSTORE_COMMAND_TIMEOUT	(10 * HZ)
 /* How often a command looks for itself, should no interrupt come. */
 #define VPSTORE_COMMAND_SLICE	(HZ / 10 ?: 1)
 
@@ -271,7 +269,7 @@ int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
 	if (ret)
 		return ret;
 
-	deadline = jiffies + VPSTORE_COMMAND_TIMEOUT;
+	deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
 	do {
 		wait_event_timeout(vp->answered, vpstore_done(slot),
 				   VPSTORE_COMMAND_SLICE);
@@ -293,7 +291,7 @@ int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
 		WRITE_ONCE(q->dead, true);
 		dev_err(&vp->vdev->dev,
 			"command %u was not answered in %u s, taking the host for dead\n",
-			cmd, VPSTORE_COMMAND_TIMEOUT / HZ);
+			cmd, VPSTORE_ANSWER_TIMEOUT / HZ);
 		return -EIO;
 	}
 

@@ -17,6 +17,9 @@
 /* What everything but a dump leaves free in a queue that dumps use. */
 #define VPSTORE_DUMP_DESCS	(VPSTORE_DUMP_SLOTS * VPSTORE_WRITE_DESCS)
 
+/* Who can sleep waits no longer than this for a command's answer, or a slot. */
+#define VPSTORE_ANSWER_TIMEOUT	(10 * HZ)
+
 /* slot.c */
 bool vpstore_claim(struct vpstore_slot *slot);
 struct vpstore_slot *vpstore_claim_any(struct vpstore_slot **slots,

@@ -395,6 +395,7 @@ void vpstore_source_unregister(struct vpstore *vp);
 unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason);
 
 /* log.c */
+bool vpstore_log_oldest(u64 *seq);
 size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size);
 void vpstore_log_skip(struct vpstore_log *log, u64 count);
 

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { kernelNames } from "../../vm/kernel.js";
 import {
   crashGuest,
   crashLines,
@@ -16,47 +17,44 @@ import {
 } from "./support.js";
 
 describeGuests("a guest that was suspended", () => {
-  it.each(["6.1", "6.12", "7.3"] as const)(
-    "%s: the console goes on, and a panic is whole",
-    async (kernel) => {
-      const folder = temporaryFolder();
-      const socket = join(folder, "socket");
-      const directory = join(folder, "crashes");
-      const daemon = await serve("--console", "--socket-path", socket, "--directory", directory);
-      const argv = await crashGuest(kernel, {
-        serial: "stdio",
-        // Otherwise the guest boots anew instead of waking up.
-        bzImage: true,
-        arguments: ["-machine", "smm=off"],
-        append: "panic=60",
-        script: [
-          "echo mark 1 > /dev/kmsg",
-          "echo +2 > /sys/class/rtc/rtc0/wakealarm",
-          "echo mem > /sys/power/state",
-          "echo mark 2 > /dev/kmsg",
-          "umount /sys/fs/pstore; mount -t pstore pstore /sys/fs/pstore && echo mark 3 > /dev/kmsg",
-          "insmod /crash.ko how=panic lines=500\n",
-        ].join("\n"),
-      });
-      const guest = startGuest([
-        ...argv.filter((word) => word !== "-no-reboot"),
-        ...qemuDevice(socket),
-      ]);
-      await guest.printed("Rebooting in 60 seconds");
-      await daemon.stop();
+  it.each(kernelNames)("%s: the console goes on, and a panic is whole", async (kernel) => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const directory = join(folder, "crashes");
+    const daemon = await serve("--console", "--socket-path", socket, "--directory", directory);
+    const argv = await crashGuest(kernel, {
+      serial: "stdio",
+      // Otherwise the guest boots anew instead of waking up.
+      bzImage: true,
+      arguments: ["-machine", "smm=off"],
+      append: "panic=60",
+      script: [
+        "echo mark 1 > /dev/kmsg",
+        "echo +2 > /sys/class/rtc/rtc0/wakealarm",
+        "echo mem > /sys/power/state",
+        "echo mark 2 > /dev/kmsg",
+        "umount /sys/fs/pstore; mount -t pstore pstore /sys/fs/pstore && echo mark 3 > /dev/kmsg",
+        "insmod /crash.ko how=panic lines=500\n",
+      ].join("\n"),
+    });
+    const guest = startGuest([
+      ...argv.filter((word) => word !== "-no-reboot"),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("Rebooting in 60 seconds");
+    await daemon.stop();
 
-      const [text = "", ...others] = textOf(directory, "console");
-      expect(others).toEqual([]);
-      const [dumped = ""] = dumpTexts(directory);
-      for (const whole of [text, dumped]) {
-        expect(numbers(whole, /mark (\d)$/gm)).toEqual(upTo(3));
-        expect(whole).toMatch(/mark 1$.*suspend entry \(deep\).*suspend exit.*mark 2$/ms);
-        expect(crashLines(whole)).toEqual(upTo(500));
-        expect(whole).toContain("Kernel panic - not syncing: crash: asked for");
-        expect(whole).not.toContain("lines lost");
-      }
-    },
-  );
+    const [text = "", ...others] = textOf(directory, "console");
+    expect(others).toEqual([]);
+    const [dumped = ""] = dumpTexts(directory);
+    for (const whole of [text, dumped]) {
+      expect(numbers(whole, /mark (\d)$/gm)).toEqual(upTo(3));
+      expect(whole).toMatch(/mark 1$.*suspend entry \(deep\).*suspend exit.*mark 2$/ms);
+      expect(crashLines(whole)).toEqual(upTo(500));
+      expect(whole).toContain("Kernel panic - not syncing: crash: asked for");
+      expect(whole).not.toContain("lines lost");
+    }
+  });
 });
 
 describeGuests("a guest that reboots", () => {
