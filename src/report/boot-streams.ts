@@ -1,5 +1,6 @@
-import { missingNote, type StreamTypeName } from "../store/layout.js";
+import { formatRecordName, missingNote, type StreamTypeName } from "../store/layout.js";
 import { readHeader, recordBytes, recordText } from "./decode.js";
+import { notedText } from "./note.js";
 import type { RecordEntry } from "./records.js";
 
 /** What one boot printed, or what its user space wrote: the records it was stored in, oldest first. */
@@ -19,7 +20,7 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
   for (const record of records) {
     if (record.type !== type) continue;
     // A stream's first file needs no line in .streams; its owner may have compressed it.
-    const own = record.name.replace(/\.gz$/, "");
+    const own = formatRecordName({ type, id: record.id, compressed: false });
     const key = `${record.guest}/${record.stream?.first ?? own}`;
     const there = streams.get(key);
     if (there === undefined) streams.set(key, [record]);
@@ -37,19 +38,21 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
 }
 
 /** A stream's text in pieces; what is missing is said where it is. Of what nothing decompresses, the bytes. */
-export function* streamText({ records }: BootStream): Generator<Buffer, void, void> {
+export function streamText(stream: BootStream): Generator<Buffer, void, void> {
+  return notedText(textAndNotes(stream));
+}
+
+function* textAndNotes({ records }: BootStream) {
   let end = 0;
-  let newline = true;
   for (const record of records) {
-    const missing = (record.stream?.offset ?? end) - end;
-    if (missing > 0) yield Buffer.from((newline ? "" : "\n") + missingNote(missing));
-    // Not the record's size: its owner may have compressed it.
-    let length = 0;
+    const offset = record.stream?.offset;
+    const missing = (offset ?? end) - end;
+    if (missing > 0) yield missingNote(missing);
+    end = offset ?? 0;
+    // Its size isn't told by the file's: its owner may have compressed it.
     for (const piece of recordText(readHeader(record)) ?? recordBytes(record)) {
       yield piece;
-      length += piece.length;
-      newline = piece.at(-1) === 0x0a;
+      end += piece.length;
     }
-    end = (record.stream?.offset ?? 0) + length;
   }
 }

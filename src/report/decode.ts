@@ -102,27 +102,29 @@ export function recordText(
   }
   const decoded = inflated(record);
   const text = decoded === undefined ? undefined : textOf(record, decoded);
-  return decoded === undefined || text === undefined ? undefined : notedText(decoded, text, onCut);
+  return decoded === undefined || text === undefined ? undefined : withEnding(decoded, text, onCut);
 }
 
 const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> | undefined =>
   isRing(record) ? ringText(text) : piecesOf(text);
 
-function* notedText(
+function* withEnding(
   { text, ending }: Decoded,
   pieces: Iterable<Buffer>,
   onCut: () => void,
 ): Generator<Buffer, void, void> {
   if (ending !== "whole") onCut();
   if (ending === "too large") {
-    yield note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`);
+    yield Buffer.from(
+      note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`),
+    );
     return;
   }
   yield* pieces;
   if (ending === "whole") return;
   if (text.length > 0 && text.at(-1) !== 0x0a) yield Buffer.from("\n");
   const what = ending === "cut" ? "is cut short" : "is damaged";
-  yield note(`the record ${what} here: the rest of its text is missing`);
+  yield Buffer.from(note(`the record ${what} here: the rest of its text is missing`));
 }
 
 /** A record as it is stored, in pieces. */

@@ -1,6 +1,6 @@
 import type { DumpTypeName } from "../store/layout.js";
 import { type HeadedRecord, recordText } from "./decode.js";
-import { note } from "./note.js";
+import { note, notedText } from "./note.js";
 
 /** A record of a dump, and its number there: its header's, or that of the part that it must be. */
 export interface DumpPart extends HeadedRecord {
@@ -64,34 +64,24 @@ export function missingParts(dump: Dump): number {
  * is said where it is missing; `onCut` is told that the text of a part, or the last part, is, with the error
  * if that is what reading a record ended with.
  */
-export function* dumpText(
+export function dumpText(
   dump: Dump,
   onCut: (error?: unknown) => void = () => undefined,
 ): Generator<Buffer, void, void> {
-  let newline = true;
-  const lineEnd = () => Buffer.from(newline ? "" : "\n");
+  return notedText(textAndNotes(dump, onCut));
+}
+
+function* textAndNotes(dump: Dump, onCut: (error?: unknown) => void) {
   for (const piece of piecesOfDump(dump)) {
-    const text =
-      "first" in piece
-        ? [lineEnd(), missing(piece.first, piece.last)]
-        : partText(piece, lineEnd, onCut);
-    for (const bytes of text) {
-      if (bytes.length === 0) continue;
-      yield bytes;
-      newline = bytes.at(-1) === 0x0a;
-    }
+    if ("first" in piece) yield missing(piece.first, piece.last);
+    else yield* partText(piece, onCut);
   }
   if (!isCutShort(dump)) return;
   onCut();
-  if (!newline) yield lineEnd();
   yield note("the dump is cut short here: its last part is missing");
 }
 
-function* partText(
-  record: HeadedRecord,
-  lineEnd: () => Buffer,
-  onCut: (error?: unknown) => void,
-): Generator<Buffer, void, void> {
+function* partText(record: HeadedRecord, onCut: (error?: unknown) => void) {
   try {
     const text = recordText(record, onCut);
     if (text !== undefined) {
@@ -99,12 +89,10 @@ function* partText(
       return;
     }
     onCut();
-    yield lineEnd();
     yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
   } catch (error) {
     onCut(error);
     // Also one that is removed at this moment: what the others hold is shown all the same.
-    yield lineEnd();
     yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
   }
 }
@@ -114,7 +102,7 @@ export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
 }
 
-function missing(one: number, other: number): Buffer {
+function missing(one: number, other: number): string {
   if (one === other) return note(`part ${one} is missing`);
   return note(`parts ${Math.min(one, other)} to ${Math.max(one, other)} are missing`);
 }

@@ -1,2 +1,14 @@
 /** A line of our own in a guest's text: what is missing of it is said where it is missing. */
-export const note = (text: string): Buffer => Buffer.from(`[virtio-pstore: ${text}]\n`);
+export const note = (text: string): string => `[virtio-pstore: ${text}]\n`;
+
+/** A guest's text with lines of our own in it, which are strings: none of them goes on a line of the guest's. */
+export function* notedText(pieces: Iterable<Buffer | string>): Generator<Buffer, void, void> {
+  let newline = true;
+  for (const piece of pieces) {
+    if (piece.length === 0) continue;
+    const bytes: Buffer =
+      typeof piece === "string" ? Buffer.from(newline ? piece : `\n${piece}`) : piece;
+    yield bytes;
+    newline = bytes.at(-1) === 0x0a;
+  }
+}
