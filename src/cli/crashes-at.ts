@@ -2,6 +2,7 @@ import {
   type Crash,
   type CrashFacts,
   CrashReader,
+  erstFileOf,
   findCrashes,
   type HeadedRecord,
   type Related,
@@ -75,8 +76,8 @@ export class CrashesAt {
     const record = this.records.find((one) =>
       [one.name, `${one.guest}/${one.name}`].includes(name),
     );
-    // Records of an ERST file have no path of their own.
-    return record === undefined || record.source.directory === undefined
+    // An ERST file's records have no path that a command takes.
+    return record === undefined || erstFileOf(record) !== undefined
       ? `${this.path} holds no crash ${name}`
       : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }

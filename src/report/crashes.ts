@@ -37,14 +37,17 @@ export interface CrashFacts extends Omit<LogFacts, "frames"> {
 }
 
 /** The name of the guest's directory, also where that was named itself; of its ERST file without `.erst`. */
-export function guestOf({ guest, name, path }: RecordEntry): string {
+export function guestOf(record: RecordEntry): string {
+  const { guest, path } = record;
   if (guest !== "") return guest;
+  const erstFile = erstFileOf(record);
+  return erstFile === undefined ? basename(dirname(resolve(path))) : basename(erstFile, ".erst");
+}
+
+/** The ERST file that a record is in. Its path is told so; that of a record's own file ends with the name alone. */
+export function erstFileOf({ name, path }: RecordEntry): string | undefined {
   const end = `: ${name}`;
-  // So an ERST file's records are told; the path of a record's own file ends with the name alone.
-  if (basename(path) !== name && path.endsWith(end)) {
-    return basename(path.slice(0, -end.length), ".erst");
-  }
-  return basename(dirname(resolve(path)));
+  return basename(path) !== name && path.endsWith(end) ? path.slice(0, -end.length) : undefined;
 }
 
 const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$|\.gz$/, "");

@@ -10,8 +10,20 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ConsoleFollower } from "./follow.js";
+
+/** Called with a path that is about to be opened. */
+let onOpen: (path: string) => void = () => undefined;
+
+vi.mock("node:fs", async (importOriginal) => {
+  const fs = await importOriginal<typeof import("node:fs")>();
+  const openSync: typeof fs.openSync = (path, ...more) => {
+    onOpen(String(path));
+    return fs.openSync(path, ...more);
+  };
+  return { ...fs, openSync };
+});
 
 let folder = "";
 
@@ -112,5 +124,24 @@ test("a file that is cut, moved away or gone is no reason to end", () => {
   expect(shown(follower)).toBe("more\n");
   unlinkSync(at("console-1"));
   expect(shown(follower)).toBe("");
+  follower.close();
+});
+
+test("a console that is removed as it is about to be opened is no reason to end", () => {
+  writeFileSync(at("console-1"), "one\n");
+  const follower = new ConsoleFollower(folder, 10);
+  shown(follower);
+  writeFileSync(at("console-2"), "two\n");
+  onOpen = (path) => {
+    if (path === at("console-2")) unlinkSync(path);
+  };
+  try {
+    expect(shown(follower)).toBe("");
+  } finally {
+    onOpen = () => undefined;
+  }
+  appendFileSync(at("console-1"), "more\n");
+  writeFileSync(at("console-3"), "three\n");
+  expect(shown(follower)).toBe("more\n<console-3>three\n");
   follower.close();
 });

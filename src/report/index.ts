@@ -4,6 +4,7 @@ export { CrashReader } from "./crash-reader.js";
 export {
   type Crash,
   type CrashFacts,
+  erstFileOf,
   factsOf,
   findCrashes,
   guestOf,

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -151,6 +152,9 @@ describe("export", () => {
       status: 2,
       stderr: expect.stringContaining(`${archive}: an archive's name ends in .tar.gz`),
     });
+    const there = join(temporaryFolder(), "reports.tar");
+    mkdirSync(there);
+    expect((await run(["export", guests(), "web/2", "-o", there])).stdout).toBe(`${there}/web/2\n`);
     const folder = join(temporaryFolder(), "reports.txt");
     expect((await run(["export", guests(), "web/2", "-o", folder])).stdout).toBe(
       `${folder}/web/2\n`,

@@ -143,3 +143,12 @@ describe("run --erst", () => {
     expect(existsSync(erst)).toBe(false);
   });
 });
+
+test("show of a record that is no crash offers no command, as a slot has no path", async () => {
+  const path = storeFile();
+  expect(await run(["show", path, "mce-erst-2"])).toEqual({
+    status: 1,
+    stdout: "",
+    stderr: `virtio-pstore: ${path} holds no crash mce-erst-2\n`,
+  });
+});
