@@ -72,6 +72,22 @@ describe("a guest's rate", () => {
     expect(another().take("pmsg", 500)).toBe(true);
   });
 
+  test("where the next process has a higher rate, that is what fills the bounds", () => {
+    const levels = new Float64Array(RATE_LEVELS);
+    const slow = { bytes: { perSecond: 1, burst: 5000 }, requests: { perSecond: 0.01, burst: 20 } };
+    const another = (dmesg = rate) => new RateLimiter({ dmesg }, levels, () => clock.ms);
+    const clock = { ms: 1e6 };
+    const first = another(slow);
+    for (let i = 0; i < 20; i++) expect(first.take("dmesg", 250)).toBe(true);
+    const next = another();
+    expect(next.take("dmesg", 1)).toBe(false);
+    clock.ms += 500;
+    expect(next.take("dmesg", 500)).toBe(true);
+    expect(next.take("dmesg", 1)).toBe(false);
+    clock.ms += 4500;
+    expect(next.take("dmesg", 4500)).toBe(true);
+  });
+
   test("whatever comes when, in whatever processes: never more than the burst and what the rate gives in any span", () => {
     const requests = fc.array(
       fc.record({

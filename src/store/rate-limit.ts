@@ -56,10 +56,13 @@ class TokenBucket {
   readonly #levels: Float64Array;
   readonly #at: number;
 
-  constructor(bound: Bound, levels: Float64Array, at: number) {
+  constructor(bound: Bound, levels: Float64Array, at: number, nowMs: number) {
     this.#bound = bound;
     this.#levels = levels;
     this.#at = at;
+    // A former process may have had a lower rate, at which what it took lasts longer than all of this burst.
+    const emptyMs = nowMs + (bound.burst * 1000) / bound.perSecond;
+    levels[at] = Math.min(levels[at] ?? 0, emptyMs);
   }
 
   has(count: number, nowMs: number): boolean {
@@ -100,11 +103,12 @@ export class RateLimiter {
     now: () => number = monotonicMs,
   ) {
     this.#now = now;
+    const nowMs = now();
     RECORD_TYPES.forEach((type, i) => {
       const { bytes, requests } = rates[type] ?? {};
       this.#buckets.set(type, {
-        bytes: bytes && new TokenBucket(bytes, levels, 2 * i),
-        requests: requests && new TokenBucket(requests, levels, 2 * i + 1),
+        bytes: bytes && new TokenBucket(bytes, levels, 2 * i, nowMs),
+        requests: requests && new TokenBucket(requests, levels, 2 * i + 1, nowMs),
       });
     });
   }
