@@ -1,9 +1,9 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
-import { hold, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
-import { groupId, isListening } from "../native/index.js";
-import { listenAt, type SocketAccess } from "../vhost-user/index.js";
+import { hold, letGo, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
+import { closeDescriptor, groupId, isListening } from "../native/index.js";
+import { isListeningAt, listenAt, setAccess } from "../vhost-user/index.js";
 import { becomeDaemon } from "./become-daemon.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
@@ -151,14 +151,27 @@ async function serve(options: ServeOptions): Promise<void> {
 
   const sockets: OwnSocket[] = [];
   const { socketMode: mode, socketGroup: group } = options;
+  const access = group === undefined ? { mode } : { mode, group };
   // systemd's, or another service manager's: it holds what our supervisor would, and starts us again.
   const managed = notifySocket() !== undefined;
-  const passed = managed ? passedDescriptors() : [];
+  let passed = managed ? passedDescriptors() : [];
+  /** The socket of a former process, where it was told to listen at the same path. */
+  const heldAt = (path: string, name: string): number | undefined => {
+    const held = passed.find((one) => one.name === name);
+    if (held === undefined) return undefined;
+    if (isListeningAt(held.fd, path)) {
+      setAccess(path, access);
+      return held.fd;
+    }
+    letGo(name);
+    closeDescriptor(held.fd);
+    passed = passed.filter((one) => one !== held);
+    return undefined;
+  };
   const listen = (path: string, guest = ""): number => {
     const name = socketName(guest);
-    const held = passed.find((one) => one.name === name)?.fd;
-    const fd = held ?? listenAtPath(path, group === undefined ? { mode } : { mode, group });
-    if (managed && held === undefined) hold(name, fd);
+    const fd = withReason(path, () => heldAt(path, name) ?? listenAt(path, access));
+    if (managed && !passed.some((one) => one.fd === fd)) hold(name, fd);
     const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
     if (inode !== undefined) sockets.push({ path, inode });
     return fd;
@@ -233,9 +246,9 @@ function guestSettings(
   }));
 }
 
-function listenAtPath(path: string, access: SocketAccess): number {
+function withReason(path: string, listen: () => number): number {
   try {
-    return listenAt(path, access);
+    return listen();
   } catch (error) {
     const reason = systemReason(error);
     if (reason === undefined) throw error;

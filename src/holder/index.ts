@@ -1,3 +1,3 @@
 export { Keeper, type KeptDescriptors, socketName, withKept } from "./keeper.js";
-export { FIRST_PASSED, hold, notify, notifySocket, passedDescriptors } from "./notify.js";
+export { FIRST_PASSED, hold, letGo, notify, notifySocket, passedDescriptors } from "./notify.js";
 export { type DaemonEnd, Supervisor } from "./supervisor.js";

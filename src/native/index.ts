@@ -20,6 +20,7 @@ export { renameNew } from "./rename.js";
 export {
   acceptUnix,
   bindDatagram,
+  boundPath,
   connectDatagram,
   connectUnix,
   isListening,

@@ -54,6 +54,9 @@ export const libc = {
   accept4: bind<(fd: number, address: null, length: null, flags: number) => number>(
     "int accept4(int, void *, void *, int)",
   ),
+  getsockname: bind<(fd: number, address: Uint8Array, length: Uint32Array) => number>(
+    "int getsockname(int, void *, _Inout_ unsigned int *)",
+  ),
   getsockopt: bind<
     (fd: number, level: number, name: number, value: Int32Array, length: Uint32Array) => number
   >("int getsockopt(int, int, int, _Out_ int *, _Inout_ unsigned int *)"),

@@ -185,6 +185,13 @@ export function send(fd: number, bytes: Uint8Array, descriptors: readonly number
   throw new SystemError("sendmsg", number);
 }
 
+/** The path that a Unix socket was bound to; empty where it was to none. */
+export function boundPath(fd: number): string {
+  const name = Buffer.alloc(2 + PATH_BYTES);
+  check(libc.getsockname(fd, name, new Uint32Array([name.length])), "getsockname");
+  return name.toString("utf8", 2, Math.max(2, name.indexOf(0, 2)));
+}
+
 /** Whether a descriptor is a listening Unix socket, or else a connected one. Throws for anything else. */
 export function isListening(fd: number): boolean {
   const value = new Int32Array(1);

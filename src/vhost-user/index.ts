@@ -15,11 +15,13 @@ export {
 } from "./message-reader.js";
 export * from "./protocol.js";
 export {
+  isListeningAt,
   listenAt,
   Server,
   type ServerOptions,
   type SocketAccess,
   SocketInUseError,
+  setAccess,
 } from "./server.js";
 export { Session, type SessionOptions } from "./session.js";
 export { descriptorNames, type SessionState } from "./session-state.js";

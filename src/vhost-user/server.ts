@@ -1,6 +1,7 @@
 import { chmodSync, lchownSync, lstatSync, unlinkSync } from "node:fs";
 import {
   acceptUnix,
+  boundPath,
   closeDescriptor,
   connectUnix,
   type EventLoop,
@@ -185,18 +186,28 @@ export interface SocketAccess {
  * Listens at `path`, for its owner alone where nothing else is asked for. A socket's file that nobody listens at any more is replaced; one
  * that somebody does, and any other kind of file, is refused.
  */
-export function listenAt(path: string, { mode = 0o600, group }: SocketAccess = {}): number {
+export function listenAt(path: string, access: SocketAccess = {}): number {
   removeStale(path);
   const before = process.umask(0o177);
   try {
     const fd = listenUnix(path);
-    // The group first: the mode isn't meant for the one before.
-    if (group !== undefined) lchownSync(path, -1, group);
-    chmodSync(path, mode);
+    setAccess(path, access);
     return fd;
   } finally {
     process.umask(before);
   }
+}
+
+/** Whether a socket listens at `path`, where front-ends still find it. */
+export function isListeningAt(fd: number, path: string): boolean {
+  return boundPath(fd) === path && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+}
+
+/** Says who may connect to the socket at `path`; its group stays where none is given. */
+export function setAccess(path: string, { mode = 0o600, group }: SocketAccess): void {
+  // The group first: the mode isn't meant for the one before.
+  if (group !== undefined) lchownSync(path, -1, group);
+  chmodSync(path, mode);
 }
 
 function removeStale(path: string): void {

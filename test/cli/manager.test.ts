@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
@@ -61,6 +61,7 @@ class FakeManager {
         for (const fd of got.descriptors) this.#store.push({ name, fd });
       }
       if (/^FDSTOREREMOVE=1$/m.test(text)) {
+        for (const one of this.#store) if (one.name === name) closeDescriptor(one.fd);
         this.#store = this.#store.filter((one) => one.name !== name);
       }
     }
@@ -101,6 +102,35 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     (await connect(socket)).close();
   },
 );
+
+test("a service that was told of another path, mode or group: the guest stays, the next one finds the socket so", async () => {
+  const manager = new FakeManager();
+  const at = (name: string) => join(manager.folder, name);
+  const args = ["--socket-path", at("old"), "--directory", at("records")];
+  let running = await manager.start(args);
+  const guest = await connect(at("old"));
+  const restart = async (...next: readonly string[]) => {
+    running.child.kill("SIGTERM");
+    await running.ended;
+    running = await manager.start(next);
+    expect(manager.names).toEqual(["file.2@", "in.2@", "out.2@", "socket@"]);
+    expect(await guest.driver.write({ type: DMESG }, Buffer.from("a dump"))).toMatchObject({
+      ret: 0,
+    });
+  };
+
+  await restart(...args, "--socket-mode", "660");
+  expect(statSync(at("old")).mode & 0o777).toBe(0o660);
+  await restart("--socket-path", at("new"), "--directory", at("records"));
+  expect(statSync(at("new")).mode & 0o777).toBe(0o600);
+  // Somebody removed it: nobody could connect any more.
+  rmSync(at("new"));
+  await restart("--socket-path", at("new"), "--directory", at("records"));
+  guest.close();
+  await running.says(/front-end disconnected/);
+  (await connect(at("new"))).close();
+  expect(() => connect(at("old"))).toThrow(/ECONNREFUSED/);
+});
 
 test("what is kept of a guest that isn't served any more is let go of: its front-end sees the end", async () => {
   const manager = new FakeManager();
