@@ -1,5 +1,6 @@
 import type { Totals } from "./record-table.js";
 import type { Room } from "./rooms.js";
+import { Row } from "./row.js";
 import { type Unit, unitOf } from "./unit.js";
 
 /** So many of the newest are kept, as long as they take no more than half of the room. */
@@ -36,34 +37,17 @@ export function toDrop(options: RetentionOptions): readonly Unit[] | undefined {
   // The last ones that `kept` counts, and the first.
   const mayGo = (unit: Unit, i: number) =>
     i > 0 && i < left.length - kept && unit !== continued && !unit.busy;
+  const row = new Row(left, mayGo);
   const dropped: Unit[] = [];
   let { records, bytes } = used;
   while (records + needed.records > room.records || bytes + needed.bytes > room.bytes) {
-    const longer = longerStreams(left);
-    const candidates = left.flatMap((unit, i) => {
-      const gap = unit.timeMs - (left[i - 1]?.timeMs ?? 0);
-      const beginning = longer.has(unit.records[0]?.name.id);
-      return mayGo(unit, i) ? [{ unit, i, gap, beginning }] : [];
-    });
-    const [first] = candidates.sort(
-      (a, b) => Number(a.beginning) - Number(b.beginning) || a.gap - b.gap || a.i - b.i,
-    );
-    if (first === undefined) return undefined;
-    left.splice(first.i, 1);
-    dropped.push(first.unit);
-    records -= first.unit.records.length;
-    bytes -= first.unit.bytes;
+    const unit = row.drop();
+    if (unit === undefined) return undefined;
+    dropped.push(unit);
+    records -= unit.records.length;
+    bytes -= unit.bytes;
   }
   return dropped;
-}
-
-/** Streams of which there is more than their beginning, by its id. */
-function longerStreams(units: readonly Unit[]): ReadonlySet<bigint | undefined> {
-  return new Set(
-    units.flatMap(({ stream, records }) =>
-      stream === undefined || records[0]?.name.id === stream ? [] : [stream],
-    ),
-  );
 }
 
 const isHalf = ({ records, bytes }: Totals, room: Room): boolean =>
