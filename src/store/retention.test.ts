@@ -148,6 +148,17 @@ describe("what has to make room", () => {
     );
   });
 
+  test("a record that alone would take more than half of the room takes nothing away", () => {
+    const units = range(0, 20, 100).map((time) => unit(time));
+    const options = { units, used: totals(units), continued: undefined };
+    const plan = (bytes: number) => {
+      const needed = { records: 1, bytes };
+      return toDrop({ ...options, room: { records: 30, bytes: 200 }, needed });
+    };
+    expect(plan(100)).toHaveLength(10);
+    expect(plan(101)).toBeUndefined();
+  });
+
   test("nothing, where one record has the room: the first stays", () => {
     const small = { records: 1, bytes: 100 };
     const units = [unit(0)];

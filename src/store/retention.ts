@@ -64,7 +64,8 @@ function newestKept({ units, room, needed, continued }: RetentionOptions): numbe
     bytes += unit.bytes;
     return isHalf({ records, bytes }, room);
   };
-  if (continued !== undefined && !add(continued)) return undefined;
+  if (continued !== undefined) add(continued);
+  if (!isHalf({ records, bytes }, room)) return undefined;
   let kept = 0;
   for (const unit of [...units].reverse()) {
     if (kept === NEWEST || (unit !== continued && !add(unit))) break;
