@@ -123,6 +123,22 @@ describe("which records are one dump", () => {
     ]);
   });
 
+  test("what follows a last part, or comes 10 s later, is another crash, whatever it says", () => {
+    for (const more of [{ boot: "a".repeat(32) }, {}]) {
+      const of = (part: number, at: number, end = {}) =>
+        record({ part, at, more: { ...more, oldestFirst: true, ...end } });
+      const last = { last: true } as const;
+      expect(summary([of(1, 0), of(2, 0, last), of(3, 0), of(4, 0, last)])).toEqual([
+        "Panic#1:1,2",
+        "Panic#1:3,4",
+      ]);
+      expect(summary([of(1, 0), of(2, 10), of(3, 21), of(4, 22)])).toEqual([
+        "Panic#1:1,2",
+        "Panic#1:3,4",
+      ]);
+    }
+  });
+
   test("consoles are no dumps", () => {
     expect(groupDumps([{ ...record({ part: 1 }), type: "console" }])).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { type DumpTypeName, isDump, type RecordHeader } from "../store/layout.js";
+import { type DumpTypeName, isDump, isOfSameDump, type RecordHeader } from "../store/layout.js";
 import type { HeadedRecord } from "./decode.js";
 import type { Dump, DumpPart } from "./dumps.js";
 
@@ -9,16 +9,18 @@ interface Growing {
 }
 
 /**
- * Whether a record with `header` is a part of a dump whose guest, type and boot it has, where so many
- * `unread` ones without a header stand before it.
+ * Whether a record goes on with the newest dump of its place, where so many `unread` ones without a
+ * header stand before it.
  */
-function continues(growing: Growing, header: RecordHeader, unread: number): boolean {
+function continues(growing: Growing, record: HeadedRecord, unread: number): boolean {
   const { dump, numbers } = growing;
-  const { reason, count, part } = header;
-  if (dump.reason !== reason || dump.count !== count) return false;
+  const last = dump.parts.at(-1);
+  if (last?.header === undefined || record.header === undefined) return false;
+  const pauseMs = record.time.getTime() - last.time.getTime();
+  if (!isOfSameDump(last.header, record.header, pauseMs)) return false;
+  const { boot, part } = record.header;
   // With a boot id nothing of another boot can be taken for this one's: order means nothing.
-  if (dump.boot !== undefined) return !numbers.has(part);
-  if ((dump.parts.at(-1)?.part ?? Number.POSITIVE_INFINITY) >= part) return false;
+  if (boot !== undefined) return !numbers.has(part);
   return unread === 0 || areMissing(growing, part, unread);
 }
 
@@ -33,10 +35,8 @@ function areMissing(growing: Growing | undefined, part: number, unread: number):
 }
 
 /**
- * Puts records together to dumps, oldest first. Parts of one dump have the same reason and count, and
- * the same boot id where there is one; another part of the same number begins another dump. Without a
- * boot id a dump also ends where any other record follows, or a part that isn't higher: a guest writes
- * a dump's parts one after another, and count begins anew with each boot. Records without a header that
+ * Puts records together to dumps, oldest first: those that isOfSameDump() says, but for another part of a
+ * number that is there. Without a boot id a dump also ends where any other record follows. Records without a header that
  * can be read are the parts that are missing where they stand, if these are as many; each is a dump of
  * its own otherwise.
  */
@@ -85,7 +85,7 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
     const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
     const last = newest.get(place);
-    const there = last && continues(last, header, before.length) ? last : undefined;
+    const there = last && continues(last, record, before.length) ? last : undefined;
     const fit = areMissing(there, part, before.length);
     if (!fit) before.forEach(alone);
     const missing = fit ? before : [];

@@ -64,9 +64,20 @@ export function dumpsBefore(
   return { units, continued };
 }
 
+/**
+ * Whether a part can be of a dump whose newest part is `former`, which came `pauseMs` before it: one of
+ * the same reason, count and boot that hasn't ended. Without a boot id its parts go up, for a guest writes
+ * them one after another, and counts anew with each boot.
+ */
+export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: number): boolean {
+  const { reason, count, boot, part } = next;
+  if (former.reason !== reason || former.count !== count || former.boot !== boot) return false;
+  if (former.last === true || pauseMs > LATE_MS) return false;
+  return boot !== undefined || former.part < part;
+}
+
 /** Whether a part goes on with the newest dump of its name. */
 function continues({ last, records }: Growing, { entry, header }: DumpPart): boolean {
-  const former = last.header;
   const pauseMs = entry.timeMs - last.entry.timeMs;
   if (header === undefined) {
     return (
@@ -76,9 +87,5 @@ function continues({ last, records }: Growing, { entry, header }: DumpPart): boo
       pauseMs <= PAUSE_MS
     );
   }
-  if (former?.last === true || pauseMs > LATE_MS) return false;
-  return (
-    header.boot !== undefined ||
-    (former?.reason === header.reason && former.count === header.count && former.part < header.part)
-  );
+  return last.header !== undefined && isOfSameDump(last.header, header, pauseMs);
 }
