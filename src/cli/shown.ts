@@ -7,6 +7,7 @@ import {
   groupDumps,
   guestOf,
   isCutShort,
+  notedText,
   type RecordEntry,
   readHeader,
   recordBytes,
@@ -54,7 +55,7 @@ export function recordShown(record: RecordEntry): Shown {
     title: () => undefined,
     text: () => {
       const text = recordText(readHeader(record));
-      if (text !== undefined) return text;
+      if (text !== undefined) return notedText(text);
       warn(`${record.path} can't be decompressed; this is how it is`);
       return recordBytes(record);
     },

@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DEFAULT_ROOMS, DirectoryStore } from "../store/index.js";
 import { findStreams, streamText } from "./boot-streams.js";
 import { ConsoleFollower } from "./follow.js";
@@ -51,6 +52,71 @@ test.each(["a".repeat(32), undefined])(
     expect(shown().at(-1)).toMatch(/^\[virtio-pstore: 7 bytes are missing here\]\nline 2\n\[/);
   },
 );
+
+describe("what its owner compressed", () => {
+  const boot = "a".repeat(32);
+  const put = (name: string, contents: string | Uint8Array) => {
+    writeFileSync(join(folder, name), contents);
+  };
+
+  /** A stream of two files, the first of which holds so many bytes. */
+  const first = (bytes: number) => {
+    put(".streams", `${boot} console-1\n${boot} console-2 console-1 ${bytes}\n`);
+    put("console-2", "end\n");
+  };
+
+  test("is shown once where the file itself is there, too, and removed with it", () => {
+    put("console-1", "console\n");
+    put("dmesg-2", "Panic#1 Part1\n");
+    execFileSync("gzip", ["-k", join(folder, "console-1"), join(folder, "dmesg-2")]);
+    expect(shown()).toEqual(["console\n"]);
+    const records = findRecords(folder);
+    expect(records.map(({ name }) => name)).toEqual(["console-1", "dmesg-2"]);
+    for (const record of records) record.source.remove(record);
+    expect(findRecords(folder)).toEqual([]);
+  });
+
+  test("is shown as a whole, if it isn't larger than a stream's file", () => {
+    const text = "a line\n".repeat(9_500_000);
+    first(text.length);
+    put("console-1.gz", gzipSync(text));
+    expect(shown()[0] === `${text}end\n`).toBe(true);
+  });
+
+  test("isn't shown if it is larger, nor said to be missing", () => {
+    const bytes = 80 << 20;
+    first(bytes);
+    put("console-1.gz", gzipSync(Buffer.alloc(bytes, "a line\n")));
+    const note =
+      "[virtio-pstore: not shown: console-1.gz claims to hold more than 65 MiB; gunzip it to see it]\n";
+    expect(shown()).toEqual([`${note}end\n`]);
+  });
+
+  test("and is damaged says so in a line of its own, and counts neither that nor garbage as text", () => {
+    first(100);
+    put("console-1.gz", gzipSync("a line").subarray(0, -8));
+    const cut = "[virtio-pstore: the record is cut short here: the rest of its text is missing]\n";
+    expect(shown()).toEqual([`a line\n${cut}end\n`]);
+    put("console-1.gz", "garbage");
+    const note = `[virtio-pstore: ${join(folder, "console-1.gz")} can't be decompressed: 7 bytes]\n`;
+    expect(shown()).toEqual([`${note}end\n`]);
+  });
+});
+
+test("follow says what is missing in a line of its own", () => {
+  const boot = "a".repeat(32);
+  writeFileSync(join(folder, "console-1"), "cut off he");
+  const follower = new ConsoleFollower(folder, 10);
+  expect([follower.next()?.begun, follower.next()?.bytes.toString()]).toEqual([
+    "console-1",
+    "cut off he",
+  ]);
+  writeFileSync(join(folder, ".streams"), `${boot} console-1\n${boot} console-3 console-1 20\n`);
+  writeFileSync(join(folder, "console-3"), "re\n");
+  expect(follower.next()?.bytes.toString()).toBe("\n[virtio-pstore: 10 bytes are missing here]\n");
+  expect(follower.next()?.bytes.toString()).toBe("re\n");
+  follower.close();
+});
 
 test("follow goes on from one file to the next without a word, and says what is missing", () => {
   const store = new DirectoryStore(folder, { rooms });

@@ -1,5 +1,5 @@
 import { formatRecordName, missingNote, type StreamTypeName } from "../store/layout.js";
-import { readHeader, recordBytes, recordText } from "./decode.js";
+import { readHeader, textOrNotes } from "./decode.js";
 import { notedText } from "./note.js";
 import type { RecordEntry } from "./records.js";
 
@@ -37,22 +37,27 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
     .sort((a, b) => a.time.getTime() - b.time.getTime());
 }
 
-/** A stream's text in pieces; what is missing is said where it is. Of what nothing decompresses, the bytes. */
+/** A stream's text in pieces; what is missing, or can't be decompressed, is said where it is. */
 export function streamText(stream: BootStream): Generator<Buffer, void, void> {
   return notedText(textAndNotes(stream));
 }
 
 function* textAndNotes({ records }: BootStream) {
-  let end = 0;
+  /** Where the text ends that was shown; undefined where nobody knows how much of it is missing. */
+  let end: number | undefined = 0;
   for (const record of records) {
-    const offset = record.stream?.offset;
-    const missing = (offset ?? end) - end;
-    if (missing > 0) yield missingNote(missing);
-    end = offset ?? 0;
-    // Its size isn't told by the file's: its owner may have compressed it.
-    for (const piece of recordText(readHeader(record)) ?? recordBytes(record)) {
+    const offset = record.stream?.offset ?? 0;
+    if (end !== undefined && offset > end) yield missingNote(offset - end);
+    end = offset;
+    let isCut = false;
+    const text = textOrNotes(readHeader(record), () => {
+      isCut = true;
+    });
+    for (const piece of text) {
       yield piece;
-      end += piece.length;
+      // The file's size doesn't tell it: its owner may have compressed it.
+      if (typeof piece !== "string") end += piece.length;
     }
+    if (isCut) end = undefined;
   }
 }

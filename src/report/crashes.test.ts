@@ -62,8 +62,8 @@ describe("a crash is called", () => {
 
   test("as just that record where another has its id", () => {
     put("dmesg-1", log);
-    put("dmesg-1.gz", gzipSync(log));
+    put("dmesg-1.enc.z", deflateRawSync(log));
     put("dmesg-2", log);
-    expect(names().sort()).toEqual(["dmesg-1", "dmesg-1.gz", "dmesg-2"]);
+    expect(names().sort()).toEqual(["dmesg-1", "dmesg-1.enc.z", "dmesg-2"]);
   });
 });

@@ -12,7 +12,7 @@ import { type LogFacts, readFacts } from "./title/index.js";
 export interface Crash {
   /**
    * Its first record's; its guest's before it where the path holds several: `web/dmesg-7`. How the record
-   * is compressed is only in it where another has the same id: `dmesg-7.gz` beside `dmesg-7`.
+   * is compressed is only in it where another has the same id: `dmesg-7.enc.z` beside `dmesg-7`.
    */
   readonly name: string;
   /** The name of the guest's directory, or of its ERST file without `.erst`. */
@@ -52,7 +52,7 @@ export function erstFileOf({ name, path }: RecordEntry): string | undefined {
 
 const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$|\.gz$/, "");
 
-/** A name of all that are the same record, as after an owner's gzip -k. */
+/** A name of all that have the same id, as where somebody put two directories together. */
 const idOf = (record: RecordEntry): string => `${record.guest}/${stemOf(record)}`;
 
 /** The crashes that the records hold, oldest first. */

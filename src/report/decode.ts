@@ -1,4 +1,4 @@
-import { isDump, parseHeader, type RecordHeader } from "../store/layout.js";
+import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../store/layout.js";
 import type { Decoded, Ending } from "./compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompress.js";
 import { note } from "./note.js";
@@ -16,7 +16,7 @@ export interface HeadedRecord extends RecordEntry {
 
 /** A record all of which was read, though its text isn't kept. */
 export interface DecodedRecord extends HeadedRecord {
-  /** Without the header line; undefined where no decompressor reads it, or it is too large. */
+  /** Without the header line, and without notes of ours; undefined where no decompressor reads it, or it is too large. */
   readonly textBytes: number | undefined;
   /** Why a compressed record's text isn't whole; absent where it is. */
   readonly ending?: Exclude<Ending, "whole">;
@@ -25,8 +25,11 @@ export interface DecodedRecord extends HeadedRecord {
 /** Inflates to 1 MiB at most, and to a whole first line. */
 const BEGINNING_BYTES = 1024;
 
-/** A record is stored in at most so many bytes: the guest's buffer has 4 MiB at most. */
+/** A dump's record is stored in at most so many bytes: the guest's buffer has 4 MiB at most. */
 const MAX_COMPRESSED_BYTES = 16 << 20;
+
+/** Of a stream's file that its owner compressed, which has a note at its end, or is a little larger so. */
+const MAX_STREAM_BYTES = MAX_PIECE_BYTES + (1 << 20);
 
 const contents = (record: RecordEntry, bytes: number): Buffer =>
   Buffer.concat([...record.source.read(record, 0, Math.min(record.size, bytes))]);
@@ -60,18 +63,26 @@ function isPlain({ type, compressed, gzip, header, headerBytes }: HeadedRecord):
 
 const isRing = ({ header }: HeadedRecord): boolean => header?.printkRing === true;
 
-/** What a record holds behind its header, decompressed: it is small. Undefined where nothing reads it. */
+/** The most text that a compressed record is taken to hold. */
+const mostText = ({ type }: RecordEntry): number =>
+  isDump(type) ? MAX_TEXT_BYTES : MAX_STREAM_BYTES;
+
+/** What a record holds behind its header, decompressed as a whole. Undefined where nothing reads it. */
 function inflated(record: HeadedRecord): Decoded | undefined {
-  if (record.size > MAX_COMPRESSED_BYTES) return undefined;
+  if (record.size > (isDump(record.type) ? MAX_COMPRESSED_BYTES : MAX_STREAM_BYTES)) {
+    return record.gzip === true ? { text: Buffer.alloc(0), ending: "too large" } : undefined;
+  }
   const stored = contents(record, record.size);
   if (isPlain(record)) return { text: stored.subarray(record.headerBytes), ending: "whole" };
-  const decoded = record.gzip === true ? gunzip(stored) : decompress(stored);
-  if (decoded === undefined || (decoded.text.length === 0 && decoded.ending !== "whole")) {
+  const decoded = record.gzip === true ? gunzip(stored, mostText(record)) : decompress(stored);
+  if (decoded === undefined || (decoded.text.length === 0 && isDamaged(decoded))) {
     return undefined;
   }
   if (!isDump(record.type)) return decoded;
   return { ...decoded, text: decoded.text.subarray(parseHeader(decoded.text)?.bytes) };
 }
+
+const isDamaged = ({ ending }: Decoded): boolean => ending === "cut" || ending === "broken";
 
 /** Reads one record to its end. */
 export function decodeRecord(record: RecordEntry): DecodedRecord {
@@ -85,46 +96,69 @@ export function decodeRecord(record: RecordEntry): DecodedRecord {
   const { ending } = decoded;
   if (ending === "too large") return { ...headed, textBytes: undefined, ending };
   let textBytes = 0;
-  for (const piece of text) textBytes += piece.length;
+  for (const piece of text) if (typeof piece !== "string") textBytes += piece.length;
   return ending === "whole" ? { ...headed, textBytes } : { ...headed, textBytes, ending };
 }
 
 /**
  * A record's text in pieces, decompressed and without the header line; undefined where nothing reads it.
- * Of a compressed record that is damaged it is what there is, and a note that says so; `onCut` is told.
+ * Notes of ours in it are strings, for notedText(): of lines that are lost, and where a compressed record is
+ * damaged or too large, of which `onCut` is told.
  */
 export function recordText(
   record: HeadedRecord,
   onCut: () => void = () => undefined,
-): Iterable<Buffer> | undefined {
+): Iterable<Buffer | string> | undefined {
   if (isPlain(record) && !isRing(record)) {
     return record.source.read(record, record.headerBytes, record.size);
   }
   const decoded = inflated(record);
   const text = decoded === undefined ? undefined : textOf(record, decoded);
-  return decoded === undefined || text === undefined ? undefined : withEnding(decoded, text, onCut);
+  if (decoded === undefined || text === undefined) return undefined;
+  return decoded.ending === "whole" ? text : withEnding(record, decoded.ending, text, onCut);
 }
 
-const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer> | undefined =>
+const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer | string> | undefined =>
   isRing(record) ? ringText(text) : piecesOf(text);
 
 function* withEnding(
-  { text, ending }: Decoded,
-  pieces: Iterable<Buffer>,
+  record: HeadedRecord,
+  ending: Exclude<Ending, "whole">,
+  text: Iterable<Buffer | string>,
   onCut: () => void,
-): Generator<Buffer, void, void> {
-  if (ending !== "whole") onCut();
+): Generator<Buffer | string, void, void> {
+  onCut();
   if (ending === "too large") {
-    yield Buffer.from(
-      note(`not shown: this record claims to hold more than ${MAX_TEXT_BYTES >> 20} MiB`),
-    );
+    const most = `${record.name} claims to hold more than ${mostText(record) >> 20} MiB`;
+    yield note(`not shown: ${most}${record.gzip === true ? "; gunzip it to see it" : ""}`);
     return;
   }
-  yield* pieces;
-  if (ending === "whole") return;
-  if (text.length > 0 && text.at(-1) !== 0x0a) yield Buffer.from("\n");
+  yield* text;
   const what = ending === "cut" ? "is cut short" : "is damaged";
-  yield Buffer.from(note(`the record ${what} here: the rest of its text is missing`));
+  yield note(`the record ${what} here: the rest of its text is missing`);
+}
+
+/**
+ * The same, with a note in place of what can't be read or decompressed; `onCut` is told that text is
+ * missing, with the error if that is what reading ended with.
+ */
+export function* textOrNotes(
+  record: HeadedRecord,
+  onCut: (error?: unknown) => void,
+): Generator<Buffer | string, void, void> {
+  try {
+    const text = recordText(record, onCut);
+    if (text !== undefined) {
+      yield* text;
+      return;
+    }
+    onCut();
+    yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
+  } catch (error) {
+    onCut(error);
+    // Also one that is removed at this moment: what the others hold is shown all the same.
+    yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** A record as it is stored, in pieces. */

@@ -65,7 +65,7 @@ export function compressedHeader(beginning: Uint8Array): RecordHeader | undefine
   return undefined;
 }
 
-/** The text of a record that we compressed, whatever it holds. */
-export function gunzip(record: Uint8Array): Decoded {
-  return inflateWith(gunzipSync, record, MAX_TEXT_BYTES);
+/** The text of a record that was compressed on the host, whatever it holds: at most `maxBytes`. */
+export function gunzip(record: Uint8Array, maxBytes = MAX_TEXT_BYTES): Decoded {
+  return inflateWith(gunzipSync, record, maxBytes);
 }

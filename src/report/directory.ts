@@ -21,10 +21,15 @@ import {
 import { filePieces } from "./pieces.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
 
-/** Records as the store keeps them: each is a file. */
+/** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
 const files: RecordSource = {
   read: ({ path }, from, to) => filePieces(path, from, to),
-  remove: ({ path }) => {
+  remove: ({ path, compressed, gzip }) => {
+    const copy = `${path}.gz`;
+    const mayHaveCopy = !compressed && gzip !== true;
+    if (mayHaveCopy && lstatSync(copy, { throwIfNoEntry: false })?.isFile() === true) {
+      unlinkSync(copy);
+    }
     unlinkSync(path);
   },
 };
@@ -122,11 +127,11 @@ function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperReco
 function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
-  const entries = readdirSync(directory, { withFileTypes: true });
+  const entries = readdirSync(directory, { withFileTypes: true }).filter((one) => one.isFile());
+  const names = new Set(entries.map(({ name }) => name));
   const notes = notesOf(directory, onSkipped);
   const source = filesOf(directory);
   for (const entry of entries) {
-    if (!entry.isFile()) continue;
     const path = join(directory, entry.name);
     const name = parseRecordName(entry.name);
     if (name === undefined) {
@@ -134,6 +139,8 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
       if (other !== undefined) found.push(other);
       continue;
     }
+    // The copy that gzip -k made; the record itself is there, too.
+    if (name.gzip === true && names.has(keyOf(name))) continue;
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() === true) found.push(recordFile(path, guest, name, stats, notes, source));

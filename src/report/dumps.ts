@@ -1,5 +1,5 @@
 import type { DumpTypeName } from "../store/layout.js";
-import { type HeadedRecord, recordText } from "./decode.js";
+import { type HeadedRecord, textOrNotes } from "./decode.js";
 import { note, notedText } from "./note.js";
 
 /** A record of a dump, and its number there: its header's, or that of the part that it must be. */
@@ -74,27 +74,11 @@ export function dumpText(
 function* textAndNotes(dump: Dump, onCut: (error?: unknown) => void) {
   for (const piece of piecesOfDump(dump)) {
     if ("first" in piece) yield missing(piece.first, piece.last);
-    else yield* partText(piece, onCut);
+    else yield* textOrNotes(piece, onCut);
   }
   if (!isCutShort(dump)) return;
   onCut();
   yield note("the dump is cut short here: its last part is missing");
-}
-
-function* partText(record: HeadedRecord, onCut: (error?: unknown) => void) {
-  try {
-    const text = recordText(record, onCut);
-    if (text !== undefined) {
-      yield* text;
-      return;
-    }
-    onCut();
-    yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
-  } catch (error) {
-    onCut(error);
-    // Also one that is removed at this moment: what the others hold is shown all the same.
-    yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
-  }
 }
 
 /** A dump's text as a whole, for a dump that is known to be small. */

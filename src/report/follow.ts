@@ -17,6 +17,7 @@ import {
   type RecordName,
   readStreamIndex,
 } from "../store/layout.js";
+import { ownLine } from "./note.js";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
@@ -77,6 +78,8 @@ export class ConsoleFollower {
   #file: (Console & { readonly fd: number; position: number }) | undefined;
   /** The first console that is found was there before: only its last lines are shown. */
   #first = true;
+  /** What was shown last ends with a line. */
+  #newline = true;
 
   constructor(directory: string, lines: number) {
     this.#directory = directory;
@@ -113,7 +116,8 @@ export class ConsoleFollower {
       return { begun: formatRecordName(name), bytes: Buffer.alloc(0) };
     }
     const missing = found.offset - (file.offset + file.position);
-    return missing > 0 ? { bytes: Buffer.from(missingNote(missing)) } : this.next();
+    if (missing <= 0) return this.next();
+    return { bytes: Buffer.from(ownLine(missingNote(missing), this.#newline)) };
   }
 
   /** What is empty has no line in .streams yet, which says whether it goes on with this one. */
@@ -135,6 +139,7 @@ export class ConsoleFollower {
     const bytes = Buffer.alloc(Math.min(CHUNK_BYTES, size - file.position));
     const count = readSync(file.fd, bytes, 0, bytes.length, file.position);
     file.position += count;
+    if (count > 0) this.#newline = bytes[count - 1] === 0x0a;
     return bytes.subarray(0, count);
   }
 

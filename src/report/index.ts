@@ -25,6 +25,7 @@ export {
 export { type Dump, dumpText, isCutShort, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
 export { groupDumps } from "./group-dumps.js";
+export { notedText } from "./note.js";
 export { linePieces } from "./pieces.js";
 export {
   PrintablePieces,

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { notedText } from "./note.js";
 import { ringText } from "./printk-ring.js";
 
 /** A message as a guest's printk keeps it. */
@@ -83,7 +84,7 @@ function part(messages: readonly Message[], from = 0, first = 0n): Buffer {
 
 function decoded(data: Buffer): string | undefined {
   const text = ringText(data);
-  return text === undefined ? undefined : Buffer.concat([...text]).toString();
+  return text === undefined ? undefined : Buffer.concat([...notedText(text)]).toString();
 }
 
 describe("records of printk's ring", () => {
@@ -130,6 +131,12 @@ describe("records of printk's ring", () => {
     expect(decoded(data)).toBe(
       "<6>[    0.000000] before\n[virtio-pstore: 2 lines lost]\n<6>[    0.000000] after\n",
     );
+  });
+
+  test("what is counted stands on a line of its own, behind a part that ends within one, too", () => {
+    const pieces = ringText(part([{ text: "gone", state: 3n }])) ?? [];
+    const text = Buffer.concat([...notedText([Buffer.from("cut off he"), ...pieces])]);
+    expect(text.toString()).toBe("cut off he\n[virtio-pstore: 1 lines lost]\n");
   });
 
   test("one whose text found no room is missing, too", () => {

@@ -1,3 +1,5 @@
+import { note } from "./note.js";
+
 /** Records of printk's ring as they lay in the guest's memory (docs/protocol.md, Records of printk's ring). */
 interface Layout {
   readonly sizeOf: { readonly desc: number; readonly info: number };
@@ -83,10 +85,10 @@ function parseLayout(text: string): Layout | undefined {
 
 /**
  * The text of such a part, as the guest's kernel formats it for syslog(2), in pieces. `data` is what
- * follows the part's first line. A record that isn't whole is counted where it is missing. Undefined
- * where the layout isn't understood, or there is less than it says.
+ * follows the part's first line. Records that aren't whole are counted where they are missing, in a note of
+ * ours, which is a string. Undefined where the layout isn't understood, or there is less than it says.
  */
-export function ringText(data: Buffer): Iterable<Buffer> | undefined {
+export function ringText(data: Buffer): Iterable<Buffer | string> | undefined {
   const end = data.subarray(0, MAX_LAYOUT_BYTES).indexOf("\n\n");
   const layout = end === -1 ? undefined : parseLayout(data.toString("latin1", 0, end));
   if (layout === undefined) return undefined;
@@ -107,7 +109,7 @@ interface Sections {
   readonly text: Buffer;
 }
 
-function* pieces(layout: Layout, sections: Sections): Generator<Buffer, void, void> {
+function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string, void, void> {
   let lines: Buffer[] = [];
   let waiting = 0;
   let lost = 0;
@@ -120,8 +122,13 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer, void, vo
       lost++;
       continue;
     }
-    if (lost > 0) lines.push(Buffer.from(`[virtio-pstore: ${lost} lines lost]\n`));
-    lost = 0;
+    if (lost > 0) {
+      yield Buffer.concat(lines);
+      yield note(`${lost} lines lost`);
+      lines = [];
+      waiting = 0;
+      lost = 0;
+    }
     const formatted = format(found);
     lines.push(formatted);
     waiting += formatted.length;
@@ -130,8 +137,8 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer, void, vo
     lines = [];
     waiting = 0;
   }
-  if (lost > 0) lines.push(Buffer.from(`[virtio-pstore: ${lost} lines lost]\n`));
   yield Buffer.concat(lines);
+  if (lost > 0) yield note(`${lost} lines lost`);
 }
 
 interface Message {

@@ -13,4 +13,4 @@ export {
   type RecordTypeName,
   type StreamTypeName,
 } from "./record-name.js";
-export { missingNote, readStreamIndex, type StreamPiece } from "./stream-piece.js";
+export { MAX_PIECE_BYTES, missingNote, readStreamIndex, type StreamPiece } from "./stream-piece.js";

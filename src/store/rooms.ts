@@ -1,4 +1,5 @@
 import type { RecordTypeName } from "./record-name.js";
+import { MAX_PIECE_BYTES } from "./stream-piece.js";
 
 /** What the records of one type may take in a directory. */
 export interface Room {
@@ -27,5 +28,5 @@ export const DEFAULT_ROOMS: Rooms = {
  * same: the first, and the newest.
  */
 export function pieceBytes({ bytes }: Room): number {
-  return Math.min(64 * MIB, Math.ceil(bytes / 8));
+  return Math.min(MAX_PIECE_BYTES, Math.ceil(bytes / 8));
 }

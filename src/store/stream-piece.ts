@@ -10,6 +10,9 @@ export const STREAMS_NAME = ".streams";
 export const MAX_INDEX_BYTES = 4 << 20;
 const LINE = /^([0-9a-f]{32}|-) ([a-z]+-[0-9]+)(?: ([a-z]+-[0-9]+) ([0-9]{1,15}))?$/;
 
+/** No file of a stream has more, but for a note at its end. */
+export const MAX_PIECE_BYTES = 64 << 20;
+
 /** What `.streams` says of a stream's file. */
 export interface StreamPiece {
   /** The guest's boot, 32 hexadecimal digits; undefined where its driver told none. */
