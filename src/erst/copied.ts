@@ -13,26 +13,30 @@ import { errno, errnoOf } from "../native/index.js";
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
 /** What tells records apart: the id, and the bytes, as a guest may write other ones under the same id. */
-export function recordKey(id: bigint, record: Uint8Array): string {
-  const digest = createHash("sha256").update(record).digest("hex").slice(0, 32);
-  return `${id.toString(16).padStart(16, "0")} ${digest}`;
-}
+export const recordKey = (id: bigint, record: Uint8Array): string =>
+  `${id.toString(16).padStart(16, "0")} ${digestOf(record)}`;
+
+/** 32 hexadecimal digits of its SHA-256. */
+export const digestOf = (bytes: Uint8Array): string =>
+  createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+
+/** So many of records that have left the ERST file are worth making the list anew. */
+const MAX_STALE = 1000;
 
 /**
  * Which of an ERST file's records were copied: a file with a key on each line. A line counts when its
- * end is there. Records that have left the ERST file are left out when the list is opened.
+ * end is there.
  */
 export class CopiedList {
   readonly #path: string;
-  readonly #keys: Set<string>;
+  #keys: Set<string>;
 
-  /** `present` are the keys of the ERST file's records. Throws the system call's error. */
-  constructor(path: string, present: ReadonlySet<string>) {
+  /** Throws the system call's error. */
+  constructor(path: string) {
     this.#path = path;
-    this.#keys = new Set(readLines(path).filter((key) => present.has(key)));
-    // Written anew, so that it has no more lines than the ERST file has records.
-    this.#write(`${path}.new`, O_TRUNC, [...this.#keys]);
-    renameSync(`${path}.new`, path);
+    this.#keys = new Set(readLines(path));
+    // Behind a line that was cut off none can be added.
+    this.#replace();
   }
 
   has(key: string): boolean {
@@ -43,6 +47,18 @@ export class CopiedList {
   add(key: string): void {
     this.#write(this.#path, O_APPEND, [key]);
     this.#keys.add(key);
+  }
+
+  /** Drops the keys of records that have left the ERST file, where there are many. */
+  prune(present: readonly string[]): void {
+    if (this.#keys.size <= present.length + MAX_STALE) return;
+    this.#keys = new Set(present.filter((key) => this.#keys.has(key)));
+    this.#replace();
+  }
+
+  #replace(): void {
+    this.#write(`${this.#path}.new`, O_TRUNC, [...this.#keys]);
+    renameSync(`${this.#path}.new`, this.#path);
   }
 
   #write(path: string, flags: number, keys: readonly string[]): void {

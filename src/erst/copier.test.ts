@@ -1,9 +1,12 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { encodeCper, encodeStore, type TestRecord } from "../../test/support/erst-records.js";
-import { ErstCopier } from "./copier.js";
+import { errno } from "../native/index.js";
+import { DEFAULT_ROOMS } from "../store/index.js";
+import { type CopierOptions, ErstCopier } from "./copier.js";
+import { HEADER } from "./cper.js";
 import { ErstFile } from "./erst-file.js";
 import { SECTION_DMESG, SECTION_MCE } from "./guid.js";
 
@@ -24,13 +27,19 @@ function setUp(records: readonly TestRecord[]) {
   writeFileSync(path, encodeStore({ records }));
   const stored: string[] = [];
   const failed: unknown[] = [];
-  const open = () =>
+  const damaged: string[] = [];
+  const open = (limits: Partial<CopierOptions> = {}) =>
     new ErstCopier({
       path,
       directory,
+      rooms: DEFAULT_ROOMS,
+      rates: {},
+      minFree: { bytes: 0, share: 0 },
       onStored: (at) => stored.push(at.slice(directory.length + 1)),
       onDropped: () => undefined,
+      onDamaged: (_, damage) => damaged.push(damage),
       onFailed: (_, error) => failed.push(error),
+      ...limits,
     });
   /** A copier's whole life: it starts, copies and ends. */
   const copy = () => {
@@ -44,11 +53,23 @@ function setUp(records: readonly TestRecord[]) {
     file.write(encodeCper(record));
     file.close();
   };
+  /** The bytes of the first slot's record are others from now on. */
+  const change = (at: number, value: number) => {
+    const bytes = readFileSync(path);
+    bytes.writeUInt8(value, 8192 + at);
+    writeFileSync(path, bytes);
+  };
+  const used = () => {
+    const file = new ErstFile(path);
+    const ids = file.slots().map(({ id }) => id);
+    file.close();
+    return ids;
+  };
   const contents = () =>
     readdirSync(directory)
       .filter((name) => !name.startsWith("."))
       .sort();
-  return { path, directory, open, copy, write, contents, stored, failed };
+  return { path, directory, open, copy, write, change, used, contents, stored, failed, damaged };
 }
 
 test("parts go into the store in the order of their ids, all else is kept whole", () => {
@@ -113,17 +134,132 @@ test("clearing frees the slots of what was copied, and of nothing else", () => {
   copier.close();
 });
 
-test("a damaged slot waits until it is whole", () => {
-  const { path, open, stored } = setUp([part(7n, "first")]);
+test("a damaged slot that is whole with the next look was being written", () => {
+  const { path, open, stored, damaged } = setUp([part(7n, "first")]);
   const good = readFileSync(path);
   const bad = Buffer.from(good);
-  bad.writeUInt32LE(0, 8192 + 20);
+  bad.writeUInt32LE(0, 8192 + HEADER.recordLength);
   writeFileSync(path, bad);
   const copier = open();
-  copier.copy();
+  expect(copier.copy()).toEqual({ late: 0, busy: 1 });
   expect(stored).toEqual([]);
   writeFileSync(path, good);
-  copier.copy();
+  expect(copier.copy()).toEqual({ late: 0, busy: 0 });
   expect(stored).toEqual(["dmesg-1.enc.z"]);
+  expect(damaged).toEqual([]);
+  copier.close();
+});
+
+test("a slot that stays damaged is kept as it is, and so can be cleared", () => {
+  const { path, directory, open, change, used, stored, damaged } = setUp([part(7n, "first")]);
+  change(0, 0);
+  const copier = open();
+  copier.copy();
+  copier.clear();
+  expect(used()).toEqual([7n]);
+  copier.copy();
+  expect(stored).toEqual(["cper-0000000000000007"]);
+  expect(damaged).toEqual(["offset 8192: the signature is 0x52455000, not 0x52455043"]);
+  const record = readFileSync(path).subarray(8192, 8192 + encodeCper(part(7n, "first")).length);
+  expect(readFileSync(join(directory, "cper-0000000000000007")).equals(record)).toBe(true);
+  copier.clear();
+  expect(used()).toEqual([]);
+  copier.close();
+});
+
+test("an earlier copy isn't replaced by one of the same id, and the same bytes are there once", () => {
+  const { directory, open, copy, write, stored, contents } = setUp([mce]);
+  const other: TestRecord = {
+    ...mce,
+    sections: [{ type: SECTION_MCE, body: Buffer.from("other") }],
+  };
+  const copier = open();
+  for (const record of [mce, other, mce, other]) {
+    write(record);
+    copier.copy();
+  }
+  copier.close();
+  expect(contents()).toEqual([
+    "cper-0000000000000005",
+    expect.stringMatching(/^cper-0{15}5\.[0-9a-f]{16}$/),
+  ]);
+  expect(stored.splice(0)).toEqual(contents());
+  const bytes = contents().map((name) => readFileSync(join(directory, name)));
+  expect(bytes[0]?.equals(encodeCper(mce))).toBe(true);
+  expect(bytes[1]?.equals(encodeCper(other))).toBe(true);
+  // What was copied is seen from the copies, too.
+  rmSync(join(directory, ".erst"));
+  expect(copy()).toEqual([]);
+});
+
+test("other records have a room of their own, and none is dropped", () => {
+  const small = { records: 2, bytes: 2 ** 20 };
+  const second = { ...mce, id: 6n };
+  const { directory, open, write, contents, failed } = setUp([mce, second, { ...mce, id: 8n }]);
+  const copier = open({ rooms: { ...DEFAULT_ROOMS, dmesg: small } });
+  copier.copy();
+  expect(contents()).toEqual(["cper-0000000000000005", "cper-0000000000000006"]);
+  expect(failed).toMatchObject([{ refusal: "ROOM", errno: errno.ENOSPC }]);
+  write(part(9n, "a dump"));
+  copier.copy();
+  expect(contents()).toContain("dmesg-1.enc.z");
+  // It is told once, and taken when its owner made room.
+  rmSync(join(directory, "cper-0000000000000005"));
+  const later = performance.now() + 60_000;
+  vi.spyOn(performance, "now").mockReturnValue(later);
+  for (let i = 0; i < 4; i++) copier.copy();
+  vi.restoreAllMocks();
+  expect(contents()).toContain("cper-0000000000000008");
+  expect(failed).toHaveLength(1);
+  copier.close();
+});
+
+test("other records' room has bytes, too", () => {
+  const { open, contents } = setUp([mce, { ...mce, id: 6n }]);
+  const copier = open({ rooms: { ...DEFAULT_ROOMS, dmesg: { records: 9, bytes: 300 } } });
+  copier.copy();
+  expect(contents()).toEqual(["cper-0000000000000005"]);
+  copier.close();
+});
+
+test("a file system is left as much free space as is asked for", () => {
+  const { open, contents, used, failed } = setUp([mce, part(7n, "first")]);
+  const copier = open({ minFree: { bytes: Number.MAX_SAFE_INTEGER, share: 1 } });
+  for (let i = 0; i < 5; i++) copier.copy();
+  expect(contents()).toEqual([]);
+  expect(failed).toMatchObject([{ refusal: "FREE_SPACE" }, { refusal: "FREE_SPACE" }]);
+  copier.clear();
+  expect(used()).toEqual([5n, 7n]);
+  copier.close();
+});
+
+test("what comes faster than is taken waits in its slot", () => {
+  const { open, write, contents, used, failed } = setUp([part(7n, "first"), part(8n, "second")]);
+  const requests = { perSecond: 1e-9, burst: 3 };
+  const copier = open({ rates: { dmesg: { bytes: undefined, requests } } });
+  copier.copy();
+  write(part(9n, "third"));
+  write(part(10n, "fourth"));
+  expect(copier.copy()).toEqual({ late: 1, busy: 0 });
+  expect(contents()).toEqual(["dmesg-1.enc.z", "dmesg-2.enc.z", "dmesg-3.enc.z"]);
+  copier.clear();
+  expect(used()).toEqual([10n]);
+  expect(failed).toEqual([]);
+  copier.close();
+});
+
+test("other bytes behind the same header are found in time, and never cleared uncopied", () => {
+  const { directory, open, change, used, stored } = setUp([plain(7n, "first")]);
+  const copier = open();
+  copier.copy();
+  const length = encodeCper(plain(7n, "first")).length;
+  change(length - 1, 0x21);
+  copier.clear();
+  expect(used()).toEqual([7n]);
+  copier.copy();
+  change(length - 1, 0x3f);
+  copier.copy();
+  expect(stored).toEqual(["dmesg-1", "dmesg-2", "dmesg-3"]);
+  expect(readFileSync(join(directory, "dmesg-3"), "latin1")).toBe("firs?");
   copier.close();
 });

@@ -1,8 +1,11 @@
 import { badField, ErstError } from "./errors.js";
 import { formatGuid, GUID_BYTES, sectionName } from "./guid.js";
 
-/** The file of a record that is no dump's part, whole: `cper-` and its id in 16 hexadecimal digits. */
-export const CPER_NAME = /^cper-([0-9a-f]{16})$/;
+/**
+ * The file of a record that is no dump's part, whole: `cper-` and its id in 16 hexadecimal digits. Where
+ * another of this id was there before, 16 digits of its bytes' SHA-256 follow behind a dot.
+ */
+export const CPER_NAME = /^cper-([0-9a-f]{16})(?:\.[0-9a-f]{16})?$/;
 
 /** A section's description in the record, and where its body lies in it. */
 export interface CperSection {

@@ -167,13 +167,13 @@ describe("QEMU's ERST file: slots", () => {
   test("one is cleared as the device does it: its id and the count, and nothing else", () => {
     const bytes = encodeStore({ records });
     const file = opened(bytes);
-    file.clear({ index: 3, id: 3n });
+    file.clear([{ index: 3, id: 3n }]);
     expect(file.slots().map(({ id }) => id)).toEqual([4n, 9n]);
     bytes.writeBigUInt64LE(0n, 24 + 8 * 3);
     bytes.writeUInt32LE(2, 20);
     expect(readFileSync(file.path).equals(bytes)).toBe(true);
-    expect(() => file.clear({ index: 3, id: 3n })).toThrow(/^no record 0x3 in slot 3$/);
-    expect(() => file.clear({ index: 2, id: 0n })).toThrow(/^no record 0x0 in slot 2$/);
+    expect(() => file.clear([{ index: 3, id: 3n }])).toThrow(/^no record 0x3 in slot 3$/);
+    expect(() => file.clear([{ index: 2, id: 0n }])).toThrow(/^no record 0x0 in slot 2$/);
   });
 
   test("whatever the bytes, a store is read or refused", () => {

@@ -26,6 +26,27 @@ export interface ErstSlot {
   readonly damage: string | undefined;
 }
 
+/** What a slot's bytes, or those of its record alone, hold. */
+export function parseSlot(
+  slot: Pick<ErstSlot, "index" | "id" | "offset">,
+  bytes: Uint8Array,
+): ErstSlot {
+  const { id, offset } = slot;
+  try {
+    const record = parseCper(bytes);
+    const damage =
+      record.id === id
+        ? undefined
+        : `offset ${offset}: record 0x${record.id.toString(16)} in the slot of 0x${id.toString(16)}`;
+    return { ...slot, record: damage === undefined ? record : undefined, damage };
+  } catch (error) {
+    if (!(error instanceof ErstError)) throw error;
+    const at = error.offset === undefined ? offset : offset + error.offset;
+    const damage = `offset ${at}: ${error.message.replace(/^offset \d+: /, "")}`;
+    return { ...slot, record: undefined, damage };
+  }
+}
+
 /**
  * The file behind QEMU's acpi-erst device (QEMU, docs/specs/acpi_erst.rst): a header with a map of
  * record ids, and slots of one size with a record each. Everything is read when it is asked for: a
@@ -93,20 +114,7 @@ export class ErstFile {
   /** One slot, whose id the map has as `id`. */
   slot({ recordSize }: ErstHeader, index: number, id: bigint): ErstSlot {
     const offset = index * recordSize;
-    const slot = { index, id, offset };
-    try {
-      const record = parseCper(this.#read(offset, offset + recordSize));
-      const damage =
-        record.id === id
-          ? undefined
-          : `offset ${offset}: record 0x${record.id.toString(16)} in the slot of 0x${id.toString(16)}`;
-      return { ...slot, record: damage === undefined ? record : undefined, damage };
-    } catch (error) {
-      if (!(error instanceof ErstError)) throw error;
-      const at = error.offset === undefined ? offset : offset + error.offset;
-      const damage = `offset ${at}: ${error.message.replace(/^offset \d+: /, "")}`;
-      return { ...slot, record: undefined, damage };
-    }
+    return parseSlot({ index, id, offset }, this.#read(offset, offset + recordSize));
   }
 
   /** The bytes [from, to) of a slot's record. */
@@ -140,16 +148,20 @@ export class ErstFile {
   }
 
   /**
-   * Frees a slot as the device does: its id in the map, then the count. The bytes stay. The caller has
-   * seen that nobody else uses the file. Throws ErstError where the slot isn't that record's.
+   * Frees slots as the device does: their ids in the map, then the count. The bytes stay. The caller has
+   * seen that nobody else uses the file. Throws ErstError where a slot isn't that record's; then none is
+   * freed.
    */
-  clear({ index, id }: Pick<ErstSlot, "index" | "id">): void {
+  clear(slots: readonly Pick<ErstSlot, "index" | "id">[]): void {
     const header = this.header();
-    if (header === undefined || isNoId(id) || this.ids(header).get(index) !== id) {
+    const ids = header === undefined ? undefined : this.ids(header);
+    for (const { index, id } of slots) {
+      if (!isNoId(id) && ids?.get(index) === id) continue;
       throw new ErstError("NO_RECORD", `no record 0x${id.toString(16)} in slot ${index}`);
     }
-    this.#writeId(index, UNSPECIFIED_ID);
-    this.#writeCount(Math.max(0, header.recordCount - 1));
+    if (header === undefined || slots.length === 0) return;
+    for (const { index } of slots) this.#writeId(index, UNSPECIFIED_ID);
+    this.#writeCount(Math.max(0, header.recordCount - slots.length));
     fsyncSync(this.#fd);
   }
 

@@ -29,7 +29,7 @@ export class FileRecords implements ErstRecords {
     if (header === undefined) return false;
     const [index] = [...this.#file.ids(header)].find(([, found]) => found === id) ?? [];
     if (index === undefined) return false;
-    this.#file.clear({ index, id });
+    this.#file.clear([{ index, id }]);
     return true;
   }
 }

@@ -78,10 +78,12 @@ test("removing a record frees its slot", () => {
 test("a record that was copied out of an ERST file as a whole has its type", () => {
   const folder = join(storeFile({}), "..");
   writeFileSync(join(folder, "cper-0000000000000002"), encodeCper(mce));
+  writeFileSync(join(folder, "cper-0000000000000002.0123456789abcdef"), encodeCper(mce));
   writeFileSync(join(folder, "cper-00000000000000ff"), "no record");
   const found = findRecords(folder);
   expect(found.map(({ name, type, size }) => [name, type, size])).toEqual([
     ["cper-0000000000000002", "mce", 203],
+    ["cper-0000000000000002.0123456789abcdef", "mce", 203],
     ["cper-00000000000000ff", "unknown", 9],
   ]);
   expect(findRecords(join(folder, "cper-0000000000000002"))).toHaveLength(1);

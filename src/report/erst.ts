@@ -80,7 +80,7 @@ class ErstSource implements RecordSource {
     if (slot === undefined) return;
     expectUnused(this.#path);
     using(this.#path, true, (file) => {
-      file.clear(slot);
+      file.clear([slot]);
     });
   }
 }

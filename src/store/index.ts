@@ -7,10 +7,10 @@ export {
 } from "./commit.js";
 export { DirectoryStore } from "./directory-store.js";
 export { makeDirectory, systemFiles } from "./files.js";
-export { DEFAULT_MIN_FREE, type MinFree } from "./free-space.js";
+export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
 export type { BootStreams, Intent } from "./intent.js";
 export * from "./layout.js";
-export { type Bound, DEFAULT_RATES, type Rate, type Rates } from "./rate-limit.js";
+export { type Bound, DEFAULT_RATES, type Rate, RateLimiter, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-keeper.js";

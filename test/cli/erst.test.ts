@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -126,6 +126,42 @@ describe("erst", () => {
     bytes.writeUInt32LE(9000, 8192 + 20);
     const { stderr } = await run(["show", storeFile(bytes)]);
     expect(stderr.split("skipped")).toHaveLength(2);
+  });
+});
+
+describe("erst watch --once", () => {
+  test("keeps also what is damaged, clears it, and bounds what it says of that", async () => {
+    const ids = Array.from({ length: 20 }, (_, i) => BigInt(i + 1));
+    const records = ids.map((id) => ({ ...MCE, id }));
+    const bytes = encodeStore({ fileBytes: 1 << 20, records });
+    for (const i of ids.keys()) bytes.writeUInt32LE(0, (i + 1) * 8192);
+    const path = storeFile(bytes);
+    const directory = join(temporaryFolder(), "records");
+    const args = ["erst", "watch", path, "--directory", directory, "--clear", "--once"];
+    const { status, stderr } = await run(args);
+    const lines = stderr.split("\n").slice(0, -1);
+    expect(status, stderr).toBe(0);
+    expect(lines.filter((line) => line.includes(": stored "))).toHaveLength(20);
+    const damaged = lines.filter((line) => line.endsWith("[DAMAGED]"));
+    expect(damaged).toHaveLength(10);
+    expect(damaged[0]).toBe(
+      "virtio-pstore: warn: record 0x1 was copied as it is, and is damaged: " +
+        "offset 8192: the signature is 0x0, not 0x52455043 [DAMAGED]",
+    );
+    expect(lines.at(-1)).toMatch(/\[DAMAGED\] \(and 9 more like it before\)$/);
+    expect(readdirSync(directory).filter((name) => name.startsWith("cper-"))).toHaveLength(20);
+    expect((await run(["erst", "info", path])).stdout).toContain("0 of 127 slots used");
+  });
+
+  test("leaves as much space free as is asked for, and the record in its slot", async () => {
+    const path = storeFile();
+    const directory = join(temporaryFolder(), "records");
+    const args = ["erst", "watch", path, "--directory", directory, "--clear", "--once"];
+    const { status, stderr } = await run([...args, "--min-free", "1000000G"]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("warn: record 0x7 wasn't copied: ");
+    expect(stderr).toContain("its file system has no more free space than is to be left");
+    expect((await run(["erst", "info", path])).stdout).toContain("2 of 7 slots used");
   });
 });
 

@@ -1,14 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
+import { LogLimiter } from "../../daemon/log-limiter.js";
+import { StoreLog } from "../../daemon/store-log.js";
 import { ErstCopier } from "../../erst/copier.js";
 import { ErstError, usersOf } from "../../erst/index.js";
 import { whilePaused } from "../../erst/qmp.js";
+import type { Left } from "../../erst/slot-watch.js";
+import { RefusedError } from "../../store/index.js";
+import { textOutput } from "../daemon-output.js";
 import { errorLine, warn } from "../errors.js";
+import { addLimitOptions, type LimitOptions, limitSettings } from "../limit-options.js";
 import { onSignals } from "../signals.js";
-import { formatSize } from "../size.js";
 import { erstError } from "./open.js";
 
-interface WatchOptions {
+interface WatchOptions extends LimitOptions {
   readonly directory: string;
   readonly qmp?: string;
   readonly clear: boolean;
@@ -18,18 +23,24 @@ interface WatchOptions {
 /** How often the map of record ids is looked at: a write through a mapping tells nobody. */
 const POLL_MS = 250;
 
+/** What is being written over at this moment is whole in one of so many looks. */
+const LOOKS_ONCE = 4;
+
 /** How often processes are looked through for one that uses the file. */
 const USERS_MS = 5000;
 
 export function addWatch(erst: Command): void {
-  erst
+  const command = erst
     .command("watch")
     .summary("copy each new record of an ERST file into a directory")
     .description(
       "Looks at the file four times a second, and copies each record once, as soon as it is whole; also " +
         "those that were there before, and none again after a restart. Runs until SIGTERM or SIGINT. " +
-        "A record's slot is cleared when the record is in the directory, so that the store never fills " +
-        "up: with --qmp while QEMU is paused for a moment, with --clear alone after QEMU has ended.",
+        "A record's slot is cleared when the record is in the directory, so that the store doesn't fill " +
+        "up: with --qmp while QEMU is paused for a moment, with --clear alone after QEMU has ended. What " +
+        "isn't copied isn't cleared. Of the bounds those for dmesg count: --rate for all that is read, " +
+        "beyond which records wait in their slots; --max-records and --max-bytes for dumps, and once more " +
+        "for all other records, which are never dropped.",
     )
     .argument("<file>", "the acpi-erst device's file")
     .requiredOption("--directory <dir>", "where records are copied to; one for each file")
@@ -37,8 +48,8 @@ export function addWatch(erst: Command): void {
       new Option("--qmp <socket>", "QEMU's monitor, as in -qmp unix:SOCKET,server=on,wait=off"),
     )
     .option("--clear", "clear copied records once no process uses the file", false)
-    .option("--once", "copy what is there, and end", false)
-    .action(watch);
+    .option("--once", "copy what is there, at any rate, and end", false);
+  addLimitOptions(command).action(watch);
 }
 
 async function watch(path: string, options: WatchOptions): Promise<void> {
@@ -46,38 +57,71 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   onSignals(["SIGTERM", "SIGINT"], () => {
     stopped.abort();
   });
-  const copier = open(path, options);
+  const log = new LogLimiter((event, suppressed) => {
+    textOutput({ kind: "log", guest: "", ...event, suppressed });
+  });
+  const copier = open(path, options, log);
   try {
     const clearer = new Clearer(path, copier, options);
-    do {
-      copier.copy();
-      await clearer.clear();
-      if (options.once) break;
+    for (let looks = 1; !stopped.signal.aborted; looks++) {
+      const left = copier.copy();
+      if (left.late > 0) {
+        const message = `${left.late} records wait: they come faster than is taken`;
+        log.log({ level: "warn", code: "RATE", message });
+      }
+      const isLast = options.once && (left.busy === 0 || looks === LOOKS_ONCE);
+      if (!options.once || isLast) await clearer.clear();
+      if (isLast) {
+        tellLeft(left);
+        break;
+      }
       await sleep(POLL_MS, undefined, { signal: stopped.signal }).catch(() => undefined);
-    } while (!stopped.signal.aborted);
+    }
   } catch (error) {
     throw erstError(path, error);
   } finally {
+    log.flush();
     copier.close();
   }
 }
 
-function open(path: string, { directory, once }: WatchOptions): ErstCopier {
-  const failed = new Set<bigint>();
+function tellLeft({ busy }: Left): void {
+  if (busy === 0) return;
+  warn(`${busy} records weren't copied: they are being written`);
+  process.exitCode = 1;
+}
+
+function open(path: string, options: WatchOptions, log: LogLimiter): ErstCopier {
+  const { directory, once } = options;
+  const { rooms, rates, minFree } = limitSettings(options);
+  const storeLog = new StoreLog((event) => {
+    log.log(event);
+  });
   try {
     return new ErstCopier({
       path,
       directory,
+      rooms,
+      // What is there is no more than the file holds.
+      rates: once ? {} : rates,
+      minFree,
       onStored: (stored, size) => {
-        warn(`stored ${stored} (${formatSize(size)})`);
+        textOutput({ kind: "stored", guest: "", path: stored, size });
       },
-      onDropped: ({ paths, type }) => {
-        warn(`the room for ${type} is full: removed ${paths.join(", ")}`);
+      onDropped: (dropped) => {
+        storeLog.dropped(dropped);
+      },
+      onDamaged: (id, damage) => {
+        const message = `record 0x${id.toString(16)} was copied as it is, and is damaged: ${damage}`;
+        log.log({ level: "warn", code: "DAMAGED", message });
       },
       onFailed: (id, error) => {
-        if (failed.has(id)) return;
-        failed.add(id);
-        warn(`record 0x${id.toString(16)} wasn't copied: ${errorLine(error)}`);
+        const [code, why] =
+          error instanceof RefusedError
+            ? [error.refusal, error.detail]
+            : ["FAILED", errorLine(error)];
+        const message = `record 0x${id.toString(16)} wasn't copied: ${why}`;
+        log.log({ level: "warn", code, message });
         // Without --once it is tried again.
         if (once) process.exitCode = 1;
       },
