@@ -1,22 +1,15 @@
 import { spawn } from "node:child_process";
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { type Crash, type CrashFacts, isSettled } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
-import { codeOf, errorLine, UserError, warn } from "./errors.js";
+import { errorLine, UserError, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
+import { Told } from "./told.js";
 
 interface WatchOptions extends CrashFilter {
   readonly exec: string;
@@ -30,6 +23,9 @@ const POLL_MS = 1000;
 
 /** A dump whose last part hasn't come is looked at again so often, though nothing changes. */
 const UNSETTLED_MS = 2000;
+
+/** So many names of records that are gone are worth making the file anew. */
+const MAX_STALE = 1000;
 
 export function addWatch(program: Command): void {
   const command = program
@@ -51,7 +47,7 @@ export function addWatch(program: Command): void {
 }
 
 async function watch(path: string, options: WatchOptions): Promise<void> {
-  const state = new Told(options.state ?? defaultState(path));
+  const state = new Told(options.state === undefined ? defaultState(path) : named(options.state));
   const reader = newReader();
   const stop = new AbortController();
   onSignals(["SIGTERM", "SIGINT"], (name) => {
@@ -60,23 +56,24 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   });
   let seen = "";
   let nextMs = 0;
-  // What is there the first time isn't new.
-  let quietly = state.isNew && !options.all;
   while (!stop.signal.aborted) {
     const stamp = stampOf(path);
     if (stamp !== seen || performance.now() > nextMs) {
-      // Whatever is asked for now: what is there already isn't new for another filter either.
+      // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
+      const quietly = state.isNew && !options.all;
       const at = new CrashesAt(path, quietly ? {} : options, reader);
-      const fresh = at.crashes.filter(({ name }) => !state.has(name));
-      const unsettled = fresh.filter((crash) => !isSettled(crash));
-      for (const crash of fresh.filter(isSettled)) {
+      const fresh = at.crashes.filter((crash) => !state.has(crash));
+      const settled = fresh.filter(isSettled);
+      if (state.isNew) state.begin(quietly ? settled : []);
+      for (const crash of quietly ? [] : settled) {
         if (stop.signal.aborted) break;
-        if (!quietly) await execute(path, options.exec, crash, at.facts(crash));
-        state.add(crash.name);
+        await execute(path, options.exec, crash, at.facts(crash));
+        state.add(crash);
       }
       at.close();
-      quietly = false;
-      nextMs = unsettled.length > 0 ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
+      if (state.size > at.records.length + MAX_STALE) forget(state, path);
+      nextMs =
+        settled.length < fresh.length ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
       seen = stamp;
     }
     if (options.once) break;
@@ -88,6 +85,20 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
 function defaultState(path: string): string {
   if (statSync(path).isDirectory()) return join(path, ".watched");
   throw new UserError(`${path} is no directory: say with --state where to keep what was told`);
+}
+
+/** A link that the user names is followed, none that lies in a directory of records. */
+function named(path: string): string {
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
+}
+
+/** Forgets what was told of records that are gone; not where some can't be seen now. */
+function forget(state: Told, path: string): void {
+  let isSure = true;
+  const { files } = recordsAt(path, () => {
+    isSure = false;
+  });
+  if (isSure && files.length > 0) state.keep(files);
 }
 
 /**
@@ -106,45 +117,6 @@ function stampOf(path: string): string {
   );
   return [own.mtimeMs, ...times].join("\n");
 }
-
-/** The crashes that a command was run for: their names, one a line. */
-class Told {
-  readonly isNew: boolean;
-  readonly #fd: number;
-  readonly #names: Set<string>;
-
-  constructor(path: string) {
-    let text: string | undefined;
-    try {
-      text = readFileSync(path, "utf8");
-    } catch (error) {
-      if (codeOf(error) !== "ENOENT") throw error;
-    }
-    this.isNew = text === undefined;
-    // What follows the last line end was cut off while it was written.
-    this.#names = new Set(text?.split("\n").slice(0, -1));
-    this.#fd = openSync(path, "a", 0o600);
-    if (text !== undefined && text !== "" && !text.endsWith("\n")) writeSync(this.#fd, "\n");
-  }
-
-  has(name: string): boolean {
-    return this.#names.has(lineOf(name));
-  }
-
-  add(name: string): void {
-    const line = lineOf(name);
-    writeSync(this.#fd, `${line}\n`);
-    fsyncSync(this.#fd);
-    this.#names.add(line);
-  }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
-}
-
-/** A directory's name may hold a line's end. */
-const lineOf = (name: string): string => JSON.stringify(name).slice(1, -1);
 
 /** Runs the command to its end; that it failed is told, and doesn't end watching. */
 function execute(path: string, line: string, crash: Crash, facts: CrashFacts): Promise<void> {

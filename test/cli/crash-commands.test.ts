@@ -5,12 +5,15 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   statSync,
+  symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { SECTION_MCE } from "../../src/erst/guid.js";
 import { encodeStore } from "../support/erst-records.js";
@@ -274,6 +277,53 @@ describe("watch", () => {
       `${0x6a5f_0000_0000_0001n}`,
     ]);
     expect((await run(["list", path, "--guest", "web"])).stdout).toContain("dmesg-erst-1 ");
+  });
+
+  const once = (folder: string, ...more: readonly string[]) =>
+    run(["watch", folder, "--once", ...more, "--exec", "echo $VIRTIO_PSTORE_CRASH"]);
+
+  test("doesn't tell a crash again whose first record is gone, or was compressed", async () => {
+    const folder = guests();
+    expect((await once(folder, "--all")).stdout).toBe("web/dmesg-1\nweb/dmesg-2\ndb/dmesg-1\n");
+    unlinkSync(join(folder, "web", "dmesg-2"));
+    const path = join(folder, "db", "dmesg-1");
+    put(`${path}.gz`, gzipSync(readFileSync(path)), 2000);
+    unlinkSync(path);
+    expect((await once(folder)).stdout).toBe("");
+  });
+
+  test("follows no link in the place of its file", async () => {
+    const folder = guests();
+    const other = put(join(temporaryFolder(), "other"), "mine\n", 1000);
+    symlinkSync(other, join(folder, ".watched"));
+    const ended = await once(folder, "--all");
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${folder}/.watched is no regular file: say with --state which one keeps what was told`,
+    ]);
+    expect(readFileSync(other, "utf8")).toBe("mine\n");
+    // One that the user names is followed.
+    const state = join(temporaryFolder(), "state");
+    symlinkSync(other, state);
+    expect((await once(folder, "--state", state)).stdout).not.toBe("");
+    expect(readFileSync(other, "utf8")).toMatch(/^mine\nweb\/dmesg-1\n/);
+  });
+
+  test("forgets records that are gone, but not where a directory can't be read", async () => {
+    const folder = guests();
+    await once(folder);
+    const state = join(folder, ".watched");
+    const kept = readFileSync(state, "utf8");
+    const gone = Array.from({ length: 1100 }, (_, i) => `web/dmesg-${100 + i}\n`).join("");
+    appendFileSync(state, gone);
+    const unread = Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xff)]);
+    mkdirSync(unread);
+    await once(folder);
+    expect(readFileSync(state, "utf8")).toBe(kept + gone);
+    rmdirSync(unread);
+    await once(folder);
+    expect(readFileSync(state, "utf8")).toBe(kept);
+    expect(records(folder)).toEqual(["db", "web"]);
   });
 
   test("--all also tells what is there already; a line of its file that was cut off is no crash", async () => {
