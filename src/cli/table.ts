@@ -1,23 +1,57 @@
+import { eastAsianWidth } from "get-east-asian-width";
 import { printableLine } from "../report/index.js";
+
+/** Of a terminal's column: what is drawn over the character before it, and a Hangul syllable's vowels and ends. */
+const NO_WIDTH = /[\p{Mn}\p{Me}\u1160-\u11ff]/u;
+
+/** Most cells are: then there is nothing to look up. */
+const ASCII = /^[ -~]*$/;
+
+/** A printable character's columns on a terminal (UAX #11), as wcwidth(3) tells them. */
+function columnsOf(character: string): number {
+  if (NO_WIDTH.test(character)) return 0;
+  return eastAsianWidth(character.codePointAt(0) ?? 0);
+}
+
+const widthOf = (text: string): number =>
+  ASCII.test(text) ? text.length : [...text].reduce((sum, one) => sum + columnsOf(one), 0);
+
+/** A line of `width` columns at most; an ellipsis stands where it is cut. */
+function cut(line: string, width: number): string {
+  if (widthOf(line) <= width) return line;
+  let shown = "";
+  let columns = 0;
+  for (const character of line) {
+    columns += columnsOf(character);
+    if (columns > width - 1) break;
+    shown += character;
+  }
+  return `${shown}…`;
+}
 
 /** Columns as wide as what is in them, made printable; rows cut to `width` where it is given. */
 export function formatTable(
   cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
 ): string {
-  const rows = cells.map((row) => row.map(printableLine));
+  const rows = cells.map((row) =>
+    row.map((cell) => {
+      const text = printableLine(cell);
+      return { text, columns: widthOf(text) };
+    }),
+  );
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    for (const [i, { columns }] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, columns);
   }
   return rows
     .map((row) =>
       row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .map(({ text, columns }, i) => text + " ".repeat((widths[i] ?? 0) - columns))
         .join("  ")
         .trimEnd(),
     )
-    .map((line) => `${line.length > width ? `${line.slice(0, width - 1)}…` : line}\n`)
+    .map((line) => `${cut(line, width)}\n`)
     .join("");
 }
 
