@@ -1,5 +1,14 @@
-import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
@@ -158,6 +167,55 @@ describeGuests("a stock guest's dump in the file of QEMU's acpi-erst", () => {
     expect(others, result.output).toEqual([]);
     expect(text.length).toBeGreaterThan(700_000);
     expect(text).toContain("a-large-one");
+  });
+});
+
+describeGuests("a machine check", () => {
+  it("leaves a record of its own in the file, kept byte for byte, and a dump", async () => {
+    const folder = temporaryFolder();
+    const at = (name: string) => join(folder, name);
+    // Debian's 6.1 for the cloud knows no machine checks.
+    const argv = await qemuGuest({
+      kernel: "7.3",
+      driver: false,
+      script: "echo the-guest-is-up\nsleep 600\n",
+      arguments: ["-monitor", `unix:${at("monitor")},server=on,wait=off`],
+    });
+    const qemu = spawn(program, ["run", "--erst", at("erst"), "--", ...argv]);
+    let output = "";
+    qemu.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    const ended = new Promise((resolve) => qemu.on("close", resolve));
+    onTestFinished(() => {
+      qemu.kill("SIGKILL");
+    });
+    await until(
+      () => output.includes("the-guest-is-up"),
+      () => output,
+    );
+    // Valid, uncorrected, enabled, of a context that is corrupt (IA32_MCi_STATUS); in progress (IA32_MCG_STATUS).
+    const status = 0xb200_0000_0000_0000n;
+    createConnection(at("monitor"))
+      .on("error", () => undefined)
+      .end(`mce 0 4 ${status} 4 0 0\n`);
+    await ended;
+    const json = (...args: readonly string[]) =>
+      JSON.parse(
+        execFileSync(program, ["list", "--records", "--json", ...args], { encoding: "utf8" }),
+      ) as { type: string }[];
+    expect(json(at("erst")).map(({ type }) => type)).toEqual(["mce", "dmesg"]);
+    expect(dumpTexts(at("erst"))[0]).toContain(
+      "Kernel panic - not syncing: Fatal local machine check",
+    );
+
+    const copying = ["erst", "watch", at("erst"), "--directory", at("records"), "--once"];
+    execFileSync(program, copying, { stdio: "ignore" });
+    const kept = readdirSync(at("records")).filter((name) => name.startsWith("cper-"));
+    const cper = readFileSync(join(at("records"), kept[0] ?? ""));
+    // The record's header, one section's, and Linux's struct mce, which begins with the bank's status.
+    expect(cper.readBigUInt64LE(128 + 72)).toBe(status);
+    expect(readFileSync(at("erst")).includes(cper)).toBe(true);
   });
 });
 
