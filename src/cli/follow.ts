@@ -1,6 +1,7 @@
-import { existsSync, type FSWatcher, readdirSync, statSync, watch } from "node:fs";
+import { existsSync, type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { hasReader } from "../native/poll.js";
 import { ConsoleFollower } from "../report/follow.js";
 import { PrintablePieces } from "../report/index.js";
 import { parseRecordName } from "../store/layout.js";
@@ -88,6 +89,7 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
       if (piece === undefined) {
         if (!shown) warn(`waiting for a console in ${directory}`);
         shown = true;
+        if (!isRead()) break;
         await changes.next();
         continue;
       }
@@ -102,6 +104,19 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
   } finally {
     changes.close();
     follower.close();
+  }
+}
+
+/**
+ * Whether anybody reads a pipe that is our output: a write would tell, but a guest that is silent gives us
+ * nothing to write. Where the C library isn't one that we can call, that is all there is.
+ */
+function isRead(): boolean {
+  try {
+    const output = fstatSync(1);
+    return !(output.isFIFO() || output.isSocket()) || hasReader(1);
+  } catch {
+    return true;
   }
 }
 

@@ -1,6 +1,7 @@
 import { check } from "./check.js";
 import { errno } from "./errno.js";
 import { allocate, lastErrno, libc } from "./libc.js";
+import { POLLIN, POLLOUT, poll } from "./poll.js";
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
@@ -18,18 +19,6 @@ export function createEventfd(): number {
   return check(libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
 }
 
-/** struct pollfd: fd i32, events u16, revents u16. */
-const POLLIN = 1;
-const POLLOUT = 4;
-const pollRequest = Buffer.alloc(8);
-
-/** poll(2) without waiting: revents, 0 where nothing is the matter. */
-function ask(fd: number, events: number): number {
-  pollRequest.writeInt32LE(fd, 0);
-  pollRequest.writeUInt32LE(events, 4);
-  return libc.poll(pollRequest, 1, 0) > 0 ? pollRequest.readUInt16LE(6) : 0;
-}
-
 /**
  * Adds 1 to an eventfd, or writes the same 8 bytes into a pipe: user-mode-linux passes pipes as call
  * descriptors. A full one or a gone reader isn't an error here: in both the notification is pointless.
@@ -37,7 +26,7 @@ function ask(fd: number, events: number): number {
  * first whether it takes more. An eventfd has no write that never waits (pwritev2(2) with RWF_NOWAIT).
  */
 export function signal(fd: number): void {
-  if ((ask(fd, POLLOUT) & POLLOUT) !== 0) libc.write(fd, one, 8);
+  if ((poll(fd, POLLOUT) & POLLOUT) !== 0) libc.write(fd, one, 8);
 }
 
 /**
@@ -48,7 +37,7 @@ export function drain(fd: number): boolean {
   let count = libc.preadv2(fd, vector, 1, -1, RWF_NOWAIT);
   if (count < 0 && lastErrno() === errno.EOPNOTSUPP) {
     // A FIFO with a name, or an old kernel's eventfd. The end of a pipe is POLLHUP alone.
-    if (ask(fd, POLLIN) === 0) return true;
+    if (poll(fd, POLLIN) === 0) return true;
     count = libc.read(fd, drained, 8);
   }
   return count > 0 || (count < 0 && lastErrno() === errno.EAGAIN);

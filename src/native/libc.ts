@@ -5,7 +5,7 @@ type Koffi = typeof import("koffi");
 
 let loaded: { readonly koffi: Koffi; readonly library: ReturnType<Koffi["load"]> } | undefined;
 
-/** Loaded at the first call: commands that only read records never make one, and start sooner. */
+/** Loaded at the first call: commands that read records and end never make one, and start sooner. */
 function ffi() {
   if (loaded === undefined) {
     const koffi = createRequire(import.meta.url)("koffi") as Koffi;

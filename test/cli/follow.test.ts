@@ -72,6 +72,19 @@ test("follow --raw gives a pipe the guest's own bytes; it ends when nobody reads
   await closed;
 });
 
+test("follow ends when nobody reads any more, though there is nothing to write", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "console-1"), "one\ntwo\n");
+  const piped = spawn("/bin/sh", ["-c", `"${program}" follow "${folder}" | head -n 1`]);
+  const following = new Following(folder);
+  const ended = Promise.all([once(piped, "close"), once(following.child, "close")]);
+  await following.until(() => following.stdout === "one\ntwo\n");
+  // A socket, as Node gives its children.
+  following.child.stdout.destroy();
+  await ended;
+  expect(following.child.exitCode).toBe(0);
+});
+
 test("follow --guest names one of several guests", async () => {
   const folder = temporaryFolder();
   for (const guest of ["db", "web"]) {
