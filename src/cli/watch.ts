@@ -3,7 +3,7 @@ import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { type Crash, type CrashFacts, isSettled } from "../report/index.js";
+import { Arrivals, type Crash, type CrashFacts, isSettled, QUIET_MS } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { errorLine, UserError, warn } from "./errors.js";
@@ -42,7 +42,11 @@ export function addWatch(program: Command): void {
     .requiredOption("--exec <command>", "run by /bin/sh")
     .option("--state <file>", "where crashes that were told are kept (default: <path>/.watched)")
     .option("--all", "the first time, also what is there already", false)
-    .option("--once", "look once, and end when the commands did", false);
+    .option(
+      "--once",
+      "look once, at an ERST file with something new again 10 s later, and end when the commands did",
+      false,
+    );
   addFilterOptions(command).action((path: string, options: WatchOptions) => watch(path, options));
 }
 
@@ -54,16 +58,23 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });
+  // The times of an ERST file's records are the guest's claim.
+  const arrivals = statSync(path).isDirectory() ? undefined : new Arrivals();
+  const wait = (ms: number) => sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
   let seen = "";
   let nextMs = 0;
-  while (!stop.signal.aborted) {
+  let waiting = false;
+  for (let looks = 1; !stop.signal.aborted; looks++) {
     const stamp = stampOf(path);
     if (stamp !== seen || performance.now() > nextMs) {
       // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
       const quietly = state.isNew && !options.all;
       const at = new CrashesAt(path, quietly ? {} : options, reader);
       const fresh = at.crashes.filter((crash) => !state.has(crash));
-      const settled = fresh.filter(isSettled);
+      arrivals?.note(at.crashes);
+      const settled = fresh.filter((crash) =>
+        arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
+      );
       if (state.isNew) state.begin(quietly ? settled : []);
       for (const crash of quietly ? [] : settled) {
         if (stop.signal.aborted) break;
@@ -72,12 +83,13 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
       }
       at.close();
       if (state.size > at.records.length + MAX_STALE) forget(state, path);
-      nextMs =
-        settled.length < fresh.length ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
+      waiting = settled.length < fresh.length;
+      nextMs = waiting ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
       seen = stamp;
     }
-    if (options.once) break;
-    await sleep(POLL_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    if (options.once && (looks > 1 || !waiting || arrivals === undefined)) break;
+    if (options.once) warn(`waiting ${QUIET_MS / 1000} s: more of a crash may come`);
+    await wait(options.once ? QUIET_MS + POLL_MS : POLL_MS);
   }
   state.close();
 }

@@ -129,9 +129,9 @@ function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
 }
 
 /** So long after its last part a dump counts as whole: a dying guest waits 5 s for its host at most. */
-const QUIET_MS = 10_000;
+export const QUIET_MS = 10_000;
 
-/** Whether nothing more of a crash is to come, as far as its records tell. */
+/** Whether nothing more of a crash is to come, as far as its records' times tell; see also arrivals.ts. */
 export const isSettled = ({ dump }: Crash): boolean =>
   (dump.oldestFirst && !isCutShort(dump)) || dump.parts.every(({ time }) => isQuiet(time));
 

@@ -1,4 +1,5 @@
 export type { RecordHeader } from "../store/layout.js";
+export { Arrivals } from "./arrivals.js";
 export { type BootStream, findStreams, streamText } from "./boot-streams.js";
 export { CrashReader } from "./crash-reader.js";
 export {
@@ -11,6 +12,7 @@ export {
   isQuiet,
   isSettled,
   ownRecords,
+  QUIET_MS,
   type Related,
   relations,
 } from "./crashes.js";

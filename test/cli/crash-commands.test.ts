@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { SECTION_MCE } from "../../src/erst/guid.js";
-import { encodeStore } from "../support/erst-records.js";
+import { encodeStore, type TestRecord } from "../support/erst-records.js";
 import { guests, head, log, PANIC } from "./crashes.js";
 import { complaint, program, put, run, script, start, stop, temporaryFolder } from "./support.js";
 
@@ -211,9 +211,10 @@ describe("watch", () => {
       expect(told()).toBe(text);
     };
     const watching = start(["watch", folder, "--exec", exec]);
-    for (let i = 0; i < 200 && !existsSync(join(folder, ".watched")); i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const watched = join(folder, ".watched");
+    // What is there already is known then.
+    const known = () => existsSync(watched) && readFileSync(watched, "utf8") !== "";
+    for (let i = 0; i < 200 && !known(); i++) await new Promise((r) => setTimeout(r, 50));
     put(join(folder, "db", "dmesg-3"), head("Panic", 1, 1) + PANIC, 3000);
     const first = `db/dmesg-3|db|kernel panic: sysrq triggered crash|3|${folder}\n`;
     await until(first);
@@ -251,30 +252,46 @@ describe("watch", () => {
     expect((await watch()).stdout).toBe("");
   });
 
-  test("notices a record in an ERST file though the file's time stays, and names its guest", async () => {
+  test("notices a crash in an ERST file though the file's time stays, and waits for all of it", {
+    timeout: 60_000,
+  }, async () => {
     const folder = temporaryFolder();
     const path = join(folder, "web.erst");
-    const part = (id: bigint) => ({ id, body: deflateRawSync(`Panic#1 Part1\n${PANIC}`) });
-    put(path, encodeStore({ records: [part(1n)] }), 1000);
-    const exec = "echo $VIRTIO_PSTORE_CRASH $VIRTIO_PSTORE_GUEST";
+    // The guest's clock is far from the host's.
+    const part = (id: bigint, text: string) => ({
+      id,
+      timestamp: 1_000_000_000n,
+      body: deflateRawSync(text),
+    });
+    const first = part(1n, `Panic#1 Part1\n${PANIC}`);
+    const second = part(0x6a5f_0000_0000_0001n, `Panic#2 Part1\n${PANIC}`);
+    put(path, encodeStore({ records: [first] }), 1000);
+    const whole = join(folder, "whole");
+    const exec = `echo $VIRTIO_PSTORE_CRASH $VIRTIO_PSTORE_GUEST $(cat ${whole})`;
     const state = join(folder, "state");
     const watching = start(["watch", path, "--state", state, "--exec", exec]);
     const known = () => existsSync(state) && readFileSync(state, "utf8") !== "";
     for (let i = 0; i < 200 && !known(); i++) await new Promise((r) => setTimeout(r, 50));
     // In place, as QEMU does.
-    const both = encodeStore({ records: [part(1n), part(0x6a5f_0000_0000_0001n)] });
-    writeFileSync(path, both, { flag: "r+" });
-    utimesSync(path, 1000, 1000);
-    await watching.says(/^dmesg-erst-/);
+    const write = (records: readonly TestRecord[]) => {
+      writeFileSync(path, encodeStore({ records }), { flag: "r+" });
+      utimesSync(path, 1000, 1000);
+    };
+    write([first, second]);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    write([first, second, part(0x6a5f_0000_0000_0002n, "Panic#2 Part2\nbefore it\n")]);
+    writeFileSync(whole, "when it was whole");
+    await watching.says(/^dmesg-erst-/, 30_000);
     expect(await stop(watching)).toEqual({
       status: 0,
-      stdout: `dmesg-erst-${0x6a5f_0000_0000_0001n} web\n`,
+      stdout: `dmesg-erst-${0x6a5f_0000_0000_0001n} web when it was whole\n`,
       stderr: "",
     });
     const records = await run(["list", "--records", "--json", path]);
     expect((JSON.parse(records.stdout) as { id: unknown }[]).map(({ id }) => id)).toEqual([
       "1",
       `${0x6a5f_0000_0000_0001n}`,
+      `${0x6a5f_0000_0000_0002n}`,
     ]);
     expect((await run(["list", path, "--guest", "web"])).stdout).toContain("dmesg-erst-1 ");
   });

@@ -43,7 +43,7 @@ export interface Running {
   stdout(): string;
   stderr(): string;
   /** Waits until stderr or stdout matches. */
-  says(pattern: RegExp): Promise<void>;
+  says(pattern: RegExp, withinMs?: number): Promise<void>;
 }
 
 export interface StartOptions {
@@ -85,8 +85,8 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
     ended,
     stdout: () => stdout,
     stderr: () => stderr,
-    says: async (pattern) => {
-      const deadline = performance.now() + 10_000;
+    says: async (pattern, withinMs = 10_000) => {
+      const deadline = performance.now() + withinMs;
       while (!pattern.test(stderr) && !pattern.test(stdout)) {
         if (performance.now() > deadline || child.exitCode !== null) {
           throw new Error(`${pattern} was never said, but: ${stderr}${stdout}`);
