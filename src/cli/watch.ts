@@ -32,8 +32,8 @@ export function addWatch(program: Command): void {
     .command("watch")
     .summary("run a command once for each new crash")
     .description(
-      "Runs a command for each crash that comes, once its last part is there or none came for 10 s, " +
-        "until SIGTERM or SIGINT. What the command was run for is kept in a file, so that it is run " +
+      "Runs a command for each crash that comes, once its last part is there or none came for 10 s " +
+        "(in an ERST file: while it was watched), until SIGTERM or SIGINT. What the command was run for is kept in a file, so that it is run " +
         "once also where watch is started again; a command that was killed with watch is run again. " +
         "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
         "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known.",
