@@ -1,4 +1,4 @@
-import { existsSync, type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
+import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { hasReader } from "../native/poll.js";
@@ -51,13 +51,12 @@ export function addFollow(program: Command): void {
 /** The directory to follow; UserError where it isn't clear which. */
 function directoryOf(path: string, guest: string | undefined): string {
   if (!statSync(path).isDirectory()) throw new UserError(`${path} is no directory`);
-  if (guest !== undefined) {
-    const directory = join(path, guest);
-    if (!existsSync(directory)) throw new UserError(`${path} holds no guest ${guest}`);
-    return directory;
-  }
   const entries = readdirSync(path, { withFileTypes: true });
   const guests = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (guest !== undefined) {
+    if (!guests.includes(guest)) throw new UserError(`${path} holds no guest ${guest}`);
+    return join(path, guest);
+  }
   const [only] = guests;
   if (only === undefined || entries.some(({ name }) => parseRecordName(name) !== undefined)) {
     return path;

@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { CrashIndex } from "./crash-index.js";
 import { CrashReader } from "./crash-reader.js";
 import { findCrashes } from "./crashes.js";
-import { findRecords } from "./index.js";
+import { findRecords, readHeader } from "./index.js";
 
 function oneCrash(): string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-index-"));
@@ -37,6 +38,26 @@ test("what was told while a record couldn't be read isn't kept", () => {
   reader.save();
   renameSync(join(folder, "away"), join(folder, "dmesg-1"));
   expect(titlesOf(newReader(), folder)).toEqual(["kernel panic: bug a"]);
+});
+
+test("what nobody can decompress isn't tried again: a guest can send many", () => {
+  const folder = oneCrash();
+  writeFileSync(join(folder, "dmesg-2.enc.z"), "garbage");
+  const read: string[] = [];
+  const headers = () => {
+    const index = new CrashIndex(folder);
+    const found = findRecords(folder).map((one) =>
+      index.headed(one, (record) => {
+        read.push(record.name);
+        return readHeader(record);
+      }),
+    );
+    index.save();
+    return found.map(({ header }) => header?.reason);
+  };
+  expect(headers()).toEqual(["Panic", undefined]);
+  expect(headers()).toEqual(["Panic", undefined]);
+  expect(read).toEqual(["dmesg-1", "dmesg-2.enc.z"]);
 });
 
 test("a reader that goes on forgets what is gone, and reads nothing twice", () => {

@@ -20,7 +20,8 @@ import { REVISION } from "./title/revision.js";
 interface Line {
   /** The record's name, size and time, as keyOf() makes it. */
   readonly key: string;
-  readonly header: RecordHeader;
+  /** Undefined where nobody can read it: trying again takes long, and a guest may have sent many. */
+  readonly header: RecordHeader | undefined;
   readonly headerBytes: number;
   /** The keys of all of the dump's parts: facts hold for these and no others. */
   readonly parts?: readonly string[];
@@ -66,11 +67,8 @@ export class CrashIndex {
     }
     const headed = read(record);
     const { header, headerBytes } = headed;
-    // What nobody can read isn't kept: one day somebody may.
-    if (header !== undefined) {
-      this.#seen.set(key, { key, header, headerBytes });
-      this.#changed = true;
-    }
+    this.#seen.set(key, { key, header, headerBytes });
+    this.#changed = true;
     return headed;
   }
 
@@ -162,7 +160,7 @@ function isLine(value: unknown): value is Line {
   return (
     are(value, "string", ["key"]) &&
     are(value, "count", ["headerBytes"]) &&
-    isHeader(header) &&
+    (header === undefined || isHeader(header)) &&
     (parts === undefined || (Array.isArray(parts) && parts.every((k) => typeof k === "string"))) &&
     (facts === undefined || isFacts(facts))
   );

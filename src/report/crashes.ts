@@ -1,5 +1,5 @@
 import { basename, dirname, resolve } from "node:path";
-import type { StreamTypeName } from "../store/layout.js";
+import { LATE_MS, type StreamTypeName } from "../store/layout.js";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
 import { type Dump, dumpText, isCutShort } from "./dumps.js";
@@ -128,8 +128,8 @@ function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
   }
 }
 
-/** So long after its last part a dump counts as whole: a dying guest waits 5 s for its host at most. */
-export const QUIET_MS = 10_000;
+/** So long after its last part a dump counts as whole: what comes later is no part of it. */
+export const QUIET_MS = LATE_MS;
 
 /** Whether nothing more of a crash is to come, as far as its records' times tell; see also arrivals.ts. */
 export const isSettled = ({ dump }: Crash): boolean =>

@@ -13,19 +13,22 @@ import { decodeZstd } from "./compression/zstd.js";
  */
 export const MAX_TEXT_BYTES = 16 << 20;
 
-type Decoder = (record: Uint8Array) => Decoded;
+/** Longer than any first line, and than what the formats' longest blocks (zstd's) hold. */
+const MAX_BEGINNING_BYTES = 256 << 10;
+
+type Decoder = (record: Uint8Array, maxBytes: number) => Decoded;
 
 /** Everything that pstore ever compressed with; lz4hc writes what lz4 does. */
 const DECODERS = {
   /** Since about Linux 6.6, and in Debian's 6.1. */
-  deflate: (record) => inflateWith(inflateRawSync, record, MAX_TEXT_BYTES),
+  deflate: (record, most) => inflateWith(inflateRawSync, record, most),
   /** Before that. */
-  zlib: (record) => inflateWith(inflateSync, record, MAX_TEXT_BYTES),
+  zlib: (record, most) => inflateWith(inflateSync, record, most),
   /** From Linux 4.7 or later to 6.5, like those below. */
-  zstd: (record) => decodeZstd(record, MAX_TEXT_BYTES),
-  lzo: (record) => decodeLzo(record, MAX_TEXT_BYTES),
-  lz4: (record) => decodeLz4(record, MAX_TEXT_BYTES),
-  "842": (record) => decode842(record, MAX_TEXT_BYTES),
+  zstd: decodeZstd,
+  lzo: decodeLzo,
+  lz4: decodeLz4,
+  "842": decode842,
 } satisfies Record<string, Decoder>;
 
 export type Compression = keyof typeof DECODERS;
@@ -46,7 +49,7 @@ const COMPRESSIONS = ["deflate", "zlib", "zstd", "lzo", "lz4", "842"] as const;
 export function decompress(record: Uint8Array): Decompressed | undefined {
   let best: Decompressed | undefined;
   for (const compression of COMPRESSIONS) {
-    const decoded = DECODERS[compression](record);
+    const decoded = DECODERS[compression](record, MAX_TEXT_BYTES);
     if (parseHeader(decoded.text) === undefined) continue;
     if (decoded.ending === "whole") return { ...decoded, compression };
     if (best === undefined || decoded.text.length > best.text.length) {
@@ -56,10 +59,11 @@ export function decompress(record: Uint8Array): Decompressed | undefined {
   return best;
 }
 
-/** The header of a record of whose bytes only the beginning is there, or more. */
+/** The header of a record of whose bytes only the beginning is there, or more; not all of it is decompressed. */
 export function compressedHeader(beginning: Uint8Array): RecordHeader | undefined {
   for (const compression of COMPRESSIONS) {
-    const found = parseHeader(DECODERS[compression](beginning).text);
+    const { text } = DECODERS[compression](beginning, MAX_BEGINNING_BYTES);
+    const found = parseHeader(text);
     if (found !== undefined) return found.header;
   }
   return undefined;

@@ -6,7 +6,7 @@ import { type Unit, unitOf } from "./unit.js";
  * A guest waits 5 s for its host at most. What comes so long after a part belongs to another dump,
  * whatever it says: a guest can read the first lines of its dumps, and send them again.
  */
-const LATE_MS = 10_000;
+export const LATE_MS = 10_000;
 
 /** A guest writes the parts of one dump without a pause; those that it compressed are told apart by it. */
 const PAUSE_MS = 2000;
