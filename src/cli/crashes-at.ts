@@ -10,6 +10,7 @@ import {
 } from "../report/index.js";
 import { type CrashFilter, isGuest, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
+import { Progress } from "./progress.js";
 import { recordsAt } from "./records-at.js";
 
 /** The crashes at a path that a command was asked for, and what else is recorded there. */
@@ -20,7 +21,7 @@ export class CrashesAt {
   /** Oldest first. */
   readonly crashes: readonly Crash[];
   readonly #reader: CrashReader;
-  readonly #progress = new Progress();
+  readonly #progress = new Progress("crashes");
   #related: ((crash: Crash) => Related) | undefined;
 
   /** With another's reader, what that has read before isn't read again. */
@@ -94,23 +95,4 @@ function isNamed({ name, dump }: Crash, asked: string): boolean {
     [name, own, `${dump.parts[0]?.id}`, `${dump.guest}/${dump.parts[0]?.id}`].includes(asked) ||
     dump.parts.some((part) => [part.name, `${dump.guest}/${part.name}`].includes(asked))
   );
-}
-
-/** Tells on a terminal how far it is, where reading takes long. */
-class Progress {
-  readonly #began = performance.now();
-  #count = 0;
-  #told = 0;
-
-  step(): void {
-    this.#count++;
-    const now = performance.now();
-    if (!process.stderr.isTTY || now - this.#began < 2000 || now - this.#told < 200) return;
-    this.#told = now;
-    process.stderr.write(`\rvirtio-pstore: read ${this.#count} crashes`);
-  }
-
-  end(): void {
-    if (this.#told > 0) process.stderr.write("\r\u001b[K");
-  }
 }

@@ -27,6 +27,7 @@ import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.j
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
 import { systemReason, USAGE, UserError } from "./errors.js";
+import { guestDirectory } from "./guest-directory.js";
 import { showJson } from "./show-json.js";
 import { writePath } from "./stdout.js";
 
@@ -78,6 +79,7 @@ async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<
   if (!toFile && isOther && !existsSync(output)) {
     throw new UserError(`${output}: an archive's name ends in .tar.gz`, USAGE);
   }
+  if (!toFile) guestDirectory(output, crash.guest);
   const made = toFile ? output : join(output, folderOf(crash));
   if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
   makeDirectory(systemFiles, dirname(made));

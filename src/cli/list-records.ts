@@ -7,6 +7,7 @@ import {
 import { isDump } from "../store/layout.js";
 import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
+import { Progress } from "./progress.js";
 import { recordsAt } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
@@ -22,9 +23,14 @@ export async function listRecords(
   options: CrashFilter & { readonly json: boolean },
 ): Promise<void> {
   // One at a time, and no text is kept: a guest decides how many there are, and how large.
+  const progress = new Progress("records");
   const rows = recordsAt(path)
     .files.filter((record) => isGuest(record, options) && isWithin(record.time, options))
-    .map(decode);
+    .map((record) => {
+      progress.step();
+      return decode(record);
+    });
+  progress.end();
   if (options.json) {
     await writeOut(`${printableJson(rows.map(jsonRow), 2)}\n`);
     return;

@@ -134,6 +134,18 @@ describe("export", () => {
     expect(readdirSync(join(output, "web"))).toEqual(["2"]);
   });
 
+  test("follows no link in the place of a guest's folder", async () => {
+    const output = temporaryFolder();
+    const other = temporaryFolder();
+    symlinkSync(other, join(output, "web"));
+    const ended = await run(["export", guests(), "web/dmesg-2", "-o", output]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${output}/web is a symbolic link: make it a directory`,
+    ]);
+    expect(readdirSync(other)).toEqual([]);
+  });
+
   test("packs the same into a .tar.gz, which anybody's tar reads", async () => {
     const output = join(temporaryFolder(), "crash.tar.gz");
     expect((await run(["export", guests(), "2", "-o", output])).stdout).toBe(`${output}\n`);

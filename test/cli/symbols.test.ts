@@ -66,4 +66,14 @@ describe("show with symbols", () => {
       expect(stdout).toContain(`${shown}\n`);
     }
   });
+
+  test("names of symbols are made printable, too: the file may have come with the guest", async () => {
+    const { folder, show } = crash("RAX: ffffffff81000010", "Kernel Offset: disabled");
+    writeFileSync(
+      join(folder, "System.map"),
+      "ffffffff81000000 T _text\u001b[2J\nffffffff81000020 B _end\n",
+    );
+    const { stdout } = await show("--system-map", join(folder, "System.map"));
+    expect(stdout).toContain("RAX: ffffffff81000010 (_text\\x1b[2J+0x10)\n");
+  });
 });

@@ -1,3 +1,4 @@
+import { printableLine } from "../printable.js";
 import { findDebugFiles } from "./debug-directory.js";
 import { findDwarfProgram, hasDwarfProgram } from "./dwarf-program.js";
 import { DwarfReader, type SourceLine } from "./dwarf-reader.js";
@@ -227,8 +228,9 @@ function annotateLine(
     const one = found.get(place);
     if (one === undefined) continue;
     const [outermost, ...inlined] = sources.get(one) ?? [];
-    const symbol =
-      place.kind === "address" ? `${one.symbol.name}+0x${one.offset.toString(16)}` : undefined;
+    // The symbols may have come with the guest.
+    const name = printableLine(one.symbol.name);
+    const symbol = place.kind === "address" ? `${name}+0x${one.offset.toString(16)}` : undefined;
     const facts = [symbol, outermost?.source].filter((fact) => fact !== undefined);
     if (facts.length === 0) continue;
     text += `${line.slice(done, place.end)} (${facts.join(" ")})`;
