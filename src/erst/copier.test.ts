@@ -109,6 +109,27 @@ test("a note that was cut off doesn't count", () => {
   expect(readFileSync(join(directory, ".erst"), "latin1")).toBe(notes);
 });
 
+test("the same part under another id is another record, also behind a restart", () => {
+  const { open, copy, write, stored } = setUp([part(7n, "the same")]);
+  copy();
+  const copier = open();
+  copier.copy();
+  write(part(8n, "the same"));
+  copier.copy();
+  expect(stored).toEqual(["dmesg-2.enc.z"]);
+  copier.close();
+});
+
+test("notes on records that have left the ERST file go where there are many", () => {
+  const { directory, copy } = setUp([part(7n, "first")]);
+  copy();
+  const note = readFileSync(join(directory, ".erst"), "latin1");
+  const gone = Array.from({ length: 1100 }, (_, i) => `${i}`.padStart(16, "0").concat(" gone\n"));
+  writeFileSync(join(directory, ".erst"), gone.join("") + note);
+  expect(copy()).toEqual([]);
+  expect(readFileSync(join(directory, ".erst"), "latin1")).toBe(note);
+});
+
 test("other bytes under the same id are another record", () => {
   const { copy, write } = setUp([part(7n, "first")]);
   copy();
