@@ -100,6 +100,7 @@ export class PstoreDevice implements VirtioDevice {
   /** Queues whose last batch is not durable yet. */
   readonly #waiting = new Set<number>();
 
+  /** Throws StoreError where it can't be found out what a former process did. */
   constructor(options: PstoreDeviceOptions) {
     this.#store = options.store;
     this.#options = options;
@@ -114,6 +115,7 @@ export class PstoreDevice implements VirtioDevice {
     this.#ledger = new Ledger(options.memory);
     this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();
+    if (this.#ledger.begun) this.#recovery = new Recovery(this.#ledger, this.#store);
   }
 
   negotiated(features: bigint): void {
@@ -130,11 +132,13 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   reset(): void {
-    this.#config.reset();
     this.close();
+    this.#config.reset();
   }
 
   close(): void {
+    // A former process's boot ends here, too, and says what is missing at its end.
+    if (this.#ledger.begun && !this.#begun) this.#begin();
     this.#walk = undefined;
     this.#begun = false;
     this.#recovery = undefined;
@@ -184,10 +188,8 @@ export class PstoreDevice implements VirtioDevice {
    * byte, and only now are its features known, because QEMU tells them when the queues start.
    */
   #begin(): void {
-    const { begun } = this.#ledger;
     this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined, this.#ledger);
-    if (begun) this.#recovery = new Recovery(this.#ledger, this.#store);
-    else this.#ledger.begun = true;
+    this.#ledger.begun = true;
     this.#begun = true;
   }
 
@@ -232,18 +234,7 @@ export class PstoreDevice implements VirtioDevice {
     }
     const { request } = parsed;
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
-    try {
-      if (!this.#begun) this.#begin();
-    } catch (error) {
-      if (!(error instanceof Error && "errno" in error)) throw error;
-      // What a former process did can't be found out now. The next request tries again: until then nothing is done.
-      if (request.kind === "stream") {
-        this.#store.miss(request.type, request.from.length - REQUEST_BYTES);
-      }
-      this.#failed(request, error);
-      const ret = -errnoOf(error);
-      return () => status(ret);
-    }
+    if (!this.#begun) this.#begin();
     try {
       const former = this.#recovery?.take(entry, position, request);
       // What was done stays noted until it is answered.
@@ -274,10 +265,10 @@ export class PstoreDevice implements VirtioDevice {
         throw error;
       // It did nothing: what is stored at its place from now on is others'.
       entry.begin(position);
+      const number = errnoOf(error);
       // The store itself tells what it refuses.
       if (!(error instanceof RefusedError)) this.#failed(request, error);
-      const ret = -errnoOf(error);
-      return () => status(ret);
+      return () => status(-number);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { DirectoryStore } from "../store/index.js";
+import { type DirectoryStore, storeError } from "../store/index.js";
 import type { Ledger, LedgerEntry, Note } from "./ledger.js";
 import type { Request } from "./request.js";
 
@@ -13,13 +13,20 @@ export interface Recovered {
 export class Recovery {
   readonly #found = new Map<LedgerEntry, Recovered>();
 
-  /** Takes back what was half appended to a stream. Nothing is open in the store yet. */
+  /**
+   * Takes back what was half appended to a stream. No boot has begun in the store yet. Throws StoreError
+   * where it can't be found out: no answer would be true then.
+   */
   constructor(ledger: Ledger, store: DirectoryStore) {
-    store.syncAll();
-    for (const entry of ledger.entries) {
-      const { note } = entry;
-      if (note !== undefined) this.#found.set(entry, { note, done: isDone(note, store) });
+    try {
+      for (const entry of ledger.entries) {
+        const { note } = entry;
+        if (note !== undefined) this.#found.set(entry, { note, done: isDone(note, store) });
+      }
+    } catch (error) {
+      throw storeError(store.directory, error);
     }
+    store.syncAll();
   }
 
   /** What became of the request at this position, told once; undefined where it had done nothing. */

@@ -113,7 +113,7 @@ export class DirectoryStore {
       this.#free.expect(this.directory, lengthOf(data));
       streams.append(type, data, intent);
     } catch (error) {
-      this.miss(type, lengthOf(data));
+      this.#place.streams.miss(type, lengthOf(data));
       this.#tellRefused(type, data, error);
       throw error;
     }
@@ -253,15 +253,13 @@ export class DirectoryStore {
     if (found?.isFile() !== true) return false;
     if (found.size > before && found.size < before + bytes) {
       const fd = this.#files.open(path, constants.O_RDWR | constants.O_NOFOLLOW);
-      this.#files.truncate(fd, before);
-      this.#files.close(fd);
+      try {
+        this.#files.truncate(fd, before);
+      } finally {
+        this.#files.close(fd);
+      }
     }
     return found.size >= before + bytes;
-  }
-
-  /** The guest sent so many bytes of a stream that aren't taken: that is noted where it goes on. */
-  miss(type: StreamTypeName, bytes: number): void {
-    this.#place.streams.miss(type, bytes);
   }
 
   /** A process that died has appended to the stream, and before that what was missing of it until then. */

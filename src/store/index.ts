@@ -21,5 +21,6 @@ export {
   type StoredRecord,
   StoreError,
   type StoreOptions,
+  storeError,
 } from "./store-options.js";
 export { troubleWith } from "./trouble.js";

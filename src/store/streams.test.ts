@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  fstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,11 +16,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errno, SystemError } from "../native/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
-import { systemFiles } from "./files.js";
+import { type Files, systemFiles } from "./files.js";
+import type { BootStreams } from "./intent.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import type { StoreOptions } from "./store-options.js";
-import { readStreamIndex } from "./stream-piece.js";
+import { missingNote, readStreamIndex } from "./stream-piece.js";
 
 let directory = "";
 let stores: DirectoryStore[] = [];
@@ -48,6 +50,22 @@ const recordNames = () =>
   readdirSync(directory)
     .filter((name) => !name.startsWith("."))
     .sort();
+
+/** What a boot remembers of its streams beyond the end of a process. */
+function memory(): BootStreams {
+  const files = new Map<string, { readonly id: bigint; readonly inode: number }>();
+  const missing = new Map<string, number>();
+  return {
+    get: (type) => files.get(type),
+    set: (type, id, inode) => {
+      files.set(type, { id, inode });
+    },
+    missing: (type) => missing.get(type) ?? 0,
+    setMissing: (type, bytes) => {
+      missing.set(type, bytes);
+    },
+  };
+}
 
 describe("boots", () => {
   test("a file that its owner removed: what comes then goes into another", () => {
@@ -114,6 +132,63 @@ describe("boots", () => {
     expect(contents("console-1")).toBe("one\ntwo\nthree\n");
     expect(contents("console-2")).toBe("other\n");
     expect(statSync(at(".streams")).mode & 0o777).toBe(0o600);
+  });
+
+  test.each([bootA, undefined])(
+    "that a former process began go on with their files, which may not be synced (boot %s)",
+    (boot) => {
+      const remembered = memory();
+      const store = open();
+      store.beginBoot(boot, remembered);
+      store.append("console", line("one"));
+      const [id, inode] = [1n, statSync(at("console-1")).ino];
+      expect(remembered.get("console")).toEqual({ id, inode });
+      store.close();
+      const synced: number[] = [];
+      const datasync = (fd: number) => {
+        synced.push(fstatSync(fd).ino);
+        systemFiles.datasync(fd);
+      };
+      const again = open({ files: { ...systemFiles, datasync } });
+      remembered.setMissing("console", 5);
+      again.beginBoot(boot, remembered);
+      again.syncAll();
+      again.write("dmesg", false, line("a dump"));
+      again.commit(() => undefined);
+      expect(synced).toContain(inode);
+      again.endBoot();
+      expect(contents("console-1")).toBe(`one\n${missingNote(5)}`);
+      expect(remembered.missing("console")).toBe(0);
+    },
+  );
+
+  test("whose file can't be opened begin all the same: who appends is told", () => {
+    const remembered = memory();
+    const store = open();
+    store.beginBoot(bootA, remembered);
+    store.append("console", line("one"));
+    store.close();
+    let full = true;
+    const openFile: Files["open"] = (path, ...rest) => {
+      if (full && path.endsWith("console-1")) throw new SystemError("open", errno.EMFILE, path);
+      return systemFiles.open(path, ...rest);
+    };
+    const again = open({ files: { ...systemFiles, open: openFile } });
+    again.beginBoot(bootA, remembered);
+    expect(() => again.append("console", line("two"))).toThrow("EMFILE");
+    full = false;
+    again.append("console", line("three"));
+    expect(contents("console-1")).toBe(`one\n${missingNote(4)}three\n`);
+  });
+
+  test("that go on with a file of before remember which it is", () => {
+    const store = open();
+    store.beginBoot(bootA);
+    store.append("console", line("one"));
+    const remembered = memory();
+    store.beginBoot(bootA, remembered);
+    store.append("console", line("two"));
+    expect(remembered.get("console")).toEqual({ id: 1n, inode: statSync(at("console-1")).ino });
   });
 
   test("without an id nothing is remembered", () => {

@@ -107,8 +107,10 @@ export class Streams {
     this.#boot = boot;
     this.#remembered = remembered;
     if (remembered === undefined) return;
-    for (const type of RECORD_TYPES.filter(isStream))
+    for (const type of RECORD_TYPES.filter(isStream)) {
       this.#missing.set(type, remembered.missing(type));
+      if (remembered.get(type) !== undefined) this.#goOn(type);
+    }
   }
 
   /** Ends the boot. */
@@ -199,6 +201,19 @@ export class Streams {
     return last === undefined ? undefined : this.#reopen(last);
   }
 
+  /**
+   * Opens the file that a former process was at: what it appended may not be synced yet, and the boot may
+   * end before more comes. Where that fails, whoever appends is told.
+   */
+  #goOn(type: StreamTypeName): void {
+    try {
+      const piece = this.#resume(type);
+      if (piece !== undefined) this.#dirty.add(piece.file.fd);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+  }
+
   /** Undefined where the file isn't there any more, has another inode than expected, or was erased. */
   #reopen(last: StreamPiece, inode?: number): OpenPiece | undefined {
     const { files, directory } = this.#host;
@@ -220,6 +235,7 @@ export class Streams {
     const noted = last.boot === undefined || this.#index.get(last.name) !== undefined;
     const piece = { ...last, file: new GrowingFile(files, fd), inode: ino, size, noted };
     this.#open.set(last.name.type, piece);
+    this.#remembered?.set(last.name.type, last.name.id, ino);
     return piece;
   }
 

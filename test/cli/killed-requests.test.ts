@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Command, FILEINFO_BYTES, RESPONSE_BYTES } from "../../src/device/wire.js";
@@ -11,7 +11,7 @@ import {
   type PstoreRequest,
 } from "../support/pstore-wire.js";
 import { FIRST_STEPS, killEverywhere, serveKillable } from "./killing.js";
-import { connect, daemonOf, type Guest, serve, stop, temporaryFolder } from "./support.js";
+import { connect, type Guest, stop } from "./support.js";
 
 const DMESG = 1;
 const CONSOLE = 2;
@@ -110,45 +110,3 @@ test.each(FIRST_STEPS)(
   },
   180_000,
 );
-
-/** While `flag` is there, the disk is full for all that the event loop's thread writes. */
-function fullDisk(folder: string): { readonly env: Record<string, string>; readonly flag: string } {
-  const flag = join(folder, "full");
-  const preload = join(folder, "full-disk.cjs");
-  writeFileSync(
-    preload,
-    `const fs = require("node:fs");
-    const { syncBuiltinESMExports } = require("node:module");
-    const { workerData } = require("node:worker_threads");
-    const real = fs.writevSync;
-    fs.writevSync = (...args) => {
-      if (workerData?.stopFd === undefined || !fs.existsSync(${JSON.stringify(flag)})) return real(...args);
-      throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC", errno: -28, syscall: "writev" });
-    };
-    syncBuiltinESMExports();`,
-  );
-  return { env: { NODE_OPTIONS: `--require ${preload}` }, flag };
-}
-
-test("what is stored where another request's data found no room stays when the daemon is killed", async () => {
-  const folder = temporaryFolder();
-  const [socket, records] = [join(folder, "socket"), join(folder, "records")];
-  const { env, flag } = fullDisk(folder);
-  const args = ["--socket-path", socket, "--directory", records, "--console"];
-  const server = await serve(args, { env });
-  const { driver } = await connect(socket);
-  const write = (text: string) => driver.write({ type: CONSOLE }, Buffer.from(text));
-  expect(await write("first\n")).toMatchObject({ ret: 0 });
-  writeFileSync(flag, "");
-  expect(await write(`${"long ".repeat(200)}\n`)).toMatchObject({ ret: -28 });
-  rmSync(flag);
-  expect(await write("second\n")).toMatchObject({ ret: 0 });
-  process.kill(daemonOf(server) ?? 0, "SIGKILL");
-  await server.says(/was started again/);
-  expect(await write("third\n")).toMatchObject({ ret: 0 });
-  const [name = ""] = readdirSync(records).filter((file) => file.startsWith("console-"));
-  expect(readFileSync(join(records, name), "latin1")).toMatch(
-    /^first\n[^\n]* missing[^\n]*\nsecond\nthird\n$/,
-  );
-  await stop(server);
-});
