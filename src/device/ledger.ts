@@ -10,9 +10,17 @@ import { QUEUE_COUNT } from "./wire.js";
 /** Requests of one queue that can be under way at a time. */
 export const LEDGER_SLOTS = 64;
 
-const Kind = { NONE: 0, DUMP: 1, APPEND: 2, ERASE: 3, READ: 4 } as const;
+const Kind = {
+  NONE: 0,
+  DUMP: 1,
+  APPEND: 2,
+  ERASE: 3,
+  READ: 4,
+  APPENDED: 5,
+  REFUSED: 6,
+} as const;
 
-/** What a request was about to do, at its position of its queue. */
+/** What a request was about to do or has done, or why it did nothing, at its position of its queue. */
 export type Note =
   | {
       readonly kind: "dump";
@@ -27,8 +35,10 @@ export type Note =
       readonly before: number;
       readonly bytes: number;
     }
+  | { readonly kind: "appended"; readonly type: RecordTypeName }
   | { readonly kind: "erase"; readonly type: RecordTypeName; readonly id: bigint }
-  | { readonly kind: "read"; readonly after: bigint };
+  | { readonly kind: "read"; readonly after: bigint }
+  | { readonly kind: "refused"; readonly errno: number };
 
 /** A walk: the ids of the record that it returned last, 0 at its beginning, and of its last one. */
 export interface WalkState {
@@ -169,12 +179,23 @@ export class LedgerEntry implements Intent {
     this.#note(Kind.APPEND, id, before, bytes);
   }
 
+  /** What append() told of is in the stream, and the stream says what was missing before it. */
+  appended(): void {
+    this.#setKind(Kind.APPENDED);
+  }
+
   erase(id: bigint): void {
     this.#note(Kind.ERASE, id, 0, 0);
   }
 
   read(after: bigint): void {
     this.#note(Kind.READ, after, 0, 0);
+  }
+
+  /** The request at this position did nothing: done later it would come behind those that follow on it. */
+  refuse(position: number, errno: number): void {
+    this.begin(position);
+    this.#note(Kind.REFUSED, 0n, errno, 0);
   }
 
   get position(): number {
@@ -192,10 +213,14 @@ export class LedgerEntry implements Intent {
         return { kind: "dump", type, id, inode: one };
       case Kind.APPEND:
         return { kind: "append", type, id, before: one, bytes: other };
+      case Kind.APPENDED:
+        return { kind: "appended", type };
       case Kind.ERASE:
         return { kind: "erase", type, id };
       case Kind.READ:
         return { kind: "read", after: id };
+      case Kind.REFUSED:
+        return { kind: "refused", errno: one };
       default:
         return undefined;
     }

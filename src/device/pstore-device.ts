@@ -237,9 +237,16 @@ export class PstoreDevice implements VirtioDevice {
     if (!this.#begun) this.#begin();
     try {
       const former = this.#recovery?.take(entry, position, request);
+      if (former?.note.kind === "refused") {
+        const ret = -former.note.errno;
+        return () => status(ret);
+      }
       // What was done stays noted until it is answered.
       if (former?.done === true) {
-        if (request.kind === "stream") this.#store.appended(request.type);
+        if (former.note.kind === "append" && request.kind === "stream") {
+          this.#store.appended(request.type);
+          entry.appended();
+        }
         return ({ rest }) => status(-rest);
       }
       entry.begin(position);
@@ -263,9 +270,8 @@ export class PstoreDevice implements VirtioDevice {
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
-      // It did nothing: what is stored at its place from now on is others'.
-      entry.begin(position);
       const number = errnoOf(error);
+      entry.refuse(position, number);
       // The store itself tells what it refuses.
       if (!(error instanceof RefusedError)) this.#failed(request, error);
       return () => status(-number);
@@ -296,6 +302,7 @@ export class PstoreDevice implements VirtioDevice {
       }
       case "stream":
         this.#store.append(request.type, request.from.views(REQUEST_BYTES), entry.of(request.type));
+        entry.appended();
         return () => status(0);
       case "erase": {
         const { type, id } = request;

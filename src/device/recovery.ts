@@ -5,7 +5,7 @@ import type { Request } from "./request.js";
 /** A request that a process took off its ring and died before it gave it back. */
 export interface Recovered {
   readonly note: Note;
-  /** What it was about to do has happened. */
+  /** What it was about to do has happened, or was refused. */
   readonly done: boolean;
 }
 
@@ -49,6 +49,9 @@ function isDone(note: Note, store: DirectoryStore): boolean {
       return !store.isShown(note.type, note.id);
     case "read":
       return false;
+    case "appended":
+    case "refused":
+      return true;
   }
 }
 
@@ -58,10 +61,13 @@ function isOf(note: Note, request: Request): boolean {
     case "dump":
       return request.kind === "dump" && request.type === note.type;
     case "append":
+    case "appended":
       return request.kind === "stream" && request.type === note.type;
     case "erase":
       return request.kind === "erase" && request.type === note.type && request.id === note.id;
     case "read":
       return request.kind === "read";
+    case "refused":
+      return true;
   }
 }

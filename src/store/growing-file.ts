@@ -17,7 +17,7 @@ export class GrowingFile {
 
   /** Throws the system call's error; then nothing of `data` stays once the next append() succeeds. */
   append(data: readonly Uint8Array[]): void {
-    this.#mend();
+    this.mend();
     try {
       for (let first = 0; first < data.length; first += MAX_VECTOR) {
         let views = data.slice(first, first + MAX_VECTOR);
@@ -30,7 +30,7 @@ export class GrowingFile {
       this.#torn = 0;
     } catch (error) {
       try {
-        this.#mend();
+        this.mend();
       } catch {
         // Before the next append, then.
       }
@@ -38,8 +38,11 @@ export class GrowingFile {
     }
   }
 
-  /** Counts from the file's end as it is now: its owner may have cut it. */
-  #mend(): void {
+  /**
+   * Takes back what is left of an append() that failed, counted from the file's end as it is now: its owner
+   * may have cut it. Throws the system call's error.
+   */
+  mend(): void {
     if (this.#torn === 0) return;
     const { size } = this.#files.fstat(this.fd);
     this.#files.truncate(this.fd, Math.max(0, size - this.#torn));

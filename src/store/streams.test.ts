@@ -511,6 +511,39 @@ describe("a stream that goes on in another file", () => {
   });
 });
 
+test("what is left of data that failed is gone before the next is noted: else it would be taken for that", () => {
+  let broken = false;
+  let writes = 0;
+  const breaks = (call: string) => {
+    if (broken) throw new SystemError(call, errno.EIO, "console-1");
+  };
+  const store = open({
+    files: {
+      ...systemFiles,
+      write: (fd, data) => {
+        if (broken && ++writes === 1) return systemFiles.write(fd, [Buffer.from("a lon")]);
+        breaks("writev");
+        return systemFiles.write(fd, data);
+      },
+      truncate: (fd, bytes) => {
+        breaks("ftruncate");
+        systemFiles.truncate(fd, bytes);
+      },
+    },
+  });
+  store.append("console", line("one"));
+  broken = true;
+  expect(() => store.append("console", line("a long one"))).toThrow("EIO");
+  expect(contents("console-1")).toBe("one\na lon");
+  broken = false;
+  const noted: [before: number, size: number][] = [];
+  const append = (_id: bigint, before: number) => {
+    noted.push([before, statSync(at("console-1")).size]);
+  };
+  store.append("console", line("two"), { append, dump: () => undefined });
+  expect(noted).toEqual([[4, 4]]);
+});
+
 describe("data that isn't taken", () => {
   const rooms = { ...DEFAULT_ROOMS, console: { records: 2, bytes: 1000 } };
 

@@ -136,6 +136,8 @@ export class Streams {
     const makeRoom = this.#host.findRoom(type, fits ? 0 : 1, bytes);
     const piece = fits ? former : this.#begin(type, former);
     this.#note(piece);
+    // Bytes of what failed before would be taken for this request's, did the process die now.
+    piece.file.mend();
     intent?.append(piece.name.id, piece.size, bytes);
     this.#grow(piece, all);
     this.missingNoted(type);

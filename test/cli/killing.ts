@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { daemonOf, type Running, serve, temporaryFolder } from "./support.js";
 
-const preload = fileURLToPath(new URL("../support/kill-points.cjs", import.meta.url));
+const preloads = ["refuse-once.cjs", "kill-points.cjs"].map((name) =>
+  fileURLToPath(new URL(`../support/${name}`, import.meta.url)),
+);
 
 /** What a daemon does behind an answer is done by then. */
 const SETTLE_MS = 50;
@@ -13,7 +15,7 @@ const SETTLE_MS = 50;
 /** After so many rounds that no kill met, there are no more steps. */
 const MISSES = 3;
 
-/** A server whose daemon can be killed at any step. */
+/** A server whose daemon can be killed at any step. Its disk is full, once, for data with `refused-WORD` in them. */
 export interface KillableServer {
   readonly running: Running;
   readonly records: string;
@@ -31,7 +33,11 @@ export async function serveKillable(...options: readonly string[]): Promise<Kill
   // Where a daemon may read and remove it.
   const file = join(records, ".kill");
   const running = await serve(["--socket-path", socket, "--directory", records, ...options], {
-    env: { NODE_OPTIONS: `--require ${preload}`, KILL_POINT: file },
+    env: {
+      NODE_OPTIONS: preloads.map((preload) => `--require ${preload}`).join(" "),
+      KILL_POINT: file,
+      REFUSALS: records,
+    },
   });
   let daemon = daemonOf(running);
   return {
