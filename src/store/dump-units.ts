@@ -72,7 +72,8 @@ export function dumpsBefore(
 export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: number): boolean {
   const { reason, count, boot, part } = next;
   if (former.reason !== reason || former.count !== count || former.boot !== boot) return false;
-  if (former.last === true || pauseMs > LATE_MS) return false;
+  // The host's clock may be set back.
+  if (former.last === true || Math.abs(pauseMs) > LATE_MS) return false;
   return boot !== undefined || former.part < part;
 }
 
