@@ -119,10 +119,10 @@ function recordsOf(at: CrashesAt, crash: Crash, streams: boolean): RecordEntry[]
 
 const isBeingWritten = ({ type, time }: RecordEntry): boolean => isStream(type) && !isQuiet(time);
 
-/** The first record last: what is interrupted keeps its name. */
 function removed(records: readonly RecordEntry[]): boolean {
   try {
-    for (const record of [...records].reverse()) record.source.remove(record);
+    // What goes together is of one guest, and so has one source.
+    records[0]?.source.remove(records);
     return true;
   } catch (error) {
     warn(errorLine(error));

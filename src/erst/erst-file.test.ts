@@ -203,16 +203,23 @@ describe("QEMU's ERST file: slots", () => {
 });
 
 describe("who uses a file", () => {
-  test("nobody; then a process that has it open", async () => {
+  test("nobody, also where it is read; then a process that has it open for writing", async () => {
     const path = temporaryFile(encodeStore());
     expect(usersOf(path)).toEqual([]);
     expectUnused(path);
-    const child = spawn("sh", ["-c", `exec 3<"${path}"; echo open; read line`], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
+    const child = spawn(
+      "sh",
+      ["-c", `exec 3<"${path}"; echo open; read line; exec 3<>"${path}"; echo open; read line`],
+      {
+        stdio: ["pipe", "pipe", "inherit"],
+      },
+    );
     onTestFinished(() => {
       child.kill("SIGKILL");
     });
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    expect(usersOf(path)).toEqual([]);
+    child.stdin.write("\n");
     await new Promise((resolve) => child.stdout.once("data", resolve));
     expect(usersOf(path)).toEqual([{ pid: child.pid, command: "sh" }]);
     expect(() => expectUnused(path)).toThrow(/^process \d+ \(sh\) uses it: /);

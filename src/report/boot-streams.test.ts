@@ -72,7 +72,7 @@ describe("what its owner compressed", () => {
     expect(shown()).toEqual(["console\n"]);
     const records = findRecords(folder);
     expect(records.map(({ name }) => name)).toEqual(["console-1", "dmesg-2"]);
-    for (const record of records) record.source.remove(record);
+    for (const record of records) record.source.remove([record]);
     expect(findRecords(folder)).toEqual([]);
   });
 

@@ -24,15 +24,19 @@ import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
 /** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
 const files: RecordSource = {
   read: ({ path }, from, to) => filePieces(path, from, to),
-  remove: ({ path, compressed, gzip }) => {
-    const copy = `${path}.gz`;
-    const mayHaveCopy = !compressed && gzip !== true;
-    if (mayHaveCopy && lstatSync(copy, { throwIfNoEntry: false })?.isFile() === true) {
-      unlinkSync(copy);
-    }
-    unlinkSync(path);
+  remove: (records) => {
+    for (const record of [...records].reverse()) removeFile(record);
   },
 };
+
+function removeFile({ path, compressed, gzip }: RecordEntry): void {
+  const copy = `${path}.gz`;
+  const mayHaveCopy = !compressed && gzip !== true;
+  if (mayHaveCopy && lstatSync(copy, { throwIfNoEntry: false })?.isFile() === true) {
+    unlinkSync(copy);
+  }
+  unlinkSync(path);
+}
 
 const filesOf = (directory: string): RecordSource => ({ ...files, directory });
 

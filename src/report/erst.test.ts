@@ -70,7 +70,7 @@ test("a damaged slot is told with its offset, and the others are found", () => {
 test("removing a record frees its slot", () => {
   const path = storeFile({ records });
   const [first] = findRecords(path);
-  first?.source.remove(first);
+  first?.source.remove([first]);
   expect(findRecords(path).map(({ id }) => id)).toEqual([7n, 8n, 9n]);
   expect(readFileSync(path).readUInt32LE(20)).toBe(3);
 });
@@ -100,7 +100,7 @@ test("two records of one id are two, and the one that is meant is removed", () =
   ]);
   const texts = groupDumps(found.map(decodeRecord)).map((dump) => joinDump(dump).toString());
   expect(texts).toEqual(["one\n", "two\n"]);
-  found[1]?.source.remove(found[1]);
+  found[1]?.source.remove([found[1]]);
   expect(groupDumps(findRecords(path).map(decodeRecord)).map(joinDump).map(String)).toEqual([
     "one\n",
   ]);

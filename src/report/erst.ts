@@ -24,6 +24,9 @@ export function isErstFile(path: string): boolean {
   }
 }
 
+/** For so long nobody is looked for again who uses a file. */
+const UNUSED_MS = 200;
+
 function using<T>(path: string, writable: boolean, use: (file: ErstFile) => T): T {
   const file = new ErstFile(path, { writable });
   try {
@@ -38,6 +41,8 @@ class ErstSource implements RecordSource {
   readonly #path: string;
   /** By the records' names: a damaged store may have two of one id. */
   readonly #slots = new Map<string, { readonly slot: ErstSlot; readonly offset: number }>();
+  /** When nobody else was last seen to use the file. */
+  #unusedMs = Number.NEGATIVE_INFINITY;
 
   constructor(path: string) {
     this.#path = path;
@@ -75,12 +80,15 @@ class ErstSource implements RecordSource {
     }
   }
 
-  remove({ name }: RecordEntry): void {
-    const slot = this.#slots.get(name)?.slot;
-    if (slot === undefined) return;
-    expectUnused(this.#path);
+  remove(records: readonly RecordEntry[]): void {
+    const slots = records.flatMap(({ name }) => this.#slots.get(name)?.slot ?? []);
+    // All processes are looked at, which takes longer than removing a record.
+    if (performance.now() - this.#unusedMs > UNUSED_MS) {
+      expectUnused(this.#path);
+      this.#unusedMs = performance.now();
+    }
     using(this.#path, true, (file) => {
-      file.clear([slot]);
+      file.clear(slots);
     });
   }
 }

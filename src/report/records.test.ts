@@ -82,10 +82,10 @@ describe("where records are found", () => {
     if (record === undefined) throw new Error("no record");
     expect(record.name).toBe("dmesg-1.enc.z");
     expect(Buffer.concat([...record.source.read(record, 1, 4)]).toString()).toBe("234");
-    record.source.remove(record);
+    record.source.remove([record]);
     expect(found()).toEqual([]);
     expect(() => {
-      record.source.remove(record);
+      record.source.remove([record]);
     }).toThrow("ENOENT");
   });
 

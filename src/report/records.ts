@@ -38,8 +38,11 @@ export interface RecordSource {
   readonly directory?: string;
   /** The stored bytes from `from` up to `to`, or to their end where that comes first. */
   read(record: RecordEntry, from: number, to: number): Iterable<Buffer>;
-  /** Removes a record for good. Throws the system call's error. */
-  remove(record: RecordEntry): void;
+  /**
+   * Removes records for good, the first one last: what is interrupted keeps its name. Throws the system call's
+   * error.
+   */
+  remove(records: readonly RecordEntry[]): void;
 }
 
 /** Told of what can't be read, and is left out: a directory, a slot, what a directory notes of its records. */

@@ -233,13 +233,14 @@ describe("watch", () => {
     expect((await stop(watching)).status).toBe(0);
     // While nobody watched, a crash came, of which the last part isn't there yet.
     put(join(folder, "web", "dmesg-7"), head("Panic", 3, 1) + PANIC, 3001);
-    put(join(folder, "web", "dmesg-8"), head("Panic", 4, 1, "") + PANIC, Date.now() / 1000);
+    const now = Date.now() / 1000;
+    put(join(folder, "web", "dmesg-8"), head("Panic", 4, 1, "") + PANIC, now);
     const once = await run(["watch", folder, "--once", "--exec", `${exec}; exit 3`]);
     const both = `${first}web/dmesg-7|web|kernel panic: sysrq triggered crash|3|${folder}\n`;
     expect(told()).toBe(both);
     expect(once).toMatchObject({ status: 0 });
     expect(once.stderr).toContain("web/dmesg-7: the command ended with status 3");
-    put(join(folder, "web", "dmesg-9"), head("Panic", 4, 2), 3002);
+    put(join(folder, "web", "dmesg-9"), head("Panic", 4, 2), now + 1);
     await run(["watch", folder, "--once", "--exec", exec]);
     expect(
       told()
