@@ -108,6 +108,13 @@ describe("QEMU's ERST file: the header", () => {
       encodeStore().subarray(0, 65535),
       /^CUT offset 65535: the file ends within a slot of 8192 bytes$/,
     ],
+    [
+      "a store cut short at a slot",
+      put32(20, 3).subarray(0, 24576),
+      /^CUT offset 24576: the file ends behind 2 slots for its 3 records$/,
+    ],
+    ["zeros that are no whole pages", Buffer.alloc(1000), /^NOT_ERST offset 0: /],
+    ["zeros, and then something else", Buffer.alloc(65536).fill(1, 9, 10), /^NOT_ERST offset 0: /],
     ["something else", Buffer.alloc(65536, "x"), /^NOT_ERST offset 0: /],
     ["a later version", put16(16, 0x0200), /^VERSION offset 16: version 0x200; 0x100 is known$/],
     ["a reserved field", put16(18, 1), /^BAD_FIELD offset 18: /],

@@ -1,4 +1,13 @@
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { errno, SystemError } from "../native/errno.js";
 import { type CperRecord, HEADER, parseCper } from "./cper.js";
 import { badField, ErstError } from "./errors.js";
@@ -73,6 +82,9 @@ export class ErstFile {
       writeSync(fd, new Uint8Array(1), 0, 1, fileBytes - 1);
       writeSync(fd, header, 0, header.length, 0);
       fsyncSync(fd);
+    } catch (error) {
+      unlinkSync(path);
+      throw error instanceof Error ? Object.assign(error, { path }) : error;
     } finally {
       closeSync(fd);
     }

@@ -70,7 +70,7 @@ export function checkSizes(fileBytes: number, recordSize: number): void {
 
 /**
  * Reads a header, whose first FIXED_BYTES are `bytes`, of a file of `fileBytes`. Undefined where QEMU
- * has not written one yet: the file begins with zeros. Throws ErstError, with the offset in the file.
+ * has not written one yet: there are zeros, in a file of whole pages. Throws ErstError, with the offset in the file.
  */
 export function parseHeader(bytes: Uint8Array, fileBytes: number): ErstHeader | undefined {
   if (bytes.length < FIXED_BYTES) {
@@ -82,7 +82,8 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number): ErstHeader | 
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getBigUint64(FIELD.magic, true);
-  if (magic === 0n) return undefined;
+  const isNew = bytes.subarray(0, FIXED_BYTES).every((byte) => byte === 0);
+  if (isNew && fileBytes % SMALLEST_RECORD === 0 && fileBytes <= LARGEST_FILE) return undefined;
   if (magic !== MAGIC) {
     throw new ErstError("NOT_ERST", `offset ${FIELD.magic}: no ERST store begins like this`, 0);
   }
@@ -124,15 +125,13 @@ export function parseHeader(bytes: Uint8Array, fileBytes: number): ErstHeader | 
       `records from ${storageOffset} on, in a file of ${fileBytes} with slots of ${recordSize}`,
     );
   }
-  return {
-    fileBytes,
-    recordSize,
-    storageOffset,
-    version,
-    recordCount: view.getUint32(FIELD.recordCount, true),
-    firstSlot: storageOffset / recordSize,
-    slots,
-  };
+  const firstSlot = storageOffset / recordSize;
+  const recordCount = view.getUint32(FIELD.recordCount, true);
+  if (recordCount > slots - firstSlot) {
+    const has = `the file ends behind ${slots - firstSlot} slots for its ${recordCount} records`;
+    throw new ErstError("CUT", `offset ${fileBytes}: ${has}`, fileBytes);
+  }
+  return { fileBytes, recordSize, storageOffset, version, recordCount, firstSlot, slots };
 }
 
 /** The header of a new store, without the map, which is all zeros. Throws ErstError. */
