@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { whilePaused } from "./qmp.js";
+import { isUnanswered, whilePaused } from "./qmp.js";
 
 const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\n';
 
@@ -76,5 +76,22 @@ test.each([
 });
 
 test("nobody there is told", async () => {
-  await expect(whilePaused("/nonexistent/qmp", () => undefined)).rejects.toThrow(/ENOENT/);
+  const error = await whilePaused("/nonexistent/qmp", () => undefined).catch((e: unknown) => e);
+  expect(String(error)).toMatch(/ENOENT/);
+  expect(isUnanswered(error)).toBe(true);
+});
+
+test("a monitor that closes the connection isn't nobody", async () => {
+  const { path } = await monitor(GREETING, []);
+  const error = await whilePaused(path, () => undefined).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(Error);
+  expect(isUnanswered(error)).toBe(false);
+});
+
+test("an abort ends the wait for a monitor that doesn't answer", async () => {
+  const { path } = await monitor("", []);
+  const stopped = new AbortController();
+  const paused = whilePaused(path, () => undefined, stopped.signal);
+  stopped.abort();
+  await expect(paused).rejects.toThrow(/ended before/);
 });

@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
+import { errno, errnoOf } from "../native/index.js";
 
 /** What QEMU answers to a command (QEMU, docs/interop/qmp-spec.rst). */
 interface Reply {
@@ -39,13 +40,21 @@ export class Qmp {
     });
   }
 
-  /** Connects, and throws where nobody answers there as QEMU does. */
-  static async open(path: string): Promise<Qmp> {
+  /** Connects, and throws where nobody answers there as QEMU does, or not before `stopped` aborts. */
+  static async open(path: string, stopped?: AbortSignal): Promise<Qmp> {
     const qmp = new Qmp(connect({ path }));
-    const greeting = await qmp.#reply();
-    if (greeting.QMP === undefined) throw qmp.#failure(greeting);
-    await qmp.execute("qmp_capabilities");
-    return qmp;
+    const close = () => {
+      qmp.#socket.destroy(new Error("ended before QEMU's monitor answered"));
+    };
+    stopped?.addEventListener("abort", close);
+    try {
+      const greeting = await qmp.#reply();
+      if (greeting.QMP === undefined) throw qmp.#failure(greeting);
+      await qmp.execute("qmp_capabilities");
+      return qmp;
+    } finally {
+      stopped?.removeEventListener("abort", close);
+    }
   }
 
   /** Runs a command and returns its answer. Throws what QEMU says is wrong. */
@@ -63,7 +72,7 @@ export class Qmp {
 
   #failure({ error }: Reply): Error {
     this.close();
-    return new Error(error?.desc ?? this.#error.message);
+    return this.#socket.errored ?? new Error(error?.desc ?? this.#error.message);
   }
 
   #reply(): Promise<Reply> {
@@ -81,9 +90,23 @@ function parseReply(line: string): Reply | undefined {
   }
 }
 
-/** Runs `task` while the guest stands still: between two of its instructions, and so of its device's. */
-export async function whilePaused(path: string, task: () => void): Promise<void> {
-  const qmp = await Qmp.open(path);
+/** Whether an error says that nobody listens at a monitor's socket. */
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof Error &&
+  "syscall" in error &&
+  error.syscall === "connect" &&
+  [errno.ENOENT, errno.ECONNREFUSED].some((number) => number === errnoOf(error));
+
+/**
+ * Runs `task` while the guest stands still: between two of its instructions, and so of its device's. An
+ * abort ends the wait for the monitor, and nothing behind that: the guest has to go on.
+ */
+export async function whilePaused(
+  path: string,
+  task: () => void,
+  stopped?: AbortSignal,
+): Promise<void> {
+  const qmp = await Qmp.open(path, stopped);
   try {
     const { running } = (await qmp.execute("query-status")) as { running: boolean };
     if (running) await qmp.execute("stop");

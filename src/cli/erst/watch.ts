@@ -4,7 +4,7 @@ import { LogLimiter } from "../../daemon/log-limiter.js";
 import { StoreLog } from "../../daemon/store-log.js";
 import { ErstCopier } from "../../erst/copier.js";
 import { ErstError, usersOf } from "../../erst/index.js";
-import { whilePaused } from "../../erst/qmp.js";
+import { isUnanswered, whilePaused } from "../../erst/qmp.js";
 import type { Left } from "../../erst/slot-watch.js";
 import { RefusedError } from "../../store/index.js";
 import { textOutput } from "../daemon-output.js";
@@ -29,8 +29,8 @@ const PAUSE_PER_LOOK = 4;
 /** What is being written over at this moment is whole in one of so many looks. */
 const LOOKS_ONCE = 4;
 
-/** How often processes are looked through for one that uses the file. */
-const USERS_MS = 5000;
+/** How long after an attempt to clear the next one may begin. */
+const CLEAR_MS = 5000;
 
 export function addWatch(erst: Command): void {
   const command = erst
@@ -40,8 +40,8 @@ export function addWatch(erst: Command): void {
       "Looks at the file four times a second, and copies each record once, as soon as it is whole; also " +
         "those that were there before, and none again after a restart. Runs until SIGTERM or SIGINT. " +
         "A record's slot is cleared when the record is in the directory, so that the store doesn't fill " +
-        "up: with --qmp while QEMU is paused for a moment, with --clear alone after QEMU has ended. What " +
-        "isn't copied isn't cleared. Of the bounds those for dmesg count: --rate for all that is read, " +
+        "up: with --qmp while QEMU is paused for a moment, with --clear alone after QEMU has ended: only " +
+        "root sees everybody's processes. What isn't copied isn't cleared. Of the bounds those for dmesg count: --rate for all that is read, " +
         "beyond which records wait in their slots; --max-records and --max-bytes for dumps, and once more " +
         "for all other records, which are never dropped.",
     )
@@ -65,7 +65,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   });
   const copier = open(path, options, log);
   try {
-    const clearer = new Clearer(path, copier, options);
+    const clearer = new Clearer(path, copier, options, stopped.signal);
     for (let looks = 1; !stopped.signal.aborted; looks++) {
       const began = process.cpuUsage();
       const left = copier.copy();
@@ -142,28 +142,29 @@ class Clearer {
   readonly #path: string;
   readonly #copier: ErstCopier;
   readonly #options: WatchOptions;
-  #lookedMs = Number.NEGATIVE_INFINITY;
+  readonly #stopped: AbortSignal;
+  #triedMs = Number.NEGATIVE_INFINITY;
   #told = "";
 
-  constructor(path: string, copier: ErstCopier, options: WatchOptions) {
+  constructor(path: string, copier: ErstCopier, options: WatchOptions, stopped: AbortSignal) {
     this.#path = path;
     this.#copier = copier;
     this.#options = options;
+    this.#stopped = stopped;
   }
 
   async clear(): Promise<void> {
     const { qmp, clear, once } = this.#options;
     if (qmp === undefined && !clear) return;
     if (this.#copier.clearable === 0) return;
-    if (!once && performance.now() - this.#lookedMs < USERS_MS) return;
-    this.#lookedMs = performance.now();
+    if (!once && performance.now() - this.#triedMs < CLEAR_MS) return;
     try {
+      if (qmp !== undefined && (await this.#clearPaused(qmp))) return;
       const [user] = usersOf(this.#path);
       if (user === undefined) this.#copier.clear();
-      else if (qmp !== undefined) await whilePaused(qmp, () => this.#copier.clear());
-      else if (once) {
-        warn(`nothing was cleared: process ${user.pid} (${user.command}) uses the file`);
-        process.exitCode = 1;
+      else if (qmp !== undefined || once) {
+        const nobody = qmp === undefined ? "" : `, and nobody answers at ${qmp}`;
+        throw new Error(`process ${user.pid} (${user.command}) uses the file${nobody}`);
       }
       this.#told = "";
     } catch (error) {
@@ -171,6 +172,22 @@ class Clearer {
       const line = `copied records can't be cleared: ${errorLine(error)}`;
       if (line !== this.#told) warn(line);
       this.#told = line;
+      if (once) process.exitCode = 1;
+    } finally {
+      // Behind an attempt that took long, too, there is a pause.
+      this.#triedMs = performance.now();
+    }
+  }
+
+  /** False where there is no monitor, as after QEMU's end: whoever can't be seen in /proc answers there. */
+  async #clearPaused(qmp: string): Promise<boolean> {
+    try {
+      await whilePaused(qmp, () => this.#copier.clear(), this.#stopped);
+      this.#told = "";
+      return true;
+    } catch (error) {
+      if (isUnanswered(error)) return false;
+      throw error;
     }
   }
 }
