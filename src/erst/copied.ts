@@ -30,6 +30,8 @@ const MAX_STALE = 1000;
 export class CopiedList {
   readonly #path: string;
   #keys: Set<string>;
+  /** An add() failed: the file may end with a part of its line. */
+  #torn = false;
 
   /** Throws the system call's error. */
   constructor(path: string) {
@@ -43,9 +45,12 @@ export class CopiedList {
     return this.#keys.has(key);
   }
 
-  /** Durable on return. Throws the system call's error. */
+  /** Durable on return. Throws the system call's error; then it is not added. */
   add(key: string): void {
+    if (this.#torn) this.#replace();
+    this.#torn = true;
     this.#write(this.#path, O_APPEND, [key]);
+    this.#torn = false;
     this.#keys.add(key);
   }
 

@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -117,6 +125,59 @@ test("the same part under another id is another record, also behind a restart", 
   write(part(8n, "the same"));
   copier.copy();
   expect(stored).toEqual(["dmesg-2.enc.z"]);
+  copier.close();
+});
+
+test("one that can't be noted is copied once, and noted when that is possible again", () => {
+  const { directory, open, copy, stored, failed } = setUp([part(7n, "first"), part(8n, "second")]);
+  const notes = join(directory, ".erst");
+  const copier = open();
+  rmSync(notes);
+  mkdirSync(notes);
+  for (let i = 0; i < 4; i++) copier.copy();
+  expect(stored.splice(0)).toEqual(["dmesg-1.enc.z", "dmesg-2.enc.z"]);
+  expect(failed).toHaveLength(2);
+  expect(copier.clearable).toBe(0);
+  rmdirSync(notes);
+  for (let i = 0; i < 4; i++) copier.copy();
+  expect(copier.clearable).toBe(2);
+  copier.close();
+  expect([...stored, ...copy()]).toEqual([]);
+  expect(readFileSync(notes, "latin1").split("\n")).toHaveLength(3);
+});
+
+test("a note behind one that was cut off isn't joined to it", () => {
+  const { directory, open, copy, stored } = setUp([part(7n, "first"), part(8n, "second")]);
+  const notes = join(directory, ".erst");
+  const copier = open();
+  rmSync(notes);
+  mkdirSync(notes);
+  copier.copy();
+  rmdirSync(notes);
+  writeFileSync(notes, "000000");
+  for (let i = 0; i < 4; i++) copier.copy();
+  copier.close();
+  expect(stored.splice(0)).toEqual(["dmesg-1.enc.z", "dmesg-2.enc.z"]);
+  expect(readFileSync(notes, "latin1")).toMatch(/^([0-9a-f]{16} [0-9a-f]{32}\n){2}$/);
+  expect(copy()).toEqual([]);
+});
+
+test("one that was copied and not noted isn't copied again where it was late at first", () => {
+  const { directory, open, copy, stored } = setUp([mce, part(7n, "first")]);
+  copy();
+  rmSync(join(directory, ".erst"));
+  let now = process.hrtime.bigint();
+  vi.spyOn(process.hrtime, "bigint").mockImplementation(() => now);
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+  });
+  const requests = { perSecond: 1, burst: 1 };
+  const copier = open({ rates: { dmesg: { bytes: undefined, requests } } });
+  expect(copier.copy()).toEqual({ late: 1, busy: 0 });
+  now += 60_000_000_000n;
+  expect(copier.copy()).toEqual({ late: 0, busy: 0 });
+  expect(copier.clearable).toBe(2);
+  expect(stored).toEqual([]);
   copier.close();
 });
 

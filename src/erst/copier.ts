@@ -51,6 +51,8 @@ export class ErstCopier {
   readonly #slots: SlotWatch;
   /** The newest part in the store: a process that was killed may have copied it, and not noted that. */
   #newest: string | undefined;
+  /** By their keys, what this process copied and could not note. */
+  #unnoted = new Set<string>();
 
   /** Throws ErstError for what is no ERST file, StoreError, and the system call's error. */
   constructor(options: CopierOptions) {
@@ -82,8 +84,11 @@ export class ErstCopier {
    */
   copy(): Left {
     const left = this.#slots.look((slot) => this.#take(slot));
-    this.#newest = undefined;
-    this.#copied.prune(this.#slots.keys);
+    // What is late may be that part.
+    if (left.late === 0) this.#newest = undefined;
+    const keys = this.#slots.keys;
+    this.#unnoted = new Set(keys.filter((key) => this.#unnoted.has(key)));
+    this.#copied.prune(keys);
     return left;
   }
 
@@ -117,8 +122,10 @@ export class ErstCopier {
   #take(slot: ReadSlot): boolean {
     const { id, key, again, damage } = slot;
     try {
-      this.#copyOne(slot);
+      if (!this.#unnoted.has(key)) this.#copyOne(slot);
+      this.#unnoted.add(key);
       this.#copied.add(key);
+      this.#unnoted.delete(key);
       if (damage !== undefined) this.#options.onDamaged(id, damage);
       return true;
     } catch (error) {
@@ -139,7 +146,10 @@ export class ErstCopier {
 
   #copyPart({ compressed, offset, length }: Payload, bytes: Buffer): void {
     const part = bytes.subarray(offset, offset + length);
-    if (partKey(compressed, part) === this.#newest) return;
+    if (partKey(compressed, part) === this.#newest) {
+      this.#newest = undefined;
+      return;
+    }
     const place = this.#store.write("dmesg", compressed, [part]);
     let failed: number = errno.EIO;
     this.#store.commit(({ writes }) => {

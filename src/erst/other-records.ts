@@ -46,7 +46,11 @@ export class OtherRecords {
     const usual = join(this.#directory, `cper-${id.toString(16).padStart(16, "0")}`);
     const own = `${usual}.${digestOf(bytes).slice(0, 16)}`;
     const path = lstatSync(usual, { throwIfNoEntry: false }) === undefined ? usual : own;
-    if (path === own && (hasBytes(usual, bytes) || hasBytes(own, bytes))) return undefined;
+    if (path === own && (hasBytes(usual, bytes) || hasBytes(own, bytes))) {
+      // The process that made it may have been killed before it synced the directory.
+      this.#syncDirectory();
+      return undefined;
+    }
     this.#expectRoom(bytes.length);
     this.#free.expect(this.#directory, bytes.length);
     this.#write(path, bytes);
@@ -92,6 +96,10 @@ export class OtherRecords {
     } finally {
       closeSync(fd);
     }
+    this.#syncDirectory();
+  }
+
+  #syncDirectory(): void {
     const parent = openSync(this.#directory, O_RDONLY | O_DIRECTORY);
     try {
       fsyncSync(parent);

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { SECTION_MCE } from "../../src/erst/guid.js";
 import { encodeStore } from "../support/erst-records.js";
 import { run, temporaryFolder } from "./support.js";
@@ -162,6 +163,27 @@ describe("erst watch --once", () => {
     expect(stderr).toContain("warn: record 0x7 wasn't copied: ");
     expect(stderr).toContain("its file system has no more free space than is to be left");
     expect((await run(["erst", "info", path])).stdout).toContain("2 of 7 slots used");
+  });
+
+  test("with --qmp clears nothing that the monitor doesn't let it, though nobody is seen", async () => {
+    const path = storeFile();
+    const directory = join(temporaryFolder(), "records");
+    const qmp = join(temporaryFolder(), "qmp");
+    const monitor = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.end('{"error": {"desc": "not now"}}\n');
+    });
+    onTestFinished(() => {
+      monitor.close();
+    });
+    await new Promise<void>((resolve) => monitor.listen(qmp, resolve));
+    const args = ["erst", "watch", path, "--directory", directory, "--once", "--qmp"];
+    const { status, stderr } = await run([...args, qmp]);
+    expect(stderr).toContain("copied records can't be cleared: not now\n");
+    expect(status).toBe(1);
+    expect((await run(["erst", "info", path])).stdout).toContain("2 of 7 slots used");
+    expect((await run([...args, `${qmp}-of-nobody`])).status).toBe(0);
+    expect((await run(["erst", "info", path])).stdout).toContain("0 of 7 slots used");
   });
 });
 
