@@ -179,7 +179,7 @@ class Clearer {
     }
   }
 
-  /** False where there is no monitor, as after QEMU's end: whoever can't be seen in /proc answers there. */
+  /** False where there is no monitor, as after QEMU's end. One answers also for a QEMU that /proc doesn't show. */
   async #clearPaused(qmp: string): Promise<boolean> {
     try {
       await whilePaused(qmp, () => this.#copier.clear(), this.#stopped);
