@@ -33,7 +33,7 @@ export function addWatch(program: Command): void {
     .summary("run a command once for each new crash")
     .description(
       "Runs a command for each crash that comes, once its last part is there or none came for 10 s " +
-        "(in an ERST file: while it was watched), until SIGTERM or SIGINT. What the command was run for is kept in a file, so that it is run " +
+        "(in an ERST file: while it was watched), until SIGTERM, SIGINT or SIGHUP. What the command was run for is kept in a file, so that it is run " +
         "once also where watch is started again; a command that was killed with watch is run again. " +
         "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
         "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known.",
@@ -54,7 +54,8 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   const state = new Told(options.state === undefined ? defaultState(path) : named(options.state));
   const reader = newReader();
   const stop = new AbortController();
-  onSignals(["SIGTERM", "SIGINT"], (name) => {
+  // The command isn't the terminal's, and goes on where that is closed.
+  onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });

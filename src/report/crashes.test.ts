@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { factsOf, findCrashes } from "./crashes.js";
+import { factsOf, findCrashes, guestOf } from "./crashes.js";
 import { readHeader } from "./decode.js";
-import { findRecords } from "./records.js";
+import { findRecords, type RecordEntry } from "./records.js";
 
 let folder = "";
 
@@ -58,6 +58,28 @@ describe("a crash is called", () => {
     put("dmesg-3", log);
     put("ftrace-3.gz", gzipSync(log));
     expect(names()).toEqual(["dmesg-1", "dmesg-2", "dmesg-3"]);
+  });
+
+  test("and is no copy that gzip made where a .gz of the same id holds something else", () => {
+    put("dmesg-1", log);
+    put("dmesg-1.gz", gzipSync("Panic#2 Part1\nanother line\n"));
+    expect(names().sort()).toEqual(["dmesg-1", "dmesg-1.gz"]);
+    // As long as the other: it isn't shown, but isn't removed with it either.
+    put("dmesg-1.gz", gzipSync(log.replace("a", "b")));
+    expect(names()).toEqual(["dmesg-1"]);
+    const [crash] = crashes();
+    crash?.dump.parts[0]?.source.remove(crash.dump.parts);
+    expect(readdirSync(folder)).toEqual(["dmesg-1.gz"]);
+  });
+
+  test("and its guest, in an ERST file, as that: for no name as a folder that is there already", () => {
+    const inFile = (file: string) => {
+      const record = { guest: "", name: "dmesg-erst-1", path: `/var/${file}: dmesg-erst-1` };
+      return guestOf(record as RecordEntry);
+    };
+    expect(["vm1.erst", "vm1", "...erst", "..erst"].map(inFile)).toEqual([
+      ...["vm1", "vm1", "...erst", "..erst"],
+    ]);
   });
 
   test("as just that record where another has its id", () => {

@@ -41,7 +41,10 @@ export function guestOf(record: RecordEntry): string {
   const { guest, path } = record;
   if (guest !== "") return guest;
   const erstFile = erstFileOf(record);
-  return erstFile === undefined ? basename(dirname(resolve(path))) : basename(erstFile, ".erst");
+  if (erstFile === undefined) return basename(dirname(resolve(path)));
+  const name = basename(erstFile, ".erst");
+  // A folder gets this name: a file called `...erst` isn't for the one above.
+  return /^\.*$/.test(name) ? basename(erstFile) : name;
 }
 
 /** The ERST file that a record is in. Its path is told so; that of a record's own file ends with the name alone. */

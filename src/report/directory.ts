@@ -1,5 +1,14 @@
-import { lstatSync, readdirSync, realpathSync, type Stats, statSync, unlinkSync } from "node:fs";
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import {
   CPER_NAME,
   type CperRecord,
@@ -32,11 +41,30 @@ const files: RecordSource = {
 function removeFile({ path, compressed, gzip }: RecordEntry): void {
   const copy = `${path}.gz`;
   const mayHaveCopy = !compressed && gzip !== true;
-  if (mayHaveCopy && lstatSync(copy, { throwIfNoEntry: false })?.isFile() === true) {
-    unlinkSync(copy);
-  }
+  if (mayHaveCopy && isCopy(copy, path) && isSameText(copy, path)) unlinkSync(copy);
   unlinkSync(path);
 }
+
+/** Whether a .gz file says that it holds as much as the record has (RFC 1952, ISIZE): the copy that gzip -k made. */
+function isCopy(copy: string, path: string): boolean {
+  const size = lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const found = lstatSync(copy, { throwIfNoEntry: false });
+  if (found?.isFile() !== true || found.size < ISIZE_BYTES) return false;
+  const bytes = Buffer.concat([...filePieces(copy, found.size - ISIZE_BYTES, found.size)]);
+  return bytes.length === ISIZE_BYTES && bytes.readUInt32LE() === size % 2 ** 32;
+}
+
+/** What is removed has to be what was shown: another record may have the same id, and even the same size. */
+function isSameText(copy: string, path: string): boolean {
+  try {
+    const text = readFileSync(path);
+    return gunzipSync(readFileSync(copy), { maxOutputLength: text.length + 1 }).equals(text);
+  } catch {
+    return false;
+  }
+}
+
+const ISIZE_BYTES = 4;
 
 const filesOf = (directory: string): RecordSource => ({ ...files, directory });
 
@@ -144,7 +172,9 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
       continue;
     }
     // The copy that gzip -k made; the record itself is there, too.
-    if (name.gzip === true && names.has(keyOf(name))) continue;
+    const plain = keyOf(name);
+    const isBoth = name.gzip === true && names.has(plain);
+    if (isBoth && isCopy(path, join(directory, plain))) continue;
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() === true) found.push(recordFile(path, guest, name, stats, notes, source));

@@ -18,6 +18,12 @@ describe("which records are one dump", () => {
     expect(summary(parts(1, 2, 1, 2, 2))).toEqual(["Panic#1:1,2", "Panic#1:1,2", "Panic#1:2"]);
   });
 
+  test("what can't be read is no part that is missing where it came long before", () => {
+    const records = (at: number) => [unreadable({ part: 1, at }), record({ part: 2, at: 100 })];
+    expect(summary(records(95))).toEqual(["Panic#1:,2"]);
+    expect(summary(records(80))).toEqual(["unreadable#0:", "Panic#1:2"]);
+  });
+
   test("missing parts don't end a dump", () => {
     expect(summary(parts(2, 5))).toEqual(["Panic#1:2,5"]);
   });

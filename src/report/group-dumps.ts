@@ -1,4 +1,10 @@
-import { type DumpTypeName, isDump, isOfSameDump, type RecordHeader } from "../store/layout.js";
+import {
+  type DumpTypeName,
+  isDump,
+  isOfSameDump,
+  LATE_MS,
+  type RecordHeader,
+} from "../store/layout.js";
 import type { HeadedRecord } from "./decode.js";
 import type { Dump, DumpPart } from "./dumps.js";
 
@@ -12,7 +18,11 @@ interface Growing {
  * Whether a record goes on with the newest dump of its place, where so many `unread` ones without a
  * header stand before it.
  */
-function continues(growing: Growing, record: HeadedRecord, unread: number): boolean {
+function continues(
+  growing: Growing,
+  record: HeadedRecord,
+  unread: readonly HeadedRecord[],
+): boolean {
   const { dump, numbers } = growing;
   const last = dump.parts.at(-1);
   if (last?.header === undefined || record.header === undefined) return false;
@@ -21,17 +31,25 @@ function continues(growing: Growing, record: HeadedRecord, unread: number): bool
   const { boot, part } = record.header;
   // With a boot id nothing of another boot can be taken for this one's: order means nothing.
   if (boot !== undefined) return !numbers.has(part);
-  return unread === 0 || areMissing(growing, part, unread);
+  return unread.length === 0 || areMissing(growing, record, part, unread);
 }
 
-/** Whether so many records are just what is missing of a dump, or of one that begins, before a part. */
-function areMissing(growing: Growing | undefined, part: number, unread: number): boolean {
-  const before = growing?.dump.parts.at(-1)?.part ?? 0;
-  if (part - before - 1 !== unread) return false;
+/** Whether these records are just what is missing of a dump, or of one that begins, before a part. */
+function areMissing(
+  growing: Growing | undefined,
+  record: HeadedRecord,
+  part: number,
+  unread: readonly HeadedRecord[],
+): boolean {
+  const last = growing?.dump.parts.at(-1);
+  const before = last?.part ?? 0;
+  if (part - before - 1 !== unread.length) return false;
   for (let number = before + 1; number < part; number++) {
     if (growing?.numbers.has(number) === true) return false;
   }
-  return true;
+  // Of one dump, none comes so long after another.
+  const times = [...(last === undefined ? [] : [last]), ...unread, record].map(({ time }) => +time);
+  return times.every((ms, i) => Math.abs(ms - (times[i - 1] ?? ms)) <= LATE_MS);
 }
 
 /**
@@ -85,8 +103,8 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
     const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
     const last = newest.get(place);
-    const there = last && continues(last, record, before.length) ? last : undefined;
-    const fit = areMissing(there, part, before.length);
+    const there = last && continues(last, record, before) ? last : undefined;
+    const fit = areMissing(there, record, part, before);
     if (!fit) before.forEach(alone);
     const missing = fit ? before : [];
     const growing = there ?? begin(missing[0] ?? record, type, header);
