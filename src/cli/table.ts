@@ -55,6 +55,6 @@ export function formatTable(
     .join("");
 }
 
-/** The terminal's width; undefined where the output goes elsewhere, and is whole. */
+/** The terminal's width; undefined where it tells none, or the output goes elsewhere, and is whole. */
 export const terminalWidth = (): number | undefined =>
-  process.stdout.isTTY ? process.stdout.columns : undefined;
+  process.stdout.isTTY ? process.stdout.columns || undefined : undefined;

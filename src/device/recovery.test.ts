@@ -13,6 +13,7 @@ import { errno, SystemError } from "../native/index.js";
 import { DirectoryStore, StoreError, systemFiles } from "../store/index.js";
 import { Ledger } from "./ledger.js";
 import { PstoreDevice } from "./pstore-device.js";
+import { Recovery } from "./recovery.js";
 
 test("where it can't be found out what a former process did there is no device, which would say what isn't true; and nothing stays open", () => {
   const directory = mkdtempSync(join(tmpdir(), "pstore-recovery-"));
@@ -45,5 +46,24 @@ test("where it can't be found out what a former process did there is no device, 
   broken = false;
   create().close();
   expect(readFileSync(file, "latin1")).toBe("one\n");
+  store.close();
+});
+
+test("half an append is taken back once, though the process that did so dies before it is done again", () => {
+  const directory = mkdtempSync(join(tmpdir(), "pstore-recovery-"));
+  onTestFinished(() => {
+    rmSync(directory, { recursive: true });
+  });
+  const file = join(directory, "console-1");
+  writeFileSync(file, "one\nhalf");
+  const store = new DirectoryStore(directory);
+  const ledger = new Ledger(new Uint8Array(1 << 15));
+  ledger.entry(0, 0).of("console").append(1n, 4, 8);
+  new Recovery(ledger, store);
+  expect(readFileSync(file, "latin1")).toBe("one\n");
+  // Of another queue.
+  appendFileSync(file, "tiny\n");
+  new Recovery(ledger, store);
+  expect(readFileSync(file, "latin1")).toBe("one\ntiny\n");
   store.close();
 });

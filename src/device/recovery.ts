@@ -21,7 +21,11 @@ export class Recovery {
     try {
       for (const entry of ledger.entries) {
         const { note } = entry;
-        if (note !== undefined) this.#found.set(entry, { note, done: isDone(note, store) });
+        if (note === undefined) continue;
+        const done = isDone(note, store);
+        this.#found.set(entry, { note, done });
+        // Other requests may go into the stream before this one is done again: its size says nothing then.
+        if (note.kind === "append" && !done) entry.begin(entry.position);
       }
     } catch (error) {
       throw storeError(store.directory, error);
