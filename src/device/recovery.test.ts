@@ -15,11 +15,16 @@ import { Ledger } from "./ledger.js";
 import { PstoreDevice } from "./pstore-device.js";
 import { Recovery } from "./recovery.js";
 
-test("where it can't be found out what a former process did there is no device, which would say what isn't true; and nothing stays open", () => {
-  const directory = mkdtempSync(join(tmpdir(), "pstore-recovery-"));
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "pstore-recovery-"));
   onTestFinished(() => {
-    rmSync(directory, { recursive: true });
+    rmSync(folder, { recursive: true });
   });
+  return folder;
+}
+
+test("where it can't be found out what a former process did there is no device, which would say what isn't true; and nothing stays open", () => {
+  const directory = temporaryFolder();
   let broken = true;
   const truncate = (fd: number, bytes: number) => {
     if (broken) throw new SystemError("ftruncate", errno.EIO, "console-1");
@@ -50,10 +55,7 @@ test("where it can't be found out what a former process did there is no device, 
 });
 
 test("half an append is taken back once, though the process that did so dies before it is done again", () => {
-  const directory = mkdtempSync(join(tmpdir(), "pstore-recovery-"));
-  onTestFinished(() => {
-    rmSync(directory, { recursive: true });
-  });
+  const directory = temporaryFolder();
   const file = join(directory, "console-1");
   writeFileSync(file, "one\nhalf");
   const store = new DirectoryStore(directory);

@@ -12,11 +12,17 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { errno, renameNew } from "../native/index.js";
-import { type FreeSpace, RefusedError, type Room } from "../store/index.js";
+import {
+  type FreeSpace,
+  RefusedError,
+  type Room,
+  syncDirectory,
+  systemFiles,
+} from "../store/index.js";
 import { digestOf } from "./copied.js";
 import { CPER_NAME } from "./cper.js";
 
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
 const TEMPORARY_NAME = ".cper";
 
@@ -48,7 +54,7 @@ export class OtherRecords {
     const path = lstatSync(usual, { throwIfNoEntry: false }) === undefined ? usual : own;
     if (path === own && (hasBytes(usual, bytes) || hasBytes(own, bytes))) {
       // The process that made it may have been killed before it synced the directory.
-      this.#syncDirectory();
+      syncDirectory(systemFiles, this.#directory);
       return undefined;
     }
     this.#expectRoom(bytes.length);
@@ -96,16 +102,7 @@ export class OtherRecords {
     } finally {
       closeSync(fd);
     }
-    this.#syncDirectory();
-  }
-
-  #syncDirectory(): void {
-    const parent = openSync(this.#directory, O_RDONLY | O_DIRECTORY);
-    try {
-      fsyncSync(parent);
-    } finally {
-      closeSync(parent);
-    }
+    syncDirectory(systemFiles, this.#directory);
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Crash, QUIET_MS } from "./crashes.js";
-import type { RecordEntry } from "./records.js";
+import { keyOf } from "./records.js";
 
 /**
  * When the parts of an ERST file's crashes came. Their own times are the guest's claim, and the file's
@@ -29,6 +29,3 @@ export class Arrivals {
     return dump.parts.every((part) => nowMs - (this.#seen.get(keyOf(part)) ?? nowMs) > QUIET_MS);
   }
 }
-
-/** A slot may be written again under the same id. */
-const keyOf = ({ name, size, time }: RecordEntry): string => `${name} ${size} ${time.getTime()}`;

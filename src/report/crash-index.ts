@@ -13,7 +13,7 @@ import type { RecordHeader } from "../store/layout.js";
 import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
 import type { HeadedRecord } from "./decode.js";
-import type { RecordEntry } from "./records.js";
+import { keyOf, type RecordEntry } from "./records.js";
 import { REVISION } from "./title/revision.js";
 
 /** What was read of a record before; of a dump's first one also what its log says. */
@@ -37,8 +37,6 @@ const MAX_INDEX_BYTES = 256 << 20;
 const HEAD = JSON.stringify({ index: "virtio-pstore", version, revision: REVISION });
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
-
-const keyOf = ({ name, size, time }: RecordEntry): string => `${name} ${size} ${time.getTime()}`;
 
 /**
  * `.index` of a directory of records: what was read of them before, so that a list of thousands needn't

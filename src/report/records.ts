@@ -45,6 +45,10 @@ export interface RecordSource {
   remove(records: readonly RecordEntry[]): void;
 }
 
+/** Of a record as it is now: a file may be replaced, a slot written again under the same id. */
+export const keyOf = ({ name, size, time }: RecordEntry): string =>
+  `${name} ${size} ${time.getTime()}`;
+
 /** Told of what can't be read, and is left out: a directory, a slot, what a directory notes of its records. */
 export type OnSkipped = (error: unknown) => void;
 

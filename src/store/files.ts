@@ -82,12 +82,7 @@ export function makeDirectory(files: Files, path: string): void {
       if (errnoOf(error) === errno.EEXIST) return;
       throw error;
     }
-    const fd = files.open(parent, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      files.sync(fd);
-    } finally {
-      files.close(fd);
-    }
+    syncDirectory(files, parent);
   };
   try {
     make();
@@ -95,6 +90,16 @@ export function makeDirectory(files: Files, path: string): void {
     if (errnoOf(error) !== errno.ENOENT || parent === path) throw error;
     makeDirectory(files, parent);
     make();
+  }
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(files: Files, path: string): void {
+  const fd = files.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    files.sync(fd);
+  } finally {
+    files.close(fd);
   }
 }
 

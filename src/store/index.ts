@@ -6,7 +6,7 @@ export {
   InlineCommitter,
 } from "./commit.js";
 export { DirectoryStore } from "./directory-store.js";
-export { makeDirectory, systemFiles } from "./files.js";
+export { makeDirectory, syncDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
 export type { BootStreams, Intent } from "./intent.js";
 export * from "./layout.js";
