@@ -74,6 +74,8 @@ function inflated(record: HeadedRecord): Decoded | undefined {
   }
   const stored = contents(record, record.size);
   if (isPlain(record)) return { text: stored.subarray(record.headerBytes), ending: "whole" };
+  // Nothing read its beginning.
+  if (record.gzip !== true && record.header === undefined) return undefined;
   const decoded = record.gzip === true ? gunzip(stored, mostText(record)) : decompress(stored);
   if (decoded === undefined || (decoded.text.length === 0 && isDamaged(decoded))) {
     return undefined;

@@ -3,7 +3,7 @@ import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseHeader } from "../store/index.js";
-import { decompress } from "./decompress.js";
+import { compressedHeader, decompress } from "./decompress.js";
 
 const text = Buffer.from(`Panic#1 Part2\n${"<4>[    1.000000] a line of the log\n".repeat(200)}`);
 
@@ -50,6 +50,14 @@ describe("formats", () => {
     const record = deflateRawSync(bomb);
     expect(record.length).toBeLessThan(100_000);
     expect(decompress(record)?.ending).toBe("too large");
+  });
+
+  test("of a record that is cut the header is read, however much text there is", () => {
+    const line = `${"[0.000000]".repeat(100)}\n`;
+    const record = deflateRawSync(`Panic#1 Part1\n${line.repeat(400)}`);
+    for (let bytes = 256; bytes <= record.length; bytes++) {
+      expect(compressedHeader(record.subarray(0, bytes))?.reason).toBe("Panic");
+    }
   });
 
   test("any bytes decode to a record or to nothing", () => {
