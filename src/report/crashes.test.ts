@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
@@ -45,6 +45,32 @@ describe("a crash's text is cut short", () => {
   ])("%s", (_, files, cutShort) => {
     for (const [name, contents] of Object.entries(files)) put(name, contents);
     expect(crashes().map((crash) => factsOf(crash).cutShort)).toEqual([cutShort]);
+  });
+});
+
+describe("what is read for a crash's facts is bounded by what is stored", () => {
+  const MIB = 1 << 20;
+  const panic = "Panic#1 Part1\n";
+  const last = "<0>Kernel panic - not syncing: late\n";
+  const titles = () => crashes().map((crash) => factsOf(crash).title);
+
+  test("of text that was compressed to nothing, its beginning", () => {
+    const filler = (bytes: number) => "<6>[    1.000000] one and the same\n".repeat(bytes / 35);
+    put("dmesg-1.enc.z", deflateRawSync(`${panic}${filler(0.9 * MIB)}${last}`));
+    put("dmesg-2.enc.z", deflateRawSync(`${panic}${filler(4 * MIB)}${last}`));
+    expect(titles()).toEqual(["kernel panic: late", ""]);
+  });
+
+  test("of many lines that are none, the first", () => {
+    put("dmesg-1", `${panic}${"\n".repeat(65_500 - panic.length)}${last}`);
+    put("dmesg-2", `${panic}${"\n".repeat(65_536 - panic.length)}${last}`);
+    expect(titles()).toEqual(["", "kernel panic: late"]);
+  });
+
+  test("of a file that claims to be huge, what a log may have", () => {
+    put("dmesg-1", panic);
+    truncateSync(join(folder, "dmesg-1"), 2 ** 40);
+    expect(titles()).toEqual([""]);
   });
 });
 

@@ -109,25 +109,43 @@ const bootKey = ({ guest, boot }: Pick<Dump, "guest" | "boot">): string => `${gu
 
 const traceKey = (dump: Dump): string => `${bootKey(dump)} ${dump.reason} ${dump.count}`;
 
-/** What a crash's log says of it; `unread` if a record couldn't be read, which may pass. */
+/** As large as a log gets that was sent as it is, and far more than what a real one is compressed to. */
+const MAX_LOG_BYTES = 64 << 20;
+const MAX_RATIO = 64;
+const MIN_LOG_BYTES = 1 << 20;
+
+/**
+ * What a crash's log says of it; `unread` if a record couldn't be read, which may pass. What that takes is
+ * bounded by what the guest had to store: of a text that is more than 64 times as large, and more than
+ * 1 MiB, the rest isn't read.
+ */
 export function factsOf({
   dump,
+  size,
 }: Crash): CrashFacts & Pick<LogFacts, "frames"> & { readonly unread: boolean } {
-  let cutShort = false;
+  let cutShort = isCutShort(dump);
   let unread = false;
   const text = dumpText(dump, (error) => {
     cutShort = true;
     unread ||= error !== undefined;
   });
-  return { ...readFacts(linesOf(text)), cutShort, unread };
+  const most = Math.min(MAX_LOG_BYTES, Math.max(MIN_LOG_BYTES, MAX_RATIO * size));
+  return { ...readFacts(linesOf(text, most)), cutShort, unread };
 }
 
-function* linesOf(text: Iterable<Uint8Array>): Generator<string, void, void> {
+/** No log has as many lines in a piece as have fewer bytes on average: a level and a time take more. */
+const LINE_BYTES = 16;
+
+function* linesOf(text: Iterable<Uint8Array>, mostBytes: number): Generator<string, void, void> {
+  let left = mostBytes;
   for (const piece of linePieces(text)) {
-    const lines = piece.toString("utf8").split("\n");
+    const most = 1000 + Math.ceil(piece.length / LINE_BYTES);
+    const lines = piece.toString("utf8").split("\n", most);
     // Behind the last line break is nothing, not a line.
     if (lines.at(-1) === "") lines.pop();
     yield* lines;
+    left -= piece.length;
+    if (left <= 0) return;
   }
 }
 

@@ -21,6 +21,9 @@ const LEVEL = /^<\d{1,4}>/;
 const LATER = new RegExp(STAMP);
 const LATER_WITHIN_CHARS = 120;
 
+/** More messages than ever were printed into one line; what is behind them isn't read. */
+const MAX_MESSAGES = 16;
+
 /** A level with a facility above it: user space wrote the line, to /dev/kmsg (kernel/printk/printk.c, devkmsg_write). */
 const OF_USER_SPACE = /^<(?:[89]|\d{2,4})>/;
 
@@ -37,7 +40,7 @@ export function readLines(raw: string): LogLine[] {
     return [{ text: line.startsWith("<") ? line.replace(LEVEL, "") : line, caller: "", time: 0 }];
   }
   const messages: LogLine[] = [];
-  while (stamp !== null) {
+  while (stamp !== null && messages.length < MAX_MESSAGES) {
     const [whole, time, caller = ""]: RegExpExecArray = stamp;
     line = line.slice(stamp.index + whole.length);
     stamp = stampIn(line);
