@@ -1,7 +1,16 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { CrashIndex } from "./crash-index.js";
 import { CrashReader } from "./crash-reader.js";
 import { findCrashes } from "./crashes.js";
@@ -76,4 +85,54 @@ test("a reader that goes on forgets what is gone, and reads nothing twice", () =
   reader.save();
   const later = readFileSync(join(folder, ".index"), "utf8");
   expect(later.match(/panic: bug ./g)).toEqual(["panic: bug b", "panic: bug c"]);
+});
+
+test("long work is kept before its end, with what was known and wasn't asked for yet", () => {
+  const folder = oneCrash();
+  const keys = () =>
+    readFileSync(join(folder, ".index"), "utf8")
+      .match(/"key":"dmesg-\d/g)
+      ?.map((key) => key.at(-1));
+  crash(folder, 2);
+  const before = newReader();
+  titlesOf(before, folder);
+  before.save();
+  crash(folder, 3);
+  const [, second, third] = findRecords(folder);
+  const reader = newReader();
+  if (second !== undefined) reader.headed(second);
+  const clock = vi.spyOn(performance, "now").mockReturnValue(performance.now() + 5001);
+  onTestFinished(() => {
+    clock.mockRestore();
+  });
+  if (third !== undefined) reader.headed(third);
+  expect(keys()).toEqual(["1", "2", "3"]);
+});
+
+test("a file that one left who was killed doesn't stand in the way for long", () => {
+  const folder = oneCrash();
+  const left = join(folder, ".index.new");
+  const kept = () => {
+    const reader = newReader();
+    titlesOf(reader, folder);
+    reader.save();
+    return readdirSync(folder).includes(".index");
+  };
+  writeFileSync(left, "");
+  expect(kept()).toBe(false);
+  utimesSync(left, new Date(0), new Date(0));
+  expect([kept(), kept()]).toEqual([false, true]);
+  rmSync(join(folder, ".index"));
+  mkdirSync(left);
+  expect(kept()).toBe(false);
+});
+
+test("a header that no record can have isn't taken from an index", () => {
+  const folder = oneCrash();
+  const reader = newReader();
+  titlesOf(reader, folder);
+  reader.save();
+  const path = join(folder, ".index");
+  writeFileSync(path, readFileSync(path, "utf8").replace('"Panic"', '"Panic\\u0000"'));
+  expect(crashesOf(newReader(), folder).map(({ dump }) => dump.reason)).toEqual(["Panic"]);
 });

@@ -2,14 +2,15 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { RecordHeader } from "../store/layout.js";
+import { HEADER_TEXTS, type RecordHeader } from "../store/layout.js";
 import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
 import type { HeadedRecord } from "./decode.js";
@@ -30,13 +31,19 @@ interface Line {
 
 const INDEX_NAME = ".index";
 
+/** Work of so long is kept also where somebody ends it before its end. */
+const SAVE_MS = 5000;
+
+/** Of a file that is being written; so old, it is that of a process that died. */
+const STALE_MS = 60_000;
+
 /** Lines of many times as many records as a directory has; a longer file isn't read. */
 const MAX_INDEX_BYTES = 256 << 20;
 
 /** Of another version or revision nothing is taken: logs may have been understood differently. */
 const HEAD = JSON.stringify({ index: "virtio-pstore", version, revision: REVISION });
 
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /**
  * `.index` of a directory of records: what was read of them before, so that a list of thousands needn't
@@ -48,6 +55,7 @@ export class CrashIndex {
   #known: ReadonlyMap<string, Line>;
   #seen = new Map<string, Line>();
   #changed = false;
+  #savedMs = performance.now();
 
   /** Without a directory nothing is known, and nothing kept. */
   constructor(directory: string | undefined) {
@@ -65,8 +73,7 @@ export class CrashIndex {
     }
     const headed = read(record);
     const { header, headerBytes } = headed;
-    this.#seen.set(key, { key, header, headerBytes });
-    this.#changed = true;
+    this.#note({ key, header, headerBytes });
     return headed;
   }
 
@@ -80,8 +87,7 @@ export class CrashIndex {
     if (line?.facts !== undefined && line.parts?.join() === parts.join()) return line.facts;
     const { facts, unread } = read();
     if (!unread && line !== undefined && parts.every((key) => this.#seen.has(key))) {
-      this.#seen.set(line.key, { ...line, parts, facts });
-      this.#changed = true;
+      this.#note({ ...line, parts, facts });
     }
     return facts;
   }
@@ -90,18 +96,48 @@ export class CrashIndex {
   save(): void {
     this.#known = this.#seen;
     this.#seen = new Map();
+    this.#write(this.#known);
+  }
+
+  #note(line: Line): void {
+    this.#seen.set(line.key, line);
+    this.#changed = true;
+    if (performance.now() - this.#savedMs > SAVE_MS) {
+      this.#write(new Map([...this.#known, ...this.#seen]));
+    }
+  }
+
+  #write(all: ReadonlyMap<string, Line>): void {
+    this.#savedMs = performance.now();
     if (this.#directory === undefined || !this.#changed) return;
     const path = join(this.#directory, INDEX_NAME);
-    const temporary = `${path}.${process.pid}`;
-    const lines = [HEAD, ...[...this.#known.values()].map((line) => JSON.stringify(line))];
+    const temporary = `${path}.new`;
+    const lines = [HEAD, ...[...all.values()].map((line) => JSON.stringify(line))];
+    let fd: number | undefined;
     try {
-      writeFileSync(temporary, `${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
+      fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+      writeFileSync(fd, `${lines.join("\n")}\n`);
       renameSync(temporary, path);
       this.#changed = false;
     } catch {
-      // A directory that may only be read, a full disk: then everything is read again the next time.
-      rmSync(temporary, { force: true });
+      // A directory that may only be read, a full disk, another that writes it: what isn't kept is read again.
+      if (fd !== undefined || isStale(temporary)) discard(temporary);
+    } finally {
+      if (fd !== undefined) closeSync(fd);
     }
+  }
+}
+
+const isStale = (path: string): boolean => {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
+};
+
+function discard(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Somebody else did, or put there what isn't ours.
   }
 }
 
@@ -166,10 +202,12 @@ function isLine(value: unknown): value is Line {
 
 const isHeader = (value: unknown): boolean =>
   isFields(value) &&
-  are(value, "string", ["reason"]) &&
+  Object.entries(HEADER_TEXTS).every(([name, pattern]) => {
+    const text = value[name];
+    return text === undefined ? name !== "reason" : typeof text === "string" && pattern.test(text);
+  }) &&
   are(value, "count", ["count", "part"]) &&
-  are(value, "string", ["boot", "guestTime"], true) &&
-  are(value, "boolean", ["oldestFirst", "last"], true);
+  are(value, "boolean", ["oldestFirst", "last", "printkRing"], true);
 
 const isFacts = (value: unknown): boolean =>
   isFields(value) &&

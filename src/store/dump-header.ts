@@ -18,11 +18,24 @@ export interface RecordHeader {
   readonly printkRing?: true;
 }
 
+const REASON = "[A-Z][A-Za-z ]{0,99}";
+const BOOT = "[0-9a-f]{32}";
+const GUEST_TIME = String.raw`[0-9]{1,12}\.[0-9]{9}`;
+
+/** What a header's texts look like. */
+export const HEADER_TEXTS = {
+  reason: new RegExp(`^${REASON}$`),
+  boot: new RegExp(`^${BOOT}$`),
+  guestTime: new RegExp(`^${GUEST_TIME}$`),
+} satisfies Partial<Record<keyof RecordHeader, RegExp>>;
+
 /**
  * pstore's own first line (fs/pstore/platform.c), whose numbers are 32 bits wide, and words of our
  * driver behind it. Words that aren't known are passed over: a later driver may have more to say.
  */
-const HEADER = /^([A-Z][A-Za-z ]{0,99})#([0-9]{1,10}) Part([0-9]{1,10})((?: [!-~]{1,80}){0,8})\n/;
+const HEADER = new RegExp(`^(${REASON})#([0-9]{1,10}) Part([0-9]{1,10})((?: [!-~]{1,80}){0,8})\\n`);
+const BOOT_WORD = new RegExp(`^boot=(${BOOT})$`);
+const TIME_WORD = new RegExp(`^time=(${GUEST_TIME})$`);
 
 /** Longer than any header: no more of a record is looked at. */
 const MAX_HEADER_BYTES = 512;
@@ -37,8 +50,8 @@ export function parseHeader(
   const words = rest.split(" ");
   const value = (pattern: RegExp) =>
     words.map((word) => pattern.exec(word)?.[1]).find((found) => found !== undefined);
-  const boot = value(/^boot=([0-9a-f]{32})$/);
-  const guestTime = value(/^time=([0-9]{1,12}\.[0-9]{9})$/);
+  const boot = value(BOOT_WORD);
+  const guestTime = value(TIME_WORD);
   const header: RecordHeader = {
     reason,
     count: Number(count),

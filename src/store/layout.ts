@@ -1,5 +1,5 @@
 // What lies in a directory of records, for those that only read it: it loads nothing that writes.
-export { parseHeader, type RecordHeader } from "./dump-header.js";
+export { HEADER_TEXTS, parseHeader, type RecordHeader } from "./dump-header.js";
 export { isOfSameDump, LATE_MS } from "./dump-units.js";
 export {
   compareRecords,
