@@ -55,8 +55,9 @@ export function isWanted(
   filter: CrashFilter,
   facts: (crash: Crash) => CrashFacts,
 ): boolean {
-  const { title, signature } = filter;
+  const { guest, title, signature } = filter;
   return (
+    (guest === undefined || crash.guest === guest) &&
     isWithin(crash.dump.time, filter) &&
     (title === undefined || facts(crash).title.toLowerCase().includes(title.toLowerCase())) &&
     (signature === undefined || facts(crash).signature.startsWith(signature))

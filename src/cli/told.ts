@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, lstatSync } from "node:fs";
+import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
+import { tryLock } from "../native/index.js";
 import type { Crash, RecordEntry } from "../report/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
@@ -10,27 +11,25 @@ const MAX_BYTES = 64 << 20;
 /** Why a file isn't opened that somebody put in the place of ours: a link, a directory, a device. */
 const NO_FILE = ["ELOOP", "EISDIR", "EEXIST", "ENXIO"];
 
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+
 /**
- * The crashes that `watch` told: their records' names, one a line. All of them, because a crash is called
- * as its first one, and that may be removed before the others.
+ * The crashes that `watch` told: their records' names and times, one a line. All of them, because a crash is
+ * called as its first one, and that may be removed before the others; with the time, because a guest whose
+ * directory is made anew has the same names again. It belongs to one process at a time.
  */
 export class Told {
   readonly #file: LineFile;
-  readonly #names: Set<string>;
+  readonly #lock: number;
+  readonly #lines: Set<string>;
   #isNew: boolean;
 
-  /** Throws UserError where `path` is no file of its own, or the system call's error. */
+  /** Throws UserError where `path` is no file of its own or another process has it, or the system call's error. */
   constructor(path: string) {
-    this.#isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
     this.#file = new LineFile({ files: systemFiles, retire: closeSync }, path);
-    try {
-      this.#names = new Set(this.#file.load(MAX_BYTES));
-    } catch (error) {
-      if (!NO_FILE.includes(codeOf(error) ?? "")) throw error;
-      throw new UserError(
-        `${path} is no regular file: say with --state which one keeps what was told`,
-      );
-    }
+    this.#lock = ours(path, () => locked(path));
+    this.#isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
+    this.#lines = new Set(ours(path, () => this.#file.load(MAX_BYTES)));
   }
 
   /** Nothing was kept yet: begin() does. */
@@ -38,26 +37,26 @@ export class Told {
     return this.#isNew;
   }
 
-  /** How many names. */
+  /** How many records' lines. */
   get size(): number {
-    return this.#names.size;
+    return this.#lines.size;
   }
 
   has({ dump }: Crash): boolean {
-    return dump.parts.some((part) => this.#names.has(lineOf(part)));
+    return dump.parts.some((part) => this.#lines.has(lineOf(part)));
   }
 
   /** Makes the file, with crashes that count as told. */
   begin(crashes: readonly Crash[]): void {
-    for (const { dump } of crashes) for (const part of dump.parts) this.#names.add(lineOf(part));
-    this.#file.replace([...this.#names]);
+    for (const { dump } of crashes) for (const part of dump.parts) this.#lines.add(lineOf(part));
+    this.#file.replace([...this.#lines]);
     this.#isNew = false;
   }
 
   add({ dump }: Crash): void {
     for (const line of dump.parts.map(lineOf)) {
       this.#file.add(line);
-      this.#names.add(line);
+      this.#lines.add(line);
     }
     for (const fd of this.#file.takeDirty()) fsyncSync(fd);
   }
@@ -65,18 +64,43 @@ export class Told {
   /** Forgets all but these. */
   keep(records: readonly RecordEntry[]): void {
     const there = new Set(records.map(lineOf));
-    for (const line of this.#names) if (!there.has(line)) this.#names.delete(line);
-    this.#file.replace([...this.#names]);
+    for (const line of this.#lines) if (!there.has(line)) this.#lines.delete(line);
+    this.#file.replace([...this.#lines]);
   }
 
   close(): void {
     for (const fd of this.#file.end()) closeSync(fd);
+    closeSync(this.#lock);
   }
 }
 
-/** A name's UTF-8 as LineFile takes it. A directory's name may hold a line's end, and an owner compress a record. */
-function lineOf({ guest, name }: RecordEntry): string {
+/** The descriptor of a file beside `path`, which is replaced itself. */
+function locked(path: string): number {
+  const fd = openSync(`${path}.lock`, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  if (tryLock(fd)) return fd;
+  closeSync(fd);
+  throw new UserError(
+    `another watch keeps what it told in ${path}: end it, or say another file with --state`,
+  );
+}
+
+function ours<T>(path: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (!NO_FILE.includes(codeOf(error) ?? "")) throw error;
+    throw new UserError(
+      `${path} is no regular file: say with --state which one keeps what was told`,
+    );
+  }
+}
+
+/**
+ * UTF-8 as LineFile takes it. A directory's name may hold a line's end, and an owner compress a record, which
+ * keeps its time.
+ */
+function lineOf({ guest, name, time }: RecordEntry): string {
   const own = name.replace(/\.gz$/, "");
-  const line = JSON.stringify(guest === "" ? own : `${guest}/${own}`).slice(1, -1);
-  return Buffer.from(line).toString("latin1");
+  const text = JSON.stringify(guest === "" ? own : `${guest}/${own}`).slice(1, -1);
+  return Buffer.from(`${text} ${time.getTime()}`).toString("latin1");
 }

@@ -1,10 +1,18 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { Arrivals, type Crash, type CrashFacts, isSettled, QUIET_MS } from "../report/index.js";
-import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
+import {
+  Arrivals,
+  type Crash,
+  type CrashFacts,
+  type CrashReader,
+  isSettled,
+  QUIET_MS,
+} from "../report/index.js";
+import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { recordsAt } from "./records-at.js";
@@ -21,8 +29,19 @@ interface WatchOptions extends CrashFilter {
 /** So often a path is looked at: at directories' times, which a new record changes, or for a file's records. */
 const POLL_MS = 1000;
 
-/** A dump whose last part hasn't come is looked at again so often, though nothing changes. */
-const UNSETTLED_MS = 2000;
+/** A look ends after so long, and the next one goes on: what one guest floods doesn't keep others waiting. */
+const LOOK_MS = 2000;
+
+/** What a look has left to do, and when to look again though nothing changes. */
+const AGAIN_MS = {
+  nothing: Number.POSITIVE_INFINITY,
+  /** A crash's last part hasn't come. */
+  parts: 2000,
+  /** More crashes than it had time for. */
+  crashes: 0,
+  /** The command can't be run. */
+  command: 10_000,
+} as const;
 
 /** So many names of records that are gone are worth making the file anew. */
 const MAX_STALE = 1000;
@@ -63,36 +82,78 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   const arrivals = statSync(path).isDirectory() ? undefined : new Arrivals();
   const wait = (ms: number) => sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
   let seen = "";
-  let nextMs = 0;
-  let waiting = false;
-  for (let looks = 1; !stop.signal.aborted; looks++) {
+  let left: keyof typeof AGAIN_MS = "nothing";
+  let againMs = 0;
+  let waited = false;
+  while (!stop.signal.aborted) {
     const stamp = stampOf(path);
-    if (stamp !== seen || performance.now() > nextMs) {
-      // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
-      const quietly = state.isNew && !options.all;
-      const at = new CrashesAt(path, quietly ? {} : options, reader);
-      const fresh = at.crashes.filter((crash) => !state.has(crash));
-      arrivals?.note(at.crashes);
-      const settled = fresh.filter((crash) =>
-        arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
-      );
-      if (state.isNew) state.begin(quietly ? settled : []);
-      for (const crash of quietly ? [] : settled) {
-        if (stop.signal.aborted) break;
-        await execute(path, options.exec, crash, at.facts(crash));
-        state.add(crash);
-      }
-      at.close();
-      if (state.size > at.records.length + MAX_STALE) forget(state, path);
-      waiting = settled.length < fresh.length;
-      nextMs = waiting ? performance.now() + UNSETTLED_MS : Number.POSITIVE_INFINITY;
+    if (stamp !== seen || performance.now() >= againMs) {
+      left = await look(path, options, { state, reader, arrivals, stop: stop.signal });
+      againMs = performance.now() + AGAIN_MS[left];
       seen = stamp;
     }
-    if (options.once && (looks > 1 || !waiting || arrivals === undefined)) break;
-    if (options.once) warn(`waiting ${QUIET_MS / 1000} s: more of a crash may come`);
-    await wait(options.once ? QUIET_MS + POLL_MS : POLL_MS);
+    if (left === "crashes") continue;
+    if (options.once && (left !== "parts" || waited || arrivals === undefined)) break;
+    waited = options.once;
+    if (waited) warn(`waiting ${QUIET_MS / 1000} s: more of a crash may come`);
+    await wait(waited ? QUIET_MS + POLL_MS : POLL_MS);
   }
+  if (options.once && left === "command") process.exitCode = 1;
   state.close();
+}
+
+/** What one look leaves to the next. */
+interface Watching {
+  readonly state: Told;
+  readonly reader: CrashReader;
+  readonly arrivals: Arrivals | undefined;
+  readonly stop: AbortSignal;
+}
+
+/** Runs the command for the crashes that are there and weren't told. */
+async function look(
+  path: string,
+  options: WatchOptions,
+  { state, reader, arrivals, stop }: Watching,
+): Promise<keyof typeof AGAIN_MS> {
+  const untilMs = performance.now() + LOOK_MS;
+  // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
+  const quietly = state.isNew && !options.all;
+  const at = new CrashesAt(path, {}, reader);
+  const fresh = at.crashes.filter((crash) => !state.has(crash));
+  arrivals?.note(at.crashes);
+  const settled = fresh.filter((crash) =>
+    arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
+  );
+  if (state.isNew) state.begin(quietly ? settled : []);
+  let left: keyof typeof AGAIN_MS = settled.length < fresh.length ? "parts" : "nothing";
+  for (const crash of quietly ? [] : inTurn(settled)) {
+    if (stop.aborted) break;
+    if (performance.now() > untilMs) {
+      left = "crashes";
+      break;
+    }
+    if (!isWanted(crash, options, (one) => at.facts(one))) continue;
+    if (!(await execute(path, options.exec, crash, at.facts(crash)))) {
+      left = "command";
+      break;
+    }
+    state.add(crash);
+  }
+  at.close();
+  if (state.size > at.records.length + MAX_STALE) forget(state, path);
+  return left;
+}
+
+/** Each guest's oldest first, then each one's next: none waits for all that another has. */
+function inTurn(crashes: readonly Crash[]): Crash[] {
+  const counts = new Map<string, number>();
+  const turns = crashes.map((crash) => {
+    const turn = counts.get(crash.guest) ?? 0;
+    counts.set(crash.guest, turn + 1);
+    return { crash, turn };
+  });
+  return turns.sort((a, b) => a.turn - b.turn).map(({ crash }) => crash);
 }
 
 function defaultState(path: string): string {
@@ -131,8 +192,16 @@ function stampOf(path: string): string {
   return [own.mtimeMs, ...times].join("\n");
 }
 
-/** Runs the command to its end; that it failed is told, and doesn't end watching. */
-function execute(path: string, line: string, crash: Crash, facts: CrashFacts): Promise<void> {
+/**
+ * Runs the command to its end; that it failed is told, and doesn't end watching. False where it can't be run
+ * at all, as when there are too many processes.
+ */
+async function execute(
+  path: string,
+  line: string,
+  crash: Crash,
+  facts: CrashFacts,
+): Promise<boolean> {
   const { name, guest, dump } = crash;
   const { time, reason, boot } = dump;
   const { cutShort, ...said } = facts;
@@ -148,20 +217,18 @@ function execute(path: string, line: string, crash: Crash, facts: CrashFacts): P
   const variables = Object.entries(known).flatMap(([key, value]) =>
     value === undefined ? [] : [[`VIRTIO_PSTORE_${key.toUpperCase()}`, `${value}`]],
   );
-  return new Promise((done) => {
+  try {
     const child = spawn("/bin/sh", ["-c", line], {
       stdio: ["ignore", "inherit", "inherit"],
       env: { ...process.env, ...(Object.fromEntries(variables) as Record<string, string>) },
       // A Ctrl-C is for watch, which lets the command end.
       detached: true,
     });
-    child.on("error", (error) => {
-      warn(`${name}: the command can't be run: ${errorLine(error)}`);
-      done();
-    });
-    child.on("exit", (status, signal) => {
-      if (status !== 0) warn(`${name}: the command ended with ${signal ?? `status ${status}`}`);
-      done();
-    });
-  });
+    const [status, signal] = (await once(child, "exit")) as [number | null, string | null];
+    if (status !== 0) warn(`${name}: the command ended with ${signal ?? `status ${status}`}`);
+    return true;
+  } catch (error) {
+    warn(`${name}: the command can't be run, and is tried again: ${errorLine(error)}`);
+    return false;
+  }
 }

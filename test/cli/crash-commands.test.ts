@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -314,12 +315,75 @@ describe("watch", () => {
 
   test("doesn't tell a crash again whose first record is gone, or was compressed", async () => {
     const folder = guests();
-    expect((await once(folder, "--all")).stdout).toBe("web/dmesg-1\nweb/dmesg-2\ndb/dmesg-1\n");
+    expect((await once(folder, "--all")).stdout).toBe("web/dmesg-1\ndb/dmesg-1\nweb/dmesg-2\n");
     unlinkSync(join(folder, "web", "dmesg-2"));
     const path = join(folder, "db", "dmesg-1");
-    put(`${path}.gz`, gzipSync(readFileSync(path)), 2000);
+    // gzip keeps the time.
+    put(`${path}.gz`, gzipSync(readFileSync(path)), statSync(path).mtimeMs / 1000);
     unlinkSync(path);
     expect((await once(folder)).stdout).toBe("");
+  });
+
+  test("tells a crash that has the name of one before it, as where a guest was made anew", async () => {
+    const folder = guests();
+    await once(folder);
+    rmSync(join(folder, "db"), { recursive: true });
+    put(join(folder, "db", "dmesg-1"), head("Panic", 1, 1) + PANIC, 3000);
+    expect((await once(folder)).stdout).toBe("db/dmesg-1\n");
+  });
+
+  test("tells each guest's crashes in turn, and looks for new ones in between", async () => {
+    const folder = temporaryFolder();
+    for (const id of [1, 2, 3]) {
+      put(join(folder, "a", `dmesg-${id}`), head("Panic", id, 1) + PANIC, 1000);
+    }
+    put(join(folder, "b", "dmesg-1"), head("Panic", 1, 1) + PANIC, 2000);
+    const fresh = put(join(temporaryFolder(), "dmesg-1"), head("Panic", 1, 1) + PANIC, 3000);
+    const meanwhile = `mkdir ${folder}/c && cp -p ${fresh} ${folder}/c/ && sleep 2.1`;
+    const exec = `echo $VIRTIO_PSTORE_CRASH; [ $VIRTIO_PSTORE_CRASH != a/dmesg-2 ] || { ${meanwhile}; }`;
+    const ended = await run(["watch", folder, "--once", "--all", "--exec", exec]);
+    expect(ended.stdout.split("\n")).toEqual([
+      "a/dmesg-1",
+      "b/dmesg-1",
+      "a/dmesg-2",
+      "a/dmesg-3",
+      "c/dmesg-1",
+      "",
+    ]);
+  });
+
+  test("tells the next time what its command couldn't be run for", async () => {
+    const folder = guests();
+    // As where there are too many processes: no shell is started.
+    const noShell = `import processes from "node:child_process";
+      import { syncBuiltinESMExports } from "node:module";
+      const { spawn } = processes;
+      processes.spawn = (file, ...rest) => spawn(file.replace("/bin/sh", "/nowhere/sh"), ...rest);
+      syncBuiltinESMExports();`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(noShell)}`;
+    const watch = ["watch", folder, "--once", "--all", "--exec", "echo $VIRTIO_PSTORE_CRASH"];
+    const ended = await run(watch, { env: { NODE_OPTIONS } });
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      "virtio-pstore: web/dmesg-1: the command can't be run, and is tried again: /nowhere/sh: no such file or directory",
+    ]);
+    expect((await run(watch)).stdout).toBe("web/dmesg-1\ndb/dmesg-1\nweb/dmesg-2\n");
+  });
+
+  test("keeps a file of its own: another can't have it meanwhile", async () => {
+    const folder = guests();
+    const watching = start(["watch", folder, "--exec", "true"]);
+    for (let i = 0; i < 200 && !existsSync(join(folder, ".watched")); i++) {
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    const ended = await once(folder);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: another watch keeps what it told in ${folder}/.watched: end it, or say another file with --state`,
+    ]);
+    expect((await once(folder, "--state", join(temporaryFolder(), "s"))).status).toBe(0);
+    await stop(watching);
+    expect((await once(folder)).status).toBe(0);
   });
 
   test("follows no link in the place of its file", async () => {
@@ -336,7 +400,7 @@ describe("watch", () => {
     const state = join(temporaryFolder(), "state");
     symlinkSync(other, state);
     expect((await once(folder, "--state", state)).stdout).not.toBe("");
-    expect(readFileSync(other, "utf8")).toMatch(/^mine\nweb\/dmesg-1\n/);
+    expect(readFileSync(other, "utf8")).toMatch(/^mine\nweb\/dmesg-1 1000000\n/);
   });
 
   test("forgets records that are gone, but not where a directory can't be read", async () => {
@@ -370,7 +434,7 @@ describe("watch", () => {
         "--exec",
         "echo $VIRTIO_PSTORE_CRASH",
       ]);
-    expect((await watch()).stdout).toBe("web/dmesg-1\nweb/dmesg-2\ndb/dmesg-1\n");
+    expect((await watch()).stdout).toBe("web/dmesg-1\ndb/dmesg-1\nweb/dmesg-2\n");
     appendFileSync(state, "web/dm");
     put(join(folder, "web", "dmesg-7"), head("Panic", 3, 1) + PANIC, 3001);
     expect((await watch()).stdout).toBe("web/dmesg-7\n");
