@@ -1,4 +1,4 @@
-import type { DumpTypeName } from "../store/layout.js";
+import { type DumpTypeName, LATE_MS } from "../store/layout.js";
 import { type HeadedRecord, textOrNotes } from "./decode.js";
 import { note, notedText } from "./note.js";
 
@@ -72,14 +72,34 @@ export function dumpText(
 }
 
 function* textAndNotes(dump: Dump, onCut: (error?: unknown) => void) {
+  const apart = partsApart(dump);
   for (const piece of piecesOfDump(dump)) {
-    if ("first" in piece) yield missing(piece.first, piece.last);
-    else yield* textOrNotes(piece, onCut);
+    if ("first" in piece) {
+      yield missing(piece.first, piece.last);
+      continue;
+    }
+    const ms = apart.get(piece);
+    if (ms !== undefined) yield apartNote(piece, ms);
+    yield* textOrNotes(piece, onCut);
   }
   if (!isCutShort(dump)) return;
   onCut();
   yield note("the dump is cut short here: its last part is missing");
 }
+
+/** Parts that weren't stored just behind the one before, and how many milliseconds lie between. */
+function partsApart({ parts }: Dump): Map<Piece, number> {
+  const apart = new Map<Piece, number>();
+  parts.forEach((part, i) => {
+    const ms = Math.abs(part.time.getTime() - (parts[i - 1] ?? part).time.getTime());
+    if (ms > LATE_MS) apart.set(part, ms);
+  });
+  return apart;
+}
+
+/** A guest sends all parts without a pause: they were copied without their times, or this one was added. */
+const apartNote = ({ name }: DumpPart, ms: number): string =>
+  note(`the time of ${name} is ${Math.round(ms / 1000)} s from that of the part before it`);
 
 /** A dump's text as a whole, for a dump that is known to be small. */
 export function joinDump(dump: Dump): Buffer {

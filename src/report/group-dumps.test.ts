@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
 import type { HeadedRecord } from "./decode.js";
+import { joinDump } from "./dumps.js";
 import { groupDumps } from "./group-dumps.js";
 
 const summary = (records: readonly HeadedRecord[]) =>
@@ -86,15 +87,44 @@ describe("which records are one dump", () => {
     },
   );
 
-  test("those of which it isn't known that they fit are dumps of their own, and end the one before", () => {
-    const alone = ["unreadable", undefined];
-    expect(members(given([1, 2, "?"]))).toEqual([["Panic", 1, 2], alone]);
+  const alone = ["unreadable", undefined];
+
+  test("behind the parts that are there, just after them, they are its last ones", () => {
+    const panic = ["Panic", 1, 2, 3, 4];
+    for (const boot of [{}, { more: { boot: "a".repeat(32) } }]) {
+      expect(members(given([1, 2, "?", "?"], boot))).toEqual([panic]);
+      expect(members(given([1, 2, "?", "?", 1], boot))).toEqual([panic, ["Panic", 1]]);
+    }
+    const later = unreadable({ part: 1, at: 3 });
+    expect(members([...given([1, 2]), later])).toEqual([["Panic", 1, 2], alone]);
+    const last = record({ part: 2, more: { oldestFirst: true, last: true } });
+    expect(members([...given([1]), last, ...given(["?"])])).toEqual([["Panic", 1, 2], alone]);
+    const plain = { ...unreadable({ part: 1 }), compressed: false };
+    expect(members([...given([1, 2]), plain])).toEqual([["Panic", 1, 2], alone]);
+  });
+
+  test("where another part follows that they don't fit, they are dumps of their own", () => {
     expect(members(given([1, "?", 4]))).toEqual([["Panic", 1], alone, ["Panic", 4]]);
-    // As after a reboot.
-    expect(members(given([1, 2, "?", 1]))).toEqual([["Panic", 1, 2], alone, ["Panic", 1]]);
     expect(members(given([1, "?", 2]))).toEqual([
       ["Panic", 1],
       ["Panic", 1, 2],
+    ]);
+  });
+
+  test("boot and time say it all where a guest was set back, or files have the times of a copy", () => {
+    const boot = "a".repeat(32);
+    const of = (part: number, guestTime: string, at: number) =>
+      record({ part, at, more: { boot, guestTime, oldestFirst: true } });
+    expect(summary([of(2, "1.5", 0), of(1, "6.5", 5), of(2, "6.5", 5)])).toEqual([
+      "Panic#1:2",
+      "Panic#1:1,2",
+    ]);
+    const copied = [of(1, "1.5", 0), of(2, "1.5", 30), of(3, "1.5", 29)];
+    expect(summary(copied)).toEqual(["Panic#1:1,2,3"]);
+    const [dump] = groupDumps(copied);
+    const text = dump === undefined ? "" : joinDump(dump).toString();
+    expect(text.match(/\[virtio-pstore: the time of .*/g)).toEqual([
+      expect.stringMatching(/ is 30 s from that of the part before it\]$/),
     ]);
   });
 

@@ -3,6 +3,8 @@ import {
   isDump,
   isOfSameDump,
   LATE_MS,
+  mayContinue,
+  placeOf,
   type RecordHeader,
 } from "../store/layout.js";
 import type { HeadedRecord } from "./decode.js";
@@ -14,24 +16,23 @@ interface Growing {
   readonly numbers: Set<number>;
 }
 
-/**
- * Whether a record goes on with the newest dump of its place, where so many `unread` ones without a
- * header stand before it.
- */
-function continues(
-  growing: Growing,
-  record: HeadedRecord,
-  unread: readonly HeadedRecord[],
-): boolean {
-  const { dump, numbers } = growing;
+/** Whether a record is of a dump as far as their headers tell. */
+function continues({ dump, numbers }: Growing, record: HeadedRecord): boolean {
   const last = dump.parts.at(-1);
   if (last?.header === undefined || record.header === undefined) return false;
+  const { boot, guestTime, part } = record.header;
+  // Boot and time say it all, also where the files' times are those of a copy.
+  const isKnown = boot !== undefined && guestTime !== undefined;
+  const pauseMs = isKnown ? 0 : record.time.getTime() - last.time.getTime();
+  return isOfSameDump(last.header, record.header, pauseMs) && !numbers.has(part);
+}
+
+/** Whether a record of which nothing is known is most likely a dump's next part. */
+function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean {
+  const last = dump.parts.at(-1);
+  if (last?.part === undefined || last.header?.last === true) return false;
   const pauseMs = record.time.getTime() - last.time.getTime();
-  if (!isOfSameDump(last.header, record.header, pauseMs)) return false;
-  const { boot, part } = record.header;
-  // With a boot id nothing of another boot can be taken for this one's: order means nothing.
-  if (boot !== undefined) return !numbers.has(part);
-  return unread.length === 0 || areMissing(growing, record, part, unread);
+  return mayContinue(last.compressed, record.compressed, pauseMs) && !numbers.has(last.part + 1);
 }
 
 /** Whether these records are just what is missing of a dump, or of one that begins, before a part. */
@@ -54,13 +55,17 @@ function areMissing(
 
 /**
  * Puts records together to dumps, oldest first: those that isOfSameDump() says, but for another part of a
- * number that is there. Without a boot id a dump also ends where any other record follows. Records without a header that
- * can be read are the parts that are missing where they stand, if these are as many; each is a dump of
- * its own otherwise.
+ * number that is there; with a boot id and the dump's time also those whose files' times say otherwise. Without
+ * a boot id a dump also ends where any other record follows. Records without a header that can be read are the
+ * parts that are missing where they stand, if these are as many. Where no part of theirs can follow, because
+ * nothing does or a dump begins, they are of the dump before, if they came just behind it. Each is a
+ * dump of its own otherwise.
  */
 export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   const dumps: Growing["dump"][] = [];
   const newest = new Map<string, Growing>();
+  /** By guest and type: what was added to last. */
+  const latest = new Map<string, Growing>();
   /** Those without a header since the last that has one, by guest and type. */
   const unread = new Map<string, HeadedRecord[]>();
   /** By guest and type, which are put in order by time; their own dumps stay in that of their ids. */
@@ -85,35 +90,51 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     if (part !== undefined) numbers.add(part);
   }
 
-  function alone(record: HeadedRecord): void {
-    if (isDump(record.type)) add(begin(record, record.type), record, undefined);
+  /** `beginsAnew`: no part of theirs can follow. */
+  function addUnread(some: readonly HeadedRecord[], beginsAnew: boolean): void {
+    for (const record of some) {
+      const { guest, type } = record;
+      if (!isDump(type)) continue;
+      const before = latest.get(`${guest}/${type}`);
+      if (beginsAnew && before !== undefined && isLikelyNext(before, record)) {
+        add(before, record, (before.dump.parts.at(-1)?.part ?? 0) + 1);
+      } else {
+        add(begin(record, type), record, undefined);
+      }
+    }
   }
 
   for (const record of records) {
     const { header, guest, type } = record;
     if (!isDump(type)) continue;
-    const before = unread.get(`${guest}/${type}`) ?? [];
+    const of = `${guest}/${type}`;
+    const before = unread.get(of) ?? [];
     if (header === undefined) {
-      unread.set(`${guest}/${type}`, before);
+      unread.set(of, before);
       before.push(record);
       continue;
     }
-    unread.delete(`${guest}/${type}`);
-    const { reason, count, boot, part } = header;
-    // Where there is no boot id, all of a guest's dumps share one place: the newest ends the others.
-    const place = `${guest}/${type}/${boot === undefined ? "" : `${boot}/${reason}/${count}`}`;
+    unread.delete(of);
+    const { boot, part } = header;
+    const place = `${of}/${placeOf(header)}`;
     const last = newest.get(place);
-    const there = last && continues(last, record, before) ? last : undefined;
-    const fit = areMissing(there, record, part, before);
-    if (!fit) before.forEach(alone);
+    let there = last !== undefined && continues(last, record) ? last : undefined;
+    let fit = areMissing(there, record, part, before);
+    // With a boot id nothing of another boot can be taken for this one's: order means nothing.
+    if (there !== undefined && boot === undefined && before.length > 0 && !fit) {
+      there = undefined;
+      fit = areMissing(there, record, part, before);
+    }
+    if (!fit) addUnread(before, part === 1);
     const missing = fit ? before : [];
     const growing = there ?? begin(missing[0] ?? record, type, header);
     newest.set(place, growing);
+    latest.set(of, growing);
     missing.forEach((one, i) => {
       add(growing, one, part - missing.length + i);
     });
     add(growing, record, part);
   }
-  for (const one of [...unread.values()].flat()) alone(one);
+  for (const some of unread.values()) addUnread(some, true);
   return dumps.sort((a, b) => a.order - b.order);
 }

@@ -31,6 +31,12 @@ describe("which records are one dump", () => {
     ).toEqual(["1 3", "2", "4"]);
   });
 
+  test("of a guest that was set back, those of one time", () => {
+    const of = (part: number, time: string) =>
+      `Panic#1 Part${part} boot=${A} time=${time}.000000000`;
+    expect(dumps([of(2, "1")], [of(1, "6")], [of(2, "6")])).toEqual(["1", "2 3"]);
+  });
+
   test("nothing is added to one that has its last part", () => {
     const last = `Panic#1 Part2 boot=${A} oldest-first last`;
     const again = `Panic#1 Part2 boot=${A} oldest-first`;

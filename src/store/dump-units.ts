@@ -28,24 +28,24 @@ interface Growing {
 
 /**
  * Puts records of one type, oldest first, together to dumps, in the order in which these began. With a
- * boot id those of one boot, reason and count belong together, whatever lies between them. Without one,
+ * boot id those of one boot, reason, count and time belong together, whatever lies between them. Without one,
  * or compressed, only what follows on each other does. Nothing is added to a dump that has its last part.
  */
 export function dumpUnits(parts: readonly DumpPart[]): Unit[] {
-  /** The newest of each name; all that have no boot id share one. */
+  /** The newest of each place. */
   const newest = new Map<string, Growing>();
   const dumps: Growing[] = [];
   for (const part of parts) {
     const { entry, header } = part;
-    const name = header?.boot ? `${header.boot}/${header.reason}/${header.count}` : "";
-    const found = newest.get(name);
+    const place = header === undefined ? "" : placeOf(header);
+    const found = newest.get(place);
     if (found !== undefined && continues(found, part)) {
       found.records.push(entry);
       found.last = part;
     } else {
       const begun = { records: [entry], last: part };
       dumps.push(begun);
-      newest.set(name, begun);
+      newest.set(place, begun);
     }
   }
   return dumps.map(({ records }) => unitOf(records));
@@ -64,29 +64,35 @@ export function dumpsBefore(
   return { units, continued };
 }
 
+/** Where the parts of a dump are looked for. All of a guest that don't tell its boot share one place: the newest ends the others. */
+export const placeOf = ({ boot, reason, count, guestTime = "" }: RecordHeader): string =>
+  boot === undefined ? "" : `${boot}/${reason}/${count}/${guestTime}`;
+
 /**
  * Whether a part can be of a dump whose newest part is `former`, which came `pauseMs` before it: one of
- * the same reason, count and boot that hasn't ended. Without a boot id its parts go up, for a guest writes
- * them one after another, and counts anew with each boot.
+ * the same reason, count, boot and time that hasn't ended. Without a boot id its parts go up, for a guest
+ * writes them one after another, and counts anew with each boot.
  */
 export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: number): boolean {
-  const { reason, count, boot, part } = next;
-  if (former.reason !== reason || former.count !== count || former.boot !== boot) return false;
+  const { reason, count, boot, guestTime, part } = next;
+  if (former.reason !== reason || former.count !== count) return false;
+  // A guest that is set back to a snapshot has the same boot again.
+  if (former.boot !== boot || former.guestTime !== guestTime) return false;
   // The host's clock may be set back.
   if (former.last === true || Math.abs(pauseMs) > LATE_MS) return false;
   return boot !== undefined || former.part < part;
 }
 
-/** Whether a part goes on with the newest dump of its name. */
+/** Whether a compressed record of which nothing is known can be of the dump that another came just before it. */
+export const mayContinue = (formerCompressed: boolean, compressed: boolean, pauseMs: number) =>
+  formerCompressed && compressed && pauseMs <= PAUSE_MS;
+
+/** Whether a part goes on with the newest dump of its place. */
 function continues({ last, records }: Growing, { entry, header }: DumpPart): boolean {
   const pauseMs = entry.timeMs - last.entry.timeMs;
   if (header === undefined) {
-    return (
-      entry.name.compressed &&
-      last.entry.name.compressed &&
-      records.length < MAX_COMPRESSED &&
-      pauseMs <= PAUSE_MS
-    );
+    const isBoth = mayContinue(last.entry.name.compressed, entry.name.compressed, pauseMs);
+    return isBoth && records.length < MAX_COMPRESSED;
   }
   return last.header !== undefined && isOfSameDump(last.header, header, pauseMs);
 }
