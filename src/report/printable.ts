@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { wholeCharacters } from "./pieces.js";
 
 /**
@@ -9,8 +10,6 @@ const UNPRINTABLE = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point
 
 /** Most text is: then there is nothing to look for. */
 const PLAIN = /^[\n\t -~]*$/;
-
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Guest text made harmless: everything but newline, tab and printable characters becomes `\xNN`,
@@ -52,21 +51,16 @@ const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}
 
 /** UTF-8 where it is well-formed, line by line, so that one bad byte doesn't change other lines. */
 function decode(bytes: Uint8Array): string {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    const text = Buffer.from(bytes).toString("latin1");
-    return text
-      .split("\n")
-      .map((line) => {
-        try {
-          return decoder.decode(Buffer.from(line, "latin1"));
-        } catch {
-          return line.replace(/[\u0080-\u00ff]/g, (byte) => hexByte(byte.charCodeAt(0)));
-        }
-      })
-      .join("\n");
-  }
+  if (isUtf8(bytes)) return Buffer.from(bytes).toString("utf8");
+  return Buffer.from(bytes)
+    .toString("latin1")
+    .split("\n")
+    .map((text) => {
+      const line = Buffer.from(text, "latin1");
+      if (isUtf8(line)) return line.toString("utf8");
+      return text.replace(/[\u0080-\u00ff]/g, (byte) => hexByte(byte.charCodeAt(0)));
+    })
+    .join("\n");
 }
 
 /** Makes text printable that comes in pieces: a character may be cut in two where a piece ends. */

@@ -32,8 +32,9 @@ const SIZE_BITS = 12;
 const RING_BYTES = 1 << SIZE_BITS;
 
 /** A part as the guest sends it, behind its first line: written into a ring as printk does. */
-function part(messages: readonly Message[], from = 0, first = 0n): Buffer {
-  const ring = Buffer.alloc(RING_BYTES, 0xaa);
+function part(messages: readonly Message[], from = 0, first = 0n, sizeBits = SIZE_BITS): Buffer {
+  const ringBytes = 1 << sizeBits;
+  const ring = Buffer.alloc(ringBytes, 0xaa);
   const descs: Buffer[] = [];
   const infos: Buffer[] = [];
   let head = from;
@@ -55,12 +56,12 @@ function part(messages: readonly Message[], from = 0, first = 0n): Buffer {
       const size = (8 + bytes.length + 7) & ~7;
       let block = head;
       let next = head + size;
-      if (Math.floor((next - 1) / RING_BYTES) !== Math.floor(head / RING_BYTES)) {
-        block = Math.floor(next / RING_BYTES) * RING_BYTES;
+      if (Math.floor((next - 1) / ringBytes) !== Math.floor(head / ringBytes)) {
+        block = Math.floor(next / ringBytes) * ringBytes;
         next = block + size;
       }
-      ring.writeBigUInt64LE(id, block % RING_BYTES);
-      bytes.copy(ring, (block % RING_BYTES) + 8);
+      ring.writeBigUInt64LE(id, block % ringBytes);
+      bytes.copy(ring, (block % ringBytes) + 8);
       desc.writeBigUInt64LE(BigInt(head), 8);
       desc.writeBigUInt64LE(BigInt(next), 16);
       head = next;
@@ -69,7 +70,7 @@ function part(messages: readonly Message[], from = 0, first = 0n): Buffer {
     infos.push(info);
   });
   const text = Buffer.from(
-    Array.from({ length: head - from }, (_, i) => ring[(from + i) % RING_BYTES] ?? 0),
+    Array.from({ length: head - from }, (_, i) => ring[(from + i) % ringBytes] ?? 0),
   );
   const lines = [
     ...layout,
@@ -77,7 +78,7 @@ function part(messages: readonly Message[], from = 0, first = 0n): Buffer {
     `NUMBER(records)=${messages.length}`,
     `NUMBER(lpos)=${from}`,
     `NUMBER(bytes)=${text.length}`,
-    `NUMBER(size_bits)=${SIZE_BITS}`,
+    `NUMBER(size_bits)=${sizeBits}`,
   ];
   return Buffer.concat([Buffer.from(`${lines.join("\n")}\n\n`), ...descs, ...infos, text]);
 }
@@ -206,5 +207,18 @@ describe("records of printk's ring", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test("are lost where short lines would become much more text than a record may hold", () => {
+    const text = "\n".repeat(60_000);
+    const messages = Array.from({ length: 30 }, () => ({ text }));
+    const lines = decoded(part([...messages, { text: "last" }], 0, 0n, 21))?.split("\n") ?? [];
+    const whole = Math.floor((16 << 20) / (60_001 * "<6>[    0.000000] \n".length));
+    expect(lines).toHaveLength(60_001 * whole + 3);
+    expect(lines.slice(-3)).toEqual([
+      `[virtio-pstore: ${30 - whole} lines lost]`,
+      "<6>[    0.000000] last",
+      "",
+    ]);
   });
 });

@@ -1,3 +1,4 @@
+import { MAX_TEXT_BYTES } from "./decompress.js";
 import { note } from "./note.js";
 
 /** Records of printk's ring as they lay in the guest's memory (docs/protocol.md, Records of printk's ring). */
@@ -115,13 +116,16 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string,
   let lost = 0;
   // Blocks of text don't overlap: more than there is can't be referred to.
   let left = layout.bytes;
+  let room = MAX_TEXT_BYTES;
   for (let i = 0; i < layout.records; i++) {
     const found = record(layout, sections, i);
     left -= found?.text.length ?? 0;
-    if (found === undefined || left < 0) {
+    const formatted = found === undefined || left < 0 ? undefined : format(found, room);
+    if (formatted === undefined) {
       lost++;
       continue;
     }
+    room -= formatted.length;
     if (lost > 0) {
       yield Buffer.concat(lines);
       yield note(`${lost} lines lost`);
@@ -129,7 +133,6 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string,
       waiting = 0;
       lost = 0;
     }
-    const formatted = format(found);
     lines.push(formatted);
     waiting += formatted.length;
     if (waiting < PIECE_BYTES) continue;
@@ -179,14 +182,12 @@ function record(layout: Layout, { descs, infos, text }: Sections, i: number): Me
   return { ...message, text: text.subarray(from + ID_BYTES, from + ID_BYTES + length) };
 }
 
-const NEWLINE = 0x0a;
-
-/** As the kernel's record_print_text() does: each line of a message begins anew. */
-function format({ priority, nanoseconds, text }: Message): Buffer {
+/** As the kernel's record_print_text() does: each line of a message begins anew. Undefined where that is too long. */
+function format({ priority, nanoseconds, text }: Message, mostBytes: number): Buffer | undefined {
   const seconds = String(nanoseconds / 1_000_000_000n).padStart(5);
   const microseconds = String((nanoseconds % 1_000_000_000n) / 1000n).padStart(6, "0");
   const prefix = `<${priority}>[${seconds}.${microseconds}] `;
-  if (!text.includes(NEWLINE)) return Buffer.concat([Buffer.from(prefix), text, Buffer.from("\n")]);
   const lines = text.toString("latin1").split("\n");
+  if (text.length + lines.length * (prefix.length + 1) > mostBytes) return undefined;
   return Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(""), "latin1");
 }

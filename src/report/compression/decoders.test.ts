@@ -112,6 +112,15 @@ describe("a bomb is told as too large", () => {
   });
 });
 
+test("zstd: blocks without end are broken: each may hold tables and no text", () => {
+  const blocks = Array.from({ length: 5000 }, () => [0x08, 0, 0, 0x41]).flat();
+  const { text, ending } = decodeZstd(
+    Uint8Array.of(...[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58], ...blocks),
+    16 << 20,
+  );
+  expect([text.length, ending]).toEqual([1024, "broken"]);
+});
+
 test("zstd: a block whose sequences would go on for ever ends at what a block may hold", () => {
   // 98,047 matches of 65,539 bytes and more, all in ten bytes, as fzstd 0.1 takes for minutes.
   const body = [1 << 3, 0x41, 0xff, 0xff, 0xff, 0x54, 0, 0, 51, 1];

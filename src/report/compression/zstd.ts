@@ -9,6 +9,9 @@ const MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
 /** No block holds more, packed or not. */
 const MAX_BLOCK_BYTES = 128 << 10;
 
+/** Linux fills its blocks: that many hold far more than we ever decode. A block's tables take longer than its text. */
+const MAX_BLOCKS = 1024;
+
 /** A larger offset code stands for more than we ever decode. */
 const MAX_OFFSET_CODE = 24;
 
@@ -74,7 +77,8 @@ export function decodeZstd(input: Uint8Array, maxBytes: number): Decoded {
   return decodeInto(maxBytes, (output) => {
     let at = frameHeaderBytes(input);
     const blocks = new Blocks(output);
-    for (let last = false; !last; ) {
+    for (let last = false, count = 0; !last; count++) {
+      if (count === MAX_BLOCKS) throw BROKEN;
       if (at + 3 > input.length) throw CUT;
       const header = (input[at] ?? 0) | ((input[at + 1] ?? 0) << 8) | ((input[at + 2] ?? 0) << 16);
       at += 3;
