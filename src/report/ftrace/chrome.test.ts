@@ -121,6 +121,28 @@ test("a graph: calls nest by their durations, or by their times where they are t
   ]);
 });
 
+test("a call with its arguments, what it returned and to where", () => {
+  const text = [
+    " 0)               |  outer [mod](dev=0x1, f=(null)) { /* <-caller+0x1/0x2 */",
+    " 0)   0.500 us    |    inner(a=1); /* <-outer+0x1/0x2 ret=0x0 */",
+    " 0)   0.500 us    |    last(); /* = -22 */",
+    " 0)   2.000 us    |  } /* outer [mod] ret=0x0 */",
+  ].join("\n");
+  const { events, skipped } = traced(text);
+  expect(skipped).toBe(0);
+  expect(events.filter(({ ph }) => ph === "B").map(({ name }) => name)).toEqual([
+    "outer [mod]",
+    "inner",
+    "last",
+  ]);
+});
+
+test("a line that could be parted in many ways is read at once", () => {
+  const line = ` 1) | a${"(".repeat(600)}${"); /*".repeat(250)}x`;
+  const lines = Array<string>(1000).fill(line);
+  expect(traced(lines.join("\n")).skipped).toBe(lines.length);
+});
+
 test("what isn't understood is counted", () => {
   expect(traced("no line of a trace\n => a frame\n").skipped).toBe(2);
 });

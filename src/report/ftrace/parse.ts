@@ -112,7 +112,10 @@ function graphLine(match: RegExpExecArray): TraceLine | undefined {
   // The function's name, or with funcgraph-retval what it returned, or both.
   const left = /^\}(?: \/\* (.*) \*\/)?$/.exec(text);
   if (left !== null) return { kind: "leave", ...at, name: left[1] ?? "" };
-  const called = /^(.+)\(.*\)( \{|;)(?: \/\*.*\*\/)?$/.exec(text);
+  // With funcgraph-retval and funcgraph-retaddr what it returned, and to where, is behind the call.
+  const returned = text.endsWith(" */") ? text.lastIndexOf(" /*") : -1;
+  const call = returned < 0 ? text : text.slice(0, returned);
+  const called = /^([^(]+)\(.*\)( \{|;)$/.exec(call);
   if (called === null) return undefined;
   const name = called[1] ?? "";
   return called[2] === ";" ? { kind: "leaf", ...at, name } : { kind: "enter", cpu, us, name };
