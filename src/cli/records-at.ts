@@ -20,7 +20,7 @@ export function recordsAt(path: string, onSkipped = tellSkipped): RecordsAt {
   const [only] = files;
   if (only === undefined) {
     throw new UserError(
-      `${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, with .enc.z or .gz behind it where it is compressed`,
+      `${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, or with a back-end's name as dmesg-efi_pstore-ID, with .enc.z or .gz behind it where it is compressed`,
     );
   }
   return { files, only };

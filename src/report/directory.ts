@@ -28,6 +28,7 @@ import {
   type StreamPiece,
 } from "../store/layout.js";
 import { filePieces } from "./pieces.js";
+import { parsePstorefsName } from "./pstorefs-name.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
 
 /** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
@@ -156,6 +157,10 @@ function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperReco
   }
 }
 
+/** In a directory of the store; or in a copy of pstorefs. */
+const nameOf = (name: string): RecordName | undefined =>
+  parseRecordName(name) ?? parsePstorefsName(name);
+
 function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
@@ -165,14 +170,14 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
   const source = filesOf(directory);
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    const name = parseRecordName(entry.name);
+    const name = nameOf(entry.name);
     if (name === undefined) {
       const other = cperFile(path, guest, onSkipped);
       if (other !== undefined) found.push(other);
       continue;
     }
     // The copy that gzip -k made; the record itself is there, too.
-    const plain = keyOf(name);
+    const plain = entry.name.replace(/\.gz$/, "");
     const isBoth = name.gzip === true && names.has(plain);
     if (isBoth && isCopy(path, join(directory, plain))) continue;
     // The guest may erase it at this moment.
@@ -205,7 +210,7 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
 
 /** One record's file; none where its name is no record's. */
 export function recordInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
-  const name = parseRecordName(basename(path));
+  const name = nameOf(basename(path));
   const found = statSync(path);
   if (!found.isFile()) return [];
   if (name === undefined) return [cperFile(path, "", onSkipped) ?? []].flat();

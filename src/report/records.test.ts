@@ -9,6 +9,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { findRecords } from "./records.js";
 
@@ -40,6 +41,30 @@ describe("where records are found", () => {
     mkdirSync(join(folder, "dmesg-3"));
     symlinkSync("notes", join(folder, "dmesg-4"));
     expect(found()).toEqual(["/console-1", "/dmesg-2", "/dmesg-10"]);
+  });
+
+  test("under the names of pstorefs, as a guest, systemd-pstore or export have them", () => {
+    const names = [
+      "dmesg-ramoops-0.enc.z",
+      "dmesg-virtio-7",
+      "console-virtio-9.gz",
+      "dmesg-efi_pstore-167951823001001",
+      `dmesg-erst-${2n ** 64n - 1n}`,
+    ];
+    for (const name of names) put(name);
+    for (const none of ["dmesg-1-2", "dmesg-efi-", "dmesg-efi-1x", "mce-erst-1", "dmesg.txt"])
+      put(none);
+    put("dmesg-virtio-7.gz", gzipSync("Panic#1 Part1\ntext\n"));
+    expect(
+      findRecords(folder).map(({ name, compressed, gzip }) => [name, compressed, gzip]),
+    ).toEqual([
+      [names[0], true, undefined],
+      [names[1], false, undefined],
+      [names[2], false, true],
+      [names[3], false, undefined],
+      [names[4], false, undefined],
+    ]);
+    expect(found(join(folder, "dmesg-virtio-7"))).toEqual(["/dmesg-7"]);
   });
 
   test("in guests' directories, by guest", () => {

@@ -1,0 +1,20 @@
+import type { RecordName, RecordTypeName } from "../store/layout.js";
+
+const PATTERN = /^(dmesg|console|ftrace|pmsg)-[a-z][a-z0-9_]{0,31}-([0-9]{1,20})(\.enc\.z|\.gz)?$/;
+
+/**
+ * What pstorefs calls a record in the guest, with the back-end's name in it (Linux, fs/pstore/inode.c), and so
+ * systemd-pstore and `export`: `dmesg-efi_pstore-167951823001001`, `dmesg-ramoops-0.enc.z`. Undefined for other
+ * names.
+ */
+export function parsePstorefsName(name: string): RecordName | undefined {
+  const match = PATTERN.exec(name);
+  if (match === null) return undefined;
+  const [, type, id = "", suffix] = match;
+  const record = {
+    type: type as RecordTypeName,
+    id: BigInt(id),
+    compressed: suffix === ".enc.z",
+  };
+  return suffix === ".gz" ? { ...record, gzip: true } : record;
+}
