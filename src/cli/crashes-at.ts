@@ -10,8 +10,9 @@ import {
 } from "../report/index.js";
 import { type CrashFilter, isGuest, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
+import { Names } from "./names.js";
 import { Progress } from "./progress.js";
-import { recordsAt } from "./records-at.js";
+import { fullName, recordsAt, tellSkipped } from "./records-at.js";
 
 /** The crashes at a path that a command was asked for, and what else is recorded there. */
 export class CrashesAt {
@@ -23,13 +24,19 @@ export class CrashesAt {
   readonly #reader: CrashReader;
   readonly #progress = new Progress("crashes");
   #related: ((crash: Crash) => Related) | undefined;
+  #crashNames: Names<Crash> | undefined;
+  #otherNames: Names<HeadedRecord> | undefined;
+  /** By a record's path, the crash of whose trace it is. */
+  #traced: ReadonlyMap<string, Crash> | undefined;
 
   /** With another's reader, what that has read before isn't read again. */
   constructor(path: string, filter: CrashFilter = {}, reader = newReader()) {
     this.path = path;
     this.#reader = reader;
-    this.records = recordsAt(path)
-      .files.filter((record) => isGuest(record, filter))
+    const { files, skipped } = recordsAt(path);
+    tellSkipped(skipped);
+    this.records = files
+      .filter((record) => isGuest(record, filter))
       .map((record) => this.#reader.headed(record));
     this.crashes = findCrashes(this.records).filter((crash) =>
       isWanted(crash, filter, (one) => this.facts(one)),
@@ -60,23 +67,40 @@ export class CrashesAt {
     return newest;
   }
 
-  /** By its name, without the guest where that is clear, by its id alone, or by a record's name. */
+  /** By its name or id, or those of any of its log's records, without the guest where that is clear. */
   named(name: string): Crash {
-    const found = this.crashes.filter((crash) => isNamed(crash, name));
-    const exact = found.find((crash) => crash.name === name);
-    const [only, another] = exact === undefined ? found : [exact];
-    if (only === undefined) throw new UserError(this.#noCrash(name));
-    if (another !== undefined) {
-      const names = found.map((crash) => crash.name);
-      throw new UserError(`${name} could be ${names.slice(0, 5).join(" or ")}: say which`);
-    }
-    return only;
+    this.#crashNames ??= new Names(this.crashes, ({ name }) => name, namesOf);
+    const crash = this.#crashNames.only(name);
+    if (crash === undefined) throw new UserError(this.#noCrash(name));
+    return crash;
+  }
+
+  /** A crash, or a record that is no crash's, by the name that `list --records` tells. */
+  crashOrRecord(name: string): Crash | HeadedRecord {
+    const record = this.#others.only(name);
+    if (record === undefined) return this.named(name);
+    this.#traced ??= new Map(
+      this.crashes.flatMap((crash) =>
+        (this.related(crash).ftrace?.parts ?? []).map(({ path }) => [path, crash]),
+      ),
+    );
+    const crash = this.#traced.get(record.path);
+    if (crash === undefined) return record;
+    throw new UserError(`${name} is of the trace of ${crash.name}, and goes with it: name that`);
+  }
+
+  /** Records that are no part of a log. */
+  get #others(): Names<HeadedRecord> {
+    this.#otherNames ??= new Names(
+      this.records.filter(({ type }) => type !== "dmesg"),
+      fullName,
+      ({ name }) => [name],
+    );
+    return this.#otherNames;
   }
 
   #noCrash(name: string): string {
-    const record = this.records.find((one) =>
-      [one.name, `${one.guest}/${one.name}`].includes(name),
-    );
+    const record = this.#others.only(name);
     // An ERST file's records have no path that a command takes.
     return record === undefined || erstFileOf(record) !== undefined
       ? `${this.path} holds no crash ${name}`
@@ -89,10 +113,8 @@ export const newReader = (): CrashReader =>
     warn(errorLine(error));
   });
 
-function isNamed({ name, dump }: Crash, asked: string): boolean {
-  const own = name.slice(name.lastIndexOf("/") + 1);
-  return (
-    [name, own, `${dump.parts[0]?.id}`, `${dump.guest}/${dump.parts[0]?.id}`].includes(asked) ||
-    dump.parts.some((part) => [part.name, `${dump.guest}/${part.name}`].includes(asked))
-  );
+function namesOf({ name, dump }: Crash): string[] {
+  const own = [name.slice(name.lastIndexOf("/") + 1)];
+  for (const part of dump.parts) own.push(part.name, `${part.id}`);
+  return dump.guest === "" ? own : own.flatMap((one) => [one, `${dump.guest}/${one}`]);
 }

@@ -8,7 +8,7 @@ import { isDump } from "../store/layout.js";
 import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
 import { Progress } from "./progress.js";
-import { recordsAt } from "./records-at.js";
+import { fullName, recordsAt, tellSkipped } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 import { formatTable } from "./table.js";
@@ -17,15 +17,17 @@ import { formatTime } from "./time.js";
 /** So many of a boot id's digits tell boots apart well enough for people. */
 const SHORT_BOOT = 8;
 
-/** `list --records`: each record, oldest first. */
+/** `list --records`: each record, by guest, oldest first. */
 export async function listRecords(
   path: string,
   options: CrashFilter & { readonly json: boolean },
 ): Promise<void> {
   // One at a time, and no text is kept: a guest decides how many there are, and how large.
   const progress = new Progress("records");
-  const rows = recordsAt(path)
-    .files.filter((record) => isGuest(record, options) && isWithin(record.time, options))
+  const { files, skipped } = recordsAt(path);
+  tellSkipped(skipped);
+  const rows = files
+    .filter((record) => isGuest(record, options) && isWithin(record.time, options))
     .map((record) => {
       progress.step();
       return decode(record);
@@ -64,9 +66,10 @@ function jsonRow({ headerBytes, id, time, textBytes, source, ...row }: DecodedRe
 
 const bootOf = ({ boot, header }: DecodedRecord): string | undefined => boot ?? header?.boot;
 
-function fileCells({ guest, name, time, size, textBytes, erased }: DecodedRecord): string[] {
+function fileCells(record: DecodedRecord): string[] {
+  const { time, size, textBytes, erased } = record;
   return [
-    guest === "" ? name : `${guest}/${name}`,
+    fullName(record),
     formatTime(time),
     formatSize(size),
     textBytes === undefined ? "?" : formatSize(textBytes),

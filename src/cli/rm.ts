@@ -4,6 +4,7 @@ import { isStream } from "../store/layout.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
+import { fullName } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeLine } from "./stdout.js";
 
@@ -40,16 +41,16 @@ async function rm(path: string, names: readonly string[], options: RmOptions): P
   }
   const at = new CrashesAt(path, options);
   try {
-    const found = names.length > 0 ? names.map((name) => named(at, name)) : at.crashes;
+    const found = names.length > 0 ? names.map((name) => at.crashOrRecord(name)) : at.crashes;
     if (found.length === 0) throw new UserError(`${path} holds no crash that fits`);
     let failed = false;
     const gone = new Set<string>();
     for (const one of new Set(found)) {
-      const whole = "dump" in one ? crashOf(at, one, options.streams) : recordOf(one);
+      const removal = removalOf(at, one, options.streams);
       // What two crashes of one boot share went with the first.
-      const records = whole.records.filter(({ path }) => !gone.has(path));
+      const records = removal.records.filter(({ path }) => !gone.has(path));
       if (records.length === 0) continue;
-      if (await removeWhole({ ...whole, records }, options.dryRun)) {
+      if (await remove({ ...removal, records }, options.dryRun)) {
         for (const { path } of records) gone.add(path);
       } else {
         failed = true;
@@ -62,42 +63,27 @@ async function rm(path: string, names: readonly string[], options: RmOptions): P
 }
 
 /** What is removed together, or left. */
-interface Whole {
+interface Removal {
   readonly name: string;
+  readonly title: string;
   readonly records: readonly RecordEntry[];
   /** May still be being written. */
   readonly busy: RecordEntry | undefined;
-  readonly title: string;
 }
 
-/** A crash; or a record that is no part of a log, and so has a name that no crash has. */
-function named(at: CrashesAt, name: string): Crash | RecordEntry {
-  const [only, another] = at.records.filter(
-    (record) => record.type !== "dmesg" && [record.name, fullName(record)].includes(name),
-  );
-  if (only === undefined) return at.named(name);
-  if (another === undefined) return only;
-  throw new UserError(`${name} could be ${fullName(only)} or ${fullName(another)}: say which`);
-}
-
-/** As `list --records` tells it. */
-const fullName = ({ guest, name }: RecordEntry): string =>
-  guest === "" ? name : `${guest}/${name}`;
-
-function crashOf(at: CrashesAt, crash: Crash, streams: boolean): Whole {
-  const records = recordsOf(at, crash, streams);
-  const busy = isSettled(crash) ? records.find(isBeingWritten) : crash.dump.parts.at(-1);
-  return { name: crash.name, records, busy, title: at.facts(crash).title };
-}
-
-function recordOf(record: RecordEntry): Whole {
-  const busy = isBeingWritten(record) ? record : undefined;
-  return { name: fullName(record), records: [record], busy, title: record.type };
+function removalOf(at: CrashesAt, one: Crash | RecordEntry, streams: boolean): Removal {
+  if ("dump" in one) {
+    const records = recordsOf(at, one, streams);
+    const busy = isSettled(one) ? records.find(isBeingWritten) : one.dump.parts.at(-1);
+    return { name: one.name, title: at.facts(one).title, records, busy };
+  }
+  const records = [one];
+  return { name: fullName(one), title: one.type, records, busy: records.find(isBeingWritten) };
 }
 
 /** Whether it is removed, or would be. */
-async function removeWhole(whole: Whole, dryRun: boolean): Promise<boolean> {
-  const { name, records, busy, title } = whole;
+async function remove(removal: Removal, dryRun: boolean): Promise<boolean> {
+  const { name, title, records, busy } = removal;
   if (busy !== undefined) {
     warn(`${name} is left: ${busy.path} may still be being written`);
     return false;

@@ -82,8 +82,7 @@ async function show(path: string, name: string | undefined, options: ShowOptions
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
   // A directory is read below, and what is skipped of an ERST file is told there.
-  const isDirectory = statSync(path).isDirectory();
-  const only = isDirectory ? undefined : recordsAt(path, () => undefined).only;
+  const only = statSync(path).isDirectory() ? undefined : recordsAt(path).only;
   if (options.chrome && !options.ftrace && only?.type !== "ftrace") {
     throw new UserError("--chrome is for --ftrace", USAGE);
   }

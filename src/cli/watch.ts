@@ -168,11 +168,8 @@ function named(path: string): string {
 
 /** Forgets what was told of records that are gone; not where some can't be seen now. */
 function forget(state: Told, path: string): void {
-  let isSure = true;
-  const { files } = recordsAt(path, () => {
-    isSure = false;
-  });
-  if (isSure && files.length > 0) state.keep(files);
+  const { files, skipped } = recordsAt(path);
+  if (skipped.length === 0 && files.length > 0) state.keep(files);
 }
 
 /**
@@ -182,8 +179,9 @@ function forget(state: Told, path: string): void {
 function stampOf(path: string): string {
   const own = statSync(path);
   if (!own.isDirectory()) {
-    const { files } = recordsAt(path, () => undefined);
-    return files.map(({ name }) => name).join("\n");
+    return recordsAt(path)
+      .files.map(({ name }) => name)
+      .join("\n");
   }
   const guests = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const times = guests.map(

@@ -40,7 +40,7 @@ describe("rm", () => {
 
   test("what crashes share is removed once", async () => {
     const folder = guests();
-    const names = ["web/dmesg-1", "web/dmesg-2", "web/ftrace-4"];
+    const names = ["web/dmesg-1", "web/dmesg-2", "web/3"];
     const done = await run(["rm", folder, ...names, "--streams"]);
     expect(done).toMatchObject({ status: 0, stderr: "" });
     expect(done.stdout).toMatch(/^removed web\/dmesg-1 \(3 .*\nremoved web\/dmesg-2 \(3 .*\n$/);
@@ -93,6 +93,16 @@ describe("rm", () => {
       stdout: expect.stringMatching(/^removed mce-erst-2 \(1 record, .*\): mce\n$/),
     });
     expect((await run(["erst", "info", erst])).stdout).toContain("0 of 7 slots used");
+  });
+
+  test("removes no part of a crash's trace alone", async () => {
+    const folder = guests();
+    const ended = await run(["rm", folder, "ftrace-4"]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      "virtio-pstore: ftrace-4 is of the trace of web/dmesg-2, and goes with it: name that",
+    ]);
+    expect(records(join(folder, "web"))).toHaveLength(6);
   });
 
   test("leaves what may still be written: a dump without its end, a console", async () => {

@@ -130,6 +130,16 @@ describe("erst", () => {
   });
 });
 
+test("list tells the first of many damaged slots, and how many more there are", async () => {
+  const records = Array.from({ length: 50 }, (_, i) => ({ ...MCE, id: BigInt(i + 1) }));
+  const bytes = encodeStore({ fileBytes: 1 << 20, records });
+  for (let i = 1; i <= 50; i++) bytes.writeUInt32LE(9000, i * 8192 + 20);
+  const lines = (await run(["list", storeFile(bytes)])).stderr.trimEnd().split("\n");
+  expect(lines).toHaveLength(6);
+  expect(lines[0]).toContain("offset 8212: a record length of 9000");
+  expect(lines.at(-1)).toBe("virtio-pstore: skipped 45 more that can't be read");
+});
+
 describe("erst watch --once", () => {
   test("keeps also what is damaged, clears it, and bounds what it says of that", async () => {
     const ids = Array.from({ length: 20 }, (_, i) => BigInt(i + 1));

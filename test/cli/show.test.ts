@@ -35,7 +35,7 @@ describe("show PATH CRASH", () => {
     for (const name of ["web/dmesg-1", "dmesg-1", "web/1", "1"]) {
       expect(await stdoutOf(folder, name)).toBe("<4>[    1.000000] BUG: oops\n");
     }
-    for (const name of ["web/dmesg-3", "dmesg-4", "web/dmesg-4"]) {
+    for (const name of ["web/dmesg-3", "dmesg-4", "web/dmesg-4", "4", "web/4"]) {
       expect(await stdoutOf(folder, name)).toContain("panic\n<12>[    2.000001] rest\nmore\n");
     }
   });
@@ -47,6 +47,12 @@ describe("show PATH CRASH", () => {
     expect(several).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(several)).toEqual([
       "virtio-pstore: 1 could be db/dmesg-1 or web/dmesg-1: say which",
+    ]);
+    for (const guest of ["a", "b", "c", "d", "e"]) {
+      put(join(folder, guest, "dmesg-1"), "Panic#1 Part1\ntext\n", 1);
+    }
+    expect(complaint(await run(["show", folder, "1"]))).toEqual([
+      `virtio-pstore: 1 could be ${[..."abcd"].map((guest) => `${guest}/dmesg-1 or `).join("")}db/dmesg-1 or 2 others: say which`,
     ]);
     const none = await run(["show", folder, "web/dmesg-99"]);
     expect(none).toMatchObject({ status: 1, stdout: "" });
