@@ -6,13 +6,16 @@ import { CrashesAt } from "./crashes-at.js";
 import { listRecords } from "./list-records.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
-import { formatTable, terminalWidth } from "./table.js";
+import { cut, formatTable, terminalWidth } from "./table.js";
 import { formatAge } from "./time.js";
 
 interface ListOptions extends CrashFilter {
   readonly json: boolean;
   readonly records: boolean;
 }
+
+/** A guest says what its kernel is called, and one's name mustn't push out all guests' titles. */
+const KERNEL_COLUMNS = 28;
 
 export function addList(program: Command): void {
   const command = program
@@ -54,7 +57,9 @@ async function list(path: string, options: ListOptions): Promise<void> {
 
 function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {
   const { title, release = "-" } = facts;
-  return [name, formatAge(dump.time), release, partsOf(dump, facts), formatSize(size), title];
+  const age = formatAge(dump.time);
+  const kernel = cut(release, KERNEL_COLUMNS);
+  return [name, age, kernel, partsOf(dump, facts), formatSize(size), title];
 }
 
 /** How many are there, of how many as far as that is known; a + where their text is cut short. */

@@ -18,6 +18,8 @@ test.each([
   expect(formatTable(rows)).toBe(`four  x\n${line}\n`);
 });
 
+const DASHES = "-".repeat(18);
+
 test.each([
   ["abcdef", 6, "abcdef"],
   ["abcdef", 5, "abcd…"],
@@ -26,5 +28,10 @@ test.each([
   ["漢字漢", 4, "漢…"],
   ["e\u0301e\u0301e\u0301", 2, "e\u0301…"],
 ])("%s in %i columns", (text, width, line) => {
-  expect(formatTable([[text]], width)).toBe(`${line}\n`);
+  expect(formatTable([[DASHES + text]], DASHES.length + width)).toBe(`${DASHES}${line}\n`);
+});
+
+test("the last cell has 20 columns, however wide those before it are", () => {
+  const rows = [["wide ".repeat(10), "a".repeat(21)]];
+  expect(formatTable(rows, 40)).toBe(`${"wide ".repeat(10)}  ${"a".repeat(19)}…\n`);
 });

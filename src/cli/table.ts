@@ -16,8 +16,11 @@ function columnsOf(character: string): number {
 const widthOf = (text: string): number =>
   ASCII.test(text) ? text.length : [...text].reduce((sum, one) => sum + columnsOf(one), 0);
 
-/** A line of `width` columns at most; an ellipsis stands where it is cut. */
-function cut(line: string, width: number): string {
+/** So many columns the last cell has in any case: it is what a table is read for. */
+const LEAST_COLUMNS = 20;
+
+/** A printable line of `width` columns at most; an ellipsis stands where it is cut. */
+export function cut(line: string, width: number): string {
   if (widthOf(line) <= width) return line;
   let shown = "";
   let columns = 0;
@@ -29,7 +32,7 @@ function cut(line: string, width: number): string {
   return `${shown}…`;
 }
 
-/** Columns as wide as what is in them, made printable; rows cut to `width` where it is given. */
+/** Columns as wide as what is in them, made printable; rows cut to `width` where it is given and leaves the last some room. */
 export function formatTable(
   cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
@@ -44,6 +47,7 @@ export function formatTable(
   for (const row of rows) {
     for (const [i, { columns }] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, columns);
   }
+  const before = widths.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
   return rows
     .map((row) =>
       row
@@ -51,7 +55,7 @@ export function formatTable(
         .join("  ")
         .trimEnd(),
     )
-    .map((line) => `${cut(line, width)}\n`)
+    .map((line) => `${cut(line, Math.max(width, before + LEAST_COLUMNS))}\n`)
     .join("");
 }
 

@@ -146,6 +146,12 @@ describe("list", () => {
     expect(complaint(ended)[0]).toContain("A time is 2026-11-22");
   });
 
+  test("takes one guest, and not the last of several", async () => {
+    const ended = await run(["list", twoGuests(), "--guest", "db", "--guest", "web"]);
+    expect(ended).toMatchObject({ status: 2, stdout: "" });
+    expect(complaint(ended)[0]).toContain("Only one can be asked for, and db was.");
+  });
+
   test("a guest is its directory's name, also where that is named itself", async () => {
     const { stdout } = await run(["list", "--json", join(twoGuests(), "db")]);
     expect(JSON.parse(stdout)).toMatchObject([{ name: "dmesg-1", guest: "db" }, { guest: "db" }]);
@@ -164,6 +170,17 @@ describe("list", () => {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
       expect(stdout).not.toMatch(/[\u001b\u202e]/);
     }
+  });
+
+  test("a long release doesn't push out titles, and is whole in JSON", async () => {
+    const folder = temporaryFolder();
+    const release = `6.1.0-${"x".repeat(50)}`;
+    const panic = log().replaceAll("6.1.0-56-cloud-amd64", release);
+    put(join(folder, "dmesg-1"), `Panic#1 Part1\n${panic}`, 1);
+    const [, row] = cells((await run(["list", folder])).stdout);
+    expect(row?.[2]).toBe(`${release.slice(0, 27)}…`);
+    const { stdout } = await run(["list", folder, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject([{ release }]);
   });
 
   test("an empty directory is an empty list", async () => {
