@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type Crash, type CrashFacts, guestOf, type RecordEntry } from "../report/index.js";
+import { notEmpty, once } from "./option-values.js";
 import { parseTime } from "./time.js";
 
 /** Which crashes a command is asked for. */
@@ -25,16 +26,10 @@ export function addFilterOptions(command: Command): Command {
     .option(
       "--guest <name>",
       "of this guest: the name of its directory, or of its ERST file without .erst",
-      notEmpty,
+      once,
     )
     .option("--title <text>", "with this text in the title, in capitals or not", notEmpty)
     .option("--signature <id>", "with this signature, or one that begins so", notEmpty);
-}
-
-/** What is empty would fit every crash: most likely a script's variable that isn't set, and rm takes filters, too. */
-function notEmpty(text: string): string {
-  if (text === "") throw new InvalidArgumentError("It is empty.");
-  return text;
 }
 
 export const isFiltered = (filter: CrashFilter): boolean =>

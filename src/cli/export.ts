@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import {
   type Crash,
   dumpText,
@@ -28,6 +28,7 @@ import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
 import { systemReason, USAGE, UserError } from "./errors.js";
 import { guestDirectory } from "./guest-directory.js";
+import { notEmpty } from "./option-values.js";
 import { showJson } from "./show-json.js";
 import { writePath } from "./stdout.js";
 
@@ -47,11 +48,28 @@ export function addExport(program: Command): void {
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
     .argument("[crash]", "a crash's name, as list tells it")
-    .option("-o, --output <path>", "a directory, or a file that ends in .tar.gz or .json", ".");
+    .option(
+      "-o, --output <path>",
+      "a directory, or a file that ends in .tar.gz, .tgz or .json",
+      outputPath,
+      ".",
+    );
   addFilterOptions(command).action(
     (path: string, name: string | undefined, options: ExportOptions) =>
       exportCrash(path, name, options),
   );
+}
+
+/** Other archives' names are no directories' either. */
+function outputPath(text: string): string {
+  if (text === "-") throw new InvalidArgumentError("Nothing is written to stdout.");
+  if (
+    /\.(?:tar|tar\.(?:bz2|xz|zst|lz4?|Z)|tbz2?|txz|tzst|zip|7z)$/i.test(text) &&
+    !existsSync(text)
+  ) {
+    throw new InvalidArgumentError("An archive's name ends in .tar.gz.");
+  }
+  return notEmpty(text);
 }
 
 async function exportCrash(
@@ -74,11 +92,8 @@ async function exportCrash(
 
 /** Returns the name that was made. */
 async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<string> {
-  const toFile = /\.(?:tar\.gz|tgz|json)$/.test(output);
-  const isOther = /\.(?:tar|tar\.(?:bz2|xz|zst|lz4?|Z)|tbz2?|txz|tzst|zip|7z)$/.test(output);
-  if (!toFile && isOther && !existsSync(output)) {
-    throw new UserError(`${output}: an archive's name ends in .tar.gz`, USAGE);
-  }
+  const [, kind] = /\.(tar\.gz|tgz|json)$/i.exec(output) ?? [];
+  const toFile = kind !== undefined;
   if (!toFile) guestDirectory(output, crash.guest);
   const made = toFile ? output : join(output, folderOf(crash));
   if (existsSync(made)) throw new UserError(`${made} is there already: name another --output`);
@@ -87,7 +102,7 @@ async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<
   const temporary = temporaryIn(dirname(made));
   try {
     const whole = join(temporary, "whole");
-    if (output.endsWith(".json")) await writeJson(at, crash, whole);
+    if (kind?.toLowerCase() === "json") await writeJson(at, crash, whole);
     else if (!toFile) writeFolder(at, crash, whole);
     else {
       const folder = folderOf(crash);

@@ -6,6 +6,7 @@ import { ConsoleFollower } from "../report/follow.js";
 import { PrintablePieces } from "../report/index.js";
 import { parseRecordName } from "../store/layout.js";
 import { USAGE, UserError, warn } from "./errors.js";
+import { once } from "./option-values.js";
 import { endBySignal, onSignals } from "./signals.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
 
@@ -39,7 +40,7 @@ export function addFollow(program: Command): void {
         "may come and go. Control characters of the guest's text are shown as \\xNN.",
     )
     .argument("<path>", "a directory of records or of guests")
-    .option("--guest <name>", "which guest, where the directory holds several")
+    .option("--guest <name>", "which guest, where the directory holds several", once)
     .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
     .option("--force", "with --raw, also to a terminal", false)

@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
 import { type SymbolFiles, Symbolizer } from "../report/symbols/index.js";
 import { warn } from "./errors.js";
+import { notEmpty } from "./option-values.js";
 
 /** The options that say where the kernel's symbols are. */
 export function addSymbolOptions(command: Command): Command {
   const one = (flags: string, description: string) =>
-    new Option(flags, description).conflicts(["json", "raw"]);
+    new Option(flags, description).argParser(notEmpty).conflicts(["chrome", "json", "raw"]);
   return command
     .addOption(one("--vmlinux <file>", "write file and line behind the kernel's functions"))
     .addOption(
