@@ -75,7 +75,7 @@ these commands read it.
 .SH COMMANDS
 ${table.map(section).join("")}.SH EXIT STATUS
 ${entries(EXIT_STATUS)}.PP
-run exits with the VMM's status, or with that of \\-\\-panic\\-status where the guest panicked.
+run exits with the VMM's status, or with that of \\-\\-panic\\-status where a panic's record was stored.
 .SH ENVIRONMENT
 ${entries(ENVIRONMENT)}.SH FILES
 ${entries(FILES)}`;

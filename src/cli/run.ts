@@ -60,7 +60,7 @@ export function addRun(program: Command): void {
     .addOption(
       new Option(
         "--panic-status <n>",
-        "exit with this status where the guest panicked; else with the VMM's own, as without it",
+        "exit with this status where a panic's record was stored; else with the VMM's own, as without it",
       ).argParser(parseStatus),
     )
     .passThroughOptions()

@@ -15,6 +15,7 @@ import {
 import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { errorLine, UserError, warn } from "./errors.js";
+import { notEmpty } from "./option-values.js";
 import { recordsAt } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
 import { Told } from "./told.js";
@@ -55,11 +56,18 @@ export function addWatch(program: Command): void {
         "(in an ERST file: while it was watched), until SIGTERM, SIGINT or SIGHUP. What the command was run for is kept in a file, so that it is run " +
         "once also where watch is started again; a command that was killed with watch is run again. " +
         "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
-        "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known.",
+        "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known. " +
+        "Their values are the guest's words, so neither echo nor eval is for them: printf %s prints them " +
+        "as they are. Commands run one after another, so put timeout before one that can hang; one that " +
+        "fails is told, and changes neither what is kept nor watch's own exit status.",
     )
     .argument("<path>", "a directory of records or of guests, or an ERST file")
-    .requiredOption("--exec <command>", "run by /bin/sh")
-    .option("--state <file>", "where crashes that were told are kept (default: <path>/.watched)")
+    .requiredOption("--exec <command>", "run by /bin/sh", notEmpty)
+    .option(
+      "--state <file>",
+      "where crashes that were told are kept (default: <path>/.watched)",
+      notEmpty,
+    )
     .option("--all", "the first time, also what is there already", false)
     .option(
       "--once",

@@ -176,8 +176,16 @@ describe("export", () => {
     const archive = join(temporaryFolder(), "crash.tar.xz");
     expect(await run(["export", guests(), "2", "-o", archive])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining(`${archive}: an archive's name ends in .tar.gz`),
+      stderr: expect.stringContaining("An archive's name ends in .tar.gz."),
     });
+    for (const nothing of ["-", ""]) {
+      expect((await run(["export", guests(), "2", "-o", nothing])).status).toBe(2);
+    }
+    const capitals = join(temporaryFolder(), "R.TAR.GZ");
+    await run(["export", guests(), "web/2", "-o", capitals]);
+    expect(execFileSync("tar", ["-tzf", capitals], { encoding: "utf8" })).toBe(
+      `${listed.join("\n")}\n`,
+    );
     const there = join(temporaryFolder(), "reports.tar");
     mkdirSync(there);
     expect((await run(["export", guests(), "web/2", "-o", there])).stdout).toBe(`${there}/web/2\n`);
@@ -259,6 +267,28 @@ describe("watch", () => {
         .map((line) => line.split("|")[0]),
     ).toEqual([...["db/dmesg-3", "web/dmesg-7", "web/dmesg-8", ""]]);
   });
+
+  test("README's command lets a guest's title begin no line of its own", async () => {
+    const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8");
+    const [, shown = ""] = /^ *\$ virtio-pstore (watch crashes --exec '.*')$/m.exec(readme) ?? [];
+    expect(shown).toContain("| mail -s crash root");
+    const folder = temporaryFolder();
+    const title = "Kernel panic - not syncing: x\\n~! touch y\\c";
+    put(join(folder, "db", "dmesg-1"), head("Panic", 1, 1) + log(title), 1000);
+    const command = shown.replace("mail -s crash root", "cat").replace("crashes", folder);
+    const line = `${program} ${command} --once --all`;
+    const { stdout } = await run(["-c", line], { command: "/bin/sh" });
+    expect(stdout).toBe("db: kernel panic: x\\n~! touch y\\c\n");
+  });
+
+  test.each([["--exec"], ["--exec", "true", "--state"]])(
+    "an empty value of %j %j: status 2",
+    async (...options) => {
+      const ended = await run(["watch", guests(), "--once", ...options, ""]);
+      expect(ended.status).toBe(2);
+      expect(complaint(ended)[0]).toContain("is invalid. It is empty.");
+    },
+  );
 
   test("runs it once for a guest whose name holds a line's end, too", async () => {
     const folder = temporaryFolder();
