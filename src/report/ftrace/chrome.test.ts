@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { chromeTrace } from "./chrome.js";
+import { type ChromeCounts, chromeTrace } from "./chrome.js";
 
 interface TraceEvent {
   readonly ph: "B" | "E" | "i" | "M";
@@ -14,7 +14,7 @@ interface TraceEvent {
 }
 
 function traced(text: string | Uint8Array) {
-  const counts = { skipped: 0, untimed: false };
+  const counts: ChromeCounts = { skipped: 0, untimed: false };
   const json = [...chromeTrace([Buffer.from(text)], "web", counts)].join("");
   return { ...counts, events: (JSON.parse(json) as { traceEvents: TraceEvent[] }).traceEvents };
 }
@@ -57,6 +57,7 @@ describe("a real trace keeps to the format's rules, and every line is understood
     const made = traced(fixture(name));
     expectRules(made.events);
     expect(made).toMatchObject({ skipped: 0, untimed });
+    expect(made.counted).toBeUndefined();
     const rows = made.events.filter((one) => one.name === "thread_name");
     expect(rows.map(({ args }) => args?.name).sort()).toEqual(["CPU 0", "CPU 1"]);
     expect(made.events.filter((one) => one.ph === ph).length).toBeGreaterThan(10);
@@ -80,6 +81,23 @@ test("events, marks and calls: their time, task and text", () => {
     [1, 1160],
   ]);
   expect(lost[0]?.ts).toBe(732509);
+});
+
+test("a clock without a unit: its counts stand for microseconds, and the trace says so", () => {
+  const text = [
+    "      sh-135       0..... 7130970: tracing_mark_write: before the end",
+    "      ls-158       1d..1. 98765432109876543: vfs_open <-path_openat",
+  ].join("\n");
+  const { events, skipped, counted } = traced(text);
+  expectRules(events);
+  expect({ skipped, counted }).toEqual({ skipped: 0, counted: true });
+  expect(events).toContainEqual({
+    ...{ ph: "i", pid: 1, tid: 1, ts: 7130970, s: "t", name: "tracing_mark_write" },
+    args: { task: "sh", pid: 135, flags: ".....", text: "before the end" },
+  });
+  expect(events.find(({ name }) => name === "vfs_open")?.ts).toBeCloseTo(98765432109876540, -2);
+  const labels = { labels: "1 µs is 1 count of the trace's clock" };
+  expect(events.at(-1)).toMatchObject({ ph: "M", name: "process_labels", args: labels });
 });
 
 test("a graph: calls nest by their durations, or by their times where they are told", () => {

@@ -8,6 +8,8 @@ export type TraceLine =
       readonly kind: "event";
       readonly cpu: number;
       readonly us: number | undefined;
+      /** The trace's clock has no unit, as `counter` and `x86-tsc`: `us` is what it counted. */
+      readonly isCount?: boolean;
       readonly name: string;
       readonly args: Readonly<Record<string, string | number>>;
     }
@@ -35,9 +37,12 @@ const MAX_LINE = 2000;
 /** Linux's largest NR_CPUS. */
 const MAX_CPU = 8191;
 
-/** `TASK-PID CPU FLAGS TIMEus : TEXT`; a task's name has at most 15 bytes, each escaped as \xNN at most. */
+/**
+ * `TASK-PID CPU FLAGS TIMEus : TEXT`; a task's name has at most 15 bytes, each escaped as \xNN at most. Where the
+ * clock doesn't count nanoseconds it is `COUNT: TEXT` (lat_print_timestamp).
+ */
 const EVENT =
-  /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}(\d{1,4})([^\d\s]\S{2,7}) {1,20}(\d{1,14})us.?: (.*)$/;
+  /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}(\d{1,4})([^\d\s]\S{2,7}) {1,20}(\d{1,20})(us.?)?: (.*)$/;
 
 /** `TIME | CPU) TASK-PID | FLAGS | DURATION | TEXT`, all but CPU and TEXT where it is asked for. */
 const GRAPH =
@@ -68,9 +73,10 @@ function parse(line: string): TraceLine | undefined {
   }
   const event = EVENT.exec(line);
   if (event !== null) {
-    const [, task = "", pid, cpu, flags = "", us, text = ""] = event;
+    const [, task = "", pid, cpu, flags = "", time, unit, text = ""] = event;
     const of = { task, pid: Number(pid), flags };
-    return { kind: "event", cpu: Number(cpu), us: Number(us), ...named(text, of) };
+    const at = { cpu: Number(cpu), us: Number(time), isCount: unit === undefined };
+    return { kind: "event", ...at, ...named(text, of) };
   }
   const to = SWITCH.exec(line);
   if (to !== null) return { kind: "switch", cpu: Number(to[1]), to: to[3] ?? "" };
