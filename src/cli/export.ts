@@ -7,6 +7,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -148,6 +149,8 @@ function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
     // As pstorefs calls them in the guest.
     const name = record.name.replace(/^([a-z]+)-(?=[0-9])/, "$1-virtio-");
     writePieces(join(folder, name), recordBytes(record));
+    // Lists and dumps' parts go by it.
+    utimesSync(join(folder, name), record.time, record.time);
   }
 }
 

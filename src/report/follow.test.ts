@@ -74,6 +74,24 @@ test.each([
   follower.close();
 });
 
+test("the last lines go back to the files that the newest goes on with, and no further", () => {
+  writeFileSync(at("console-1"), "another boot\n");
+  writeFileSync(at("console-2"), "a1\na2\na3\n");
+  writeFileSync(at("console-3"), "b1\n");
+  writeFileSync(at("console-4"), "c1\n");
+  const boot = "a".repeat(32);
+  const lines = [
+    [2, 0],
+    [3, 9],
+    [4, 12],
+  ].map(([id, offset]) => `${boot} console-${id} console-2 ${offset}\n`);
+  writeFileSync(at(".streams"), lines.join(""));
+  const last = (count: number) => shown(new ConsoleFollower(folder, count));
+  expect(last(4)).toBe("<console-2>a2\na3\nb1\nc1\n");
+  expect(last(2)).toBe("<console-3>b1\nc1\n");
+  expect(last(9)).toBe("<console-2>a1\na2\na3\nb1\nc1\n");
+});
+
 test("a console that begins later is shown whole, the former one to its end before", () => {
   const follower = new ConsoleFollower(folder, 1);
   expect(shown(follower)).toBe("");

@@ -43,6 +43,14 @@ interface Console {
   readonly offset: number;
 }
 
+/** Where to begin. */
+interface Start {
+  readonly name: RecordName;
+  /** The id of the stream's first file. */
+  readonly first: bigint;
+  readonly position: number;
+}
+
 /** Oldest first; not those that their owner compressed, to which nothing is added. */
 function consolesIn(directory: string): RecordName[] {
   return readdirSync(directory, { withFileTypes: true })
@@ -94,7 +102,9 @@ export class ConsoleFollower {
       if (bytes.length > 0) return { bytes };
     }
     const consoles = consolesIn(this.#directory);
-    const name = file === undefined ? consoles.at(-1) : consoles.find((one) => this.#isNext(one));
+    const start = this.#first ? this.#start(consoles) : undefined;
+    const next = file === undefined ? consoles.at(-1) : consoles.find((one) => this.#isNext(one));
+    const name = start?.name ?? next;
     if (name === undefined) {
       this.#first = false;
       return undefined;
@@ -110,7 +120,7 @@ export class ConsoleFollower {
     // Removed since: the next call looks again.
     if (fd === undefined) return undefined;
     this.close();
-    this.#file = { ...found, fd, position: this.#first ? this.#tail(fd) : 0 };
+    this.#file = { ...found, fd, position: start?.position ?? 0 };
     this.#first = false;
     if (file?.first !== found.first) {
       return { begun: formatRecordName(name), bytes: Buffer.alloc(0) };
@@ -143,16 +153,41 @@ export class ConsoleFollower {
     return bytes.subarray(0, count);
   }
 
-  /** Where the last lines begin. */
-  #tail(fd: number): number {
+  /** Where the last lines begin: in the newest file, or in one before it that it goes on with. */
+  #start(consoles: readonly RecordName[]): Start | undefined {
+    let start: Start | undefined;
+    let lines = this.#lines;
+    for (const name of [...consoles].reverse()) {
+      const { first } = consoleOf(this.#directory, name);
+      if (start !== undefined && first !== start.first) break;
+      const tail = tailOf(join(this.#directory, formatRecordName(name)), lines);
+      if (tail === undefined) continue;
+      start = { name, first, position: tail.position };
+      lines -= tail.lines;
+      if (lines <= 0 || tail.position > 0) break;
+    }
+    return start;
+  }
+}
+
+/** Where at most so many last lines of a file begin, and how many there are; undefined for one that is gone. */
+function tailOf(
+  path: string,
+  most: number,
+): { readonly position: number; readonly lines: number } | undefined {
+  const fd = opened(path);
+  if (fd === undefined) return undefined;
+  try {
     const { size } = fstatSync(fd);
     const from = Math.max(0, size - TAIL_BYTES);
     const bytes = Buffer.alloc(size - from);
     const text = bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, from));
-    if (this.#lines === 0) return from + text.length;
     // The line break at the very end ends the last line, and begins none.
     let at = text.endsWith("\n") ? text.length - 1 : text.length;
-    for (let i = 0; i < this.#lines && at > 0; i++) at = text.lastIndexOf("\n", at - 1);
-    return from + Math.max(0, at + 1);
+    let lines = 0;
+    for (; lines < most && at >= 0; lines++) at = text.lastIndexOf("\n", at - 1);
+    return { position: lines === 0 ? size : from + at + 1, lines };
+  } finally {
+    closeSync(fd);
   }
 }

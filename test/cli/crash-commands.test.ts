@@ -137,6 +137,17 @@ describe("export", () => {
     ]);
     expect(JSON.parse(text("crash.json"))).toMatchObject({ name: "web/dmesg-2", guest: "web" });
     expect(statSync(join(made, "dmesg.txt")).mode & 0o777).toBe(0o600);
+    // It can be read as a directory of records.
+    const [crash] = JSON.parse((await run(["list", made, "--json"])).stdout) as unknown[];
+    const {
+      name,
+      guest,
+      records: parts,
+      ...same
+    } = JSON.parse(text("crash.json")) as Record<string, unknown>;
+    expect(crash).toMatchObject(same);
+    expect(parts).toHaveLength(2);
+    expect((await run(["show", made, "--ftrace"])).stdout).toBe("a call\n");
     const again = await run(["export", folder, "web/dmesg-2", "-o", output]);
     expect(again).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(again)).toEqual([
