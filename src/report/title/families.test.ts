@@ -198,6 +198,27 @@ Call trace:
     "Kernel panic - not syncing: EXT4-fs (device sda1): panic forced after error 5",
   ],
   [
+    "WARNING in foo_write",
+    "warning",
+    `
+WARNING: [foo[1] ? bar(a: 1) : time_after(jiffies, timeout)] drivers/foo.c:7 at foo_write+0x10/0x20, CPU#0: a.out/7
+CPU: 0 UID: 0 PID: 7 Comm: a.out Not tainted 7.3.0 #1
+Call Trace:
+ <TASK>
+ vfs_write+0x10/0x20
+`,
+  ],
+  [
+    "WARNING: refcount bug in foo_close",
+    "warning",
+    `
+WARNING: [old < 0] lib/refcount.c:28 at refcount_warn_saturate+0x10/0x20, CPU#0: a.out/7
+Call Trace:
+ <TASK>
+ foo_close+0x10/0x20
+`,
+  ],
+  [
     "PANIC: double fault in foo_write",
     "oops",
     `

@@ -2,13 +2,15 @@ import type { Rule } from "../rule.js";
 
 /**
  * WARN() as __warn() prints it (kernel/panic.c): up to Linux 6.16 `WARNING: CPU: 0 PID: 1 at file:1 func+0x1/0x2`,
- * then `WARNING: file:1 at func+0x1/0x2, CPU#0: comm/1`.
+ * then `WARNING: file:1 at func+0x1/0x2, CPU#0: comm/1`. With CONFIG_DEBUG_BUGVERBOSE_DETAILED its condition is
+ * before the file, in brackets, and may hold some; it ends where the next message begins, so that a line of many
+ * takes no longer.
  * @param file matches the file
  * @param where what has to follow, besides
  */
 const warning = (file: string, where = ""): RegExp =>
   new RegExp(
-    `WARNING: (?:CPU: \\d{1,5} PID: (?<pid>-?\\d{1,10}) at )?${file}:\\d{1,7}(?: at)? ${where}(?:0x|(?<site>[\\w.$]{1,200})(?:\\+0x| \\S))`,
+    `WARNING: (?:CPU: \\d{1,5} PID: (?<pid>-?\\d{1,10}) at )?(?:\\[(?:(?!WARNING: ).){1,200}?\\] )?${file}:\\d{1,7}(?: at)? ${where}(?:0x|(?<site>[\\w.$]{1,200})(?:\\+0x| \\S))`,
   );
 
 export const warningRules: readonly Rule[] = [
