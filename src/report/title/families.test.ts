@@ -236,6 +236,11 @@ Call Trace:
     "panic",
     "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
   ],
+  [
+    "kernel panic: VFS: Unable to mount root fs on UUID=UUID",
+    "panic",
+    "Kernel panic - not syncing: VFS: Unable to mount root fs on UUID=01234567-89ab-4cde-8f01-23456789abcd",
+  ],
 ];
 
 describe("titles by family", () => {

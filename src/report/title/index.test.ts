@@ -57,6 +57,18 @@ describe("readFacts", () => {
     expect(facts(text.replace(from, to)).signature).toBe(facts(text).signature);
   });
 
+  it("gives the same bug on two disks the same signature", () => {
+    const mount = (uuid: string) =>
+      facts(
+        `Kernel panic - not syncing: VFS: Unable to mount root fs on "UUID=${uuid}" or block(0,0)`,
+      );
+    const { title, signature } = mount("01234567-89ab-4cde-8f01-23456789abcd");
+    expect(title).toBe(
+      'kernel panic: VFS: Unable to mount root fs on "UUID=UUID" or block(NUM,NUM)',
+    );
+    expect(mount("FEDCBA98-7654-4321-0FED-CBA987654321").signature).toBe(signature);
+  });
+
   it("titles a panic by its message where nothing led to it", () => {
     const text = "[    5.000000] Kernel panic - not syncing: sysrq triggered crash";
     expect(facts(text)).toMatchObject({

@@ -9,6 +9,7 @@ const UNKNOWN = "corrupted";
 /** What differs from boot to boot, as syzkaller writes it; digits behind a letter belong to a name, as in EXT4-fs. */
 const withoutNumbers = (text: string): string =>
   text
+    .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, "UUID")
     .replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR")
     .replace(/(?<![a-zA-Z0-9])(?:0x[0-9a-f]+|\d+)/g, "NUM");
 
