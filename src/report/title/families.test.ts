@@ -188,6 +188,26 @@ Call trace:
 `,
   ],
   [
+    "INFO: task hung in foo_wait",
+    "hung-task",
+    `
+INFO: task kworker/u8:0:92 blocked for more than 143 seconds.
+      Not tainted 6.12.0 #1
+task:kworker/u8:0 state:D stack:0 pid:92 tgid:92 ppid:2
+Call Trace:
+ <TASK>
+ __schedule+0x1/0x2
+ schedule+0x1/0x2
+ foo_wait+0x1/0x2
+Kernel panic - not syncing: hung_task: blocked tasks
+CPU: 1 UID: 0 PID: 31 Comm: khungtaskd Not tainted 6.12.0 #1
+Call Trace:
+ <TASK>
+ panic+0x1/0x2
+ watchdog+0x1/0x2
+`,
+  ],
+  [
     "kernel panic: VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
     "panic",
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
@@ -235,6 +255,26 @@ Call Trace:
     "kernel panic: Attempted to kill init!",
     "panic",
     "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+  ],
+  [
+    "INFO: task hung in foo_wait",
+    "hung-task",
+    `
+INFO: task kworker/u8:0:92 blocked for more than 143 seconds.
+      Not tainted 6.12.0 #1
+task:kworker/u8:0 state:D stack:0 pid:92 tgid:92 ppid:2
+Call Trace:
+ <TASK>
+ __schedule+0x1/0x2
+ schedule+0x1/0x2
+ foo_wait+0x1/0x2
+Kernel panic - not syncing: hung_task: blocked tasks
+CPU: 1 UID: 0 PID: 31 Comm: khungtaskd Not tainted 6.12.0 #1
+Call Trace:
+ <TASK>
+ panic+0x1/0x2
+ watchdog+0x1/0x2
+`,
   ],
   [
     "kernel panic: VFS: Unable to mount root fs on UUID=UUID",

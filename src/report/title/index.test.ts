@@ -57,6 +57,21 @@ describe("readFacts", () => {
     expect(facts(text.replace(from, to)).signature).toBe(facts(text).signature);
   });
 
+  it.each([
+    "INFO: task kworker/u8:0:92 blocked for more than 143 seconds.",
+    "INFO: task kworker/u8:0:92 blocked in I/O wait for more than 143 seconds.",
+    "INFO: task kworker/u8:0:92 can't die for more than 143 seconds.",
+  ])("tells the task that hangs, not the one that found out: %s", (line) => {
+    const text = `<3>[  200.000000] ${line}
+<4>[  200.000001]       Tainted: G        W          6.12.0 #1
+<4>[  200.000002] Call Trace:
+<4>[  200.000003]  foo_wait+0x1/0x2
+<0>[  200.000004] Kernel panic - not syncing: hung_task: blocked tasks
+<4>[  200.000005] CPU: 1 UID: 0 PID: 31 Comm: khungtaskd Tainted: G        W          6.12.0 #1`;
+    const expected = { task: "kworker/u8:0", pid: 92, cpu: 1, release: "6.12.0", taint: "GW" };
+    expect(facts(text)).toMatchObject(expected);
+  });
+
   it("gives the same bug on two disks the same signature", () => {
     const mount = (uuid: string) =>
       facts(

@@ -2,6 +2,7 @@ import { blamed } from "./blame.js";
 import { CrashFinder } from "./crash.js";
 import { type Identity, readIdentity, readVersion } from "./identity.js";
 import { readLines } from "./lines.js";
+import type { Report } from "./report.js";
 import { signatureOf } from "./signature.js";
 import { titleOf } from "./title.js";
 import { framesOf } from "./traces.js";
@@ -41,6 +42,7 @@ export function readFacts(lines: Iterable<string>): LogFacts {
   const identity = {
     ...(release === undefined ? {} : { release }),
     ...(crash?.identity ?? lastIdentity),
+    ...(crash === undefined ? {} : announcedTask(crash.report)),
   };
   if (crash === undefined) return { title: "", signature: "", kind: "", frames: [], ...identity };
   const { report } = crash;
@@ -52,4 +54,10 @@ export function readFacts(lines: Iterable<string>): LogFacts {
     frames: framesOf(report),
     ...identity,
   };
+}
+
+/** The task that a report's first line says it is about: its `CPU: … PID: …` line may be that of who found out. */
+function announcedTask({ match }: Report): Pick<Identity, "task" | "pid"> {
+  const { task, pid } = match.groups ?? {};
+  return task === undefined ? {} : { task, pid: Number(pid) };
 }

@@ -2,7 +2,7 @@
 export interface Rule {
   /** What sort of crash it is, in one word. */
   readonly kind: string;
-  /** Matches the line that begins the report. */
+  /** Matches the line that begins the report. Its groups `task` and `pid` are of whom the report is about. */
   readonly announces: RegExp;
   /**
    * The title, with `$1` for a group of `announces`, `{text}` for the first one without its
