@@ -99,6 +99,8 @@ describe("which records are one dump", () => {
     expect(members([...given([1, 2]), later])).toEqual([["Panic", 1, 2], alone]);
     const last = record({ part: 2, more: { oldestFirst: true, last: true } });
     expect(members([...given([1]), last, ...given(["?"])])).toEqual([["Panic", 1, 2], alone]);
+    const many = members(given([1, ...new Array<"?">(99).fill("?")]));
+    expect([many[0]?.length, many.length]).toEqual([65, 37]);
     const plain = { ...unreadable({ part: 1 }), compressed: false };
     expect(members([...given([1, 2]), plain])).toEqual([["Panic", 1, 2], alone]);
   });

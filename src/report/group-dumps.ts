@@ -31,9 +31,11 @@ function continues({ dump, numbers }: Growing, record: HeadedRecord): boolean {
 function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean {
   const last = dump.parts.at(-1);
   if (last?.part === undefined || last.header?.last === true) return false;
-  const pauseMs = record.time.getTime() - last.time.getTime();
-  return mayContinue(last.compressed, record.compressed, pauseMs) && !numbers.has(last.part + 1);
+  if (numbers.has(last.part + 1)) return false;
+  return mayContinue(asUnread(last), asUnread(record), dump.parts.length);
 }
+
+const asUnread = ({ compressed, time }: HeadedRecord) => ({ compressed, timeMs: time.getTime() });
 
 /** Whether these records are just what is missing of a dump, or of one that begins, before a part. */
 function areMissing(

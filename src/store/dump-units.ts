@@ -83,16 +83,27 @@ export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: 
   return boot !== undefined || former.part < part;
 }
 
-/** Whether a compressed record of which nothing is known can be of the dump that another came just before it. */
-export const mayContinue = (formerCompressed: boolean, compressed: boolean, pauseMs: number) =>
-  formerCompressed && compressed && pauseMs <= PAUSE_MS;
+/** What is known of a record that the guest may have compressed. */
+interface Unread {
+  readonly compressed: boolean;
+  readonly timeMs: number;
+}
+
+/** Whether a compressed record of which nothing is known can be of the dump whose newest part is `former`. */
+export const mayContinue = (former: Unread, next: Unread, parts: number): boolean =>
+  former.compressed &&
+  next.compressed &&
+  next.timeMs - former.timeMs <= PAUSE_MS &&
+  parts < MAX_COMPRESSED;
 
 /** Whether a part goes on with the newest dump of its place. */
 function continues({ last, records }: Growing, { entry, header }: DumpPart): boolean {
+  if (header === undefined) return mayContinue(unread(last), unread({ entry }), records.length);
   const pauseMs = entry.timeMs - last.entry.timeMs;
-  if (header === undefined) {
-    const isBoth = mayContinue(last.entry.name.compressed, entry.name.compressed, pauseMs);
-    return isBoth && records.length < MAX_COMPRESSED;
-  }
   return last.header !== undefined && isOfSameDump(last.header, header, pauseMs);
 }
+
+const unread = ({ entry: { name, timeMs } }: Pick<DumpPart, "entry">): Unread => ({
+  compressed: name.compressed,
+  timeMs,
+});
