@@ -10,6 +10,11 @@ describe("placesIn", () => {
   test.each([
     ["RIP: 0010:foo+0x1f/0x40 [mod]", ["foo 31/64 mod"]],
     ["RIP: 0010:[<ffffffff81012345>]  [<ffffffff81012345>] foo+0x1/0x2", ["foo 1/2 -"]],
+    ["IP: [<ffffffff81012345>] foo+0x16/0x20 [mod]", ["foo 22/32 mod"]],
+    [" foo+0x1c/0x28 (P)", ["foo 28/40 -"]],
+    [" foo+0x1c/0x28 [mod 0123456789abcdef] (PF)", ["foo 28/40 mod"]],
+    [" foo+0x1c/0x28 (C)", ["foo 28/40 - return"]],
+    [" 0xffffffff81012345 (P)", ["0xffffffff81012345"]],
     ["<4>[    1.000000]  ? foo.isra.0+0x1/0x20", ["foo.isra.0 1/32 - return"]],
     [" [<ffffffff81012345>] ? foo+0x1/0x20", ["foo 1/32 - return"]],
     [

@@ -32,7 +32,10 @@ const FRAME =
 const ADDRESS = /(?<![\w+/])(?:0x)?(f{3}[0-9a-f]{13})(?![\w])/g;
 
 /** What the exception found in the program counter: the very instruction. All else on a stack are returns. */
-const EXACT = /\b(?:RIP: |pc : |PC is at |WARNING: )/;
+const EXACT = /\b(?:R?IP: |pc : |PC is at |WARNING: )/;
+
+/** The same in a trace of arm64, behind the frame (state_source_string() of arch/arm64/kernel/stacktrace.c). */
+const EXACT_FRAME = /^ \(P[A-Z]*\)/;
 
 /** Its addresses are of the kernel as it was linked, not as it ran. */
 const KERNEL_OFFSET = /Kernel Offset: /;
@@ -40,18 +43,19 @@ const KERNEL_OFFSET = /Kernel Offset: /;
 /** The places that a line names, from left to right. An address with its symbol behind it isn't one of its own. */
 export function placesIn(line: string): Place[] {
   if (KERNEL_OFFSET.test(line)) return [];
-  const isReturn = !EXACT.test(line);
+  const inTrace = !EXACT.test(line);
   const frames = [...line.matchAll(FRAME)].map((match): Place => {
     const [text, symbol = "", offset, size, module] = match;
     const numbers = { offset: BigInt(`0x${offset}`), size: BigInt(`0x${size}`) };
     const range = { start: match.index, end: match.index + text.length };
+    const isReturn = inTrace && !EXACT_FRAME.test(line.slice(range.end));
     return { kind: "frame", symbol, ...numbers, module, isReturn, ...range };
   });
   if (frames.length > 0) return frames;
   return [...line.matchAll(ADDRESS)].map((match): Place => {
     const [text, digits] = match;
     const range = { start: match.index, end: match.index + text.length };
-    const inTrace = isReturn && text.startsWith("0x");
-    return { kind: "address", address: BigInt(`0x${digits}`), isReturn: inTrace, ...range };
+    const isReturn = inTrace && text.startsWith("0x") && !EXACT_FRAME.test(line.slice(range.end));
+    return { kind: "address", address: BigInt(`0x${digits}`), isReturn, ...range };
   });
 }
