@@ -124,7 +124,6 @@ async function look(
   options: WatchOptions,
   { state, reader, arrivals, stop }: Watching,
 ): Promise<keyof typeof AGAIN_MS> {
-  const untilMs = performance.now() + LOOK_MS;
   // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
   const quietly = state.isNew && !options.all;
   const at = new CrashesAt(path, {}, reader);
@@ -134,6 +133,7 @@ async function look(
     arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
   );
   if (state.isNew) state.begin(quietly ? settled : []);
+  const untilMs = performance.now() + LOOK_MS;
   let left: keyof typeof AGAIN_MS = settled.length < fresh.length ? "parts" : "nothing";
   for (const crash of quietly ? [] : inTurn(settled)) {
     if (stop.aborted) break;
