@@ -22,6 +22,31 @@ test("a name that several have: the one that is as long as the log says", () => 
   expect(table.find("gone", 0x20n)).toBeUndefined();
 });
 
+test("a name that thousands share is looked through once for each length", () => {
+  let looks = 0;
+  const namesakes = Array.from({ length: 5000 }, (_, index) => ({
+    ...symbol("init", BigInt(index) * 0x20n),
+    get size() {
+      looks++;
+      return 0n;
+    },
+  }));
+  const table = new SymbolTable([...namesakes, symbol("end", 5000n * 0x20n)]);
+  for (let frame = 0; frame < 1000; frame++) {
+    expect(table.find("init", 0x19n)).toBeUndefined();
+    expect(table.find("init", 0x20n)?.value).toBe(0n);
+  }
+  expect(looks).toBe(namesakes.length + 1);
+});
+
+test("what a guest makes up doesn't change what is found", () => {
+  const table = new SymbolTable([symbol("init", 0n), symbol("end", 0x3000n)]);
+  for (let length = 1n; length < 0x3100n; length++) {
+    expect(table.find("init", length)?.name).toBe(length === 0x3000n ? "init" : undefined);
+  }
+  expect(table.find("init", 0x3000n)?.name).toBe("init");
+});
+
 test("a module's sections: the last function may have the kernel's own behind it", () => {
   const table = new SymbolTable([symbol("a", 0n, 0x10n, 1), symbol("b", 0x20n, 0x10n, 2)]);
   expect(table.find("a", 0x18n)?.section).toBe(1);

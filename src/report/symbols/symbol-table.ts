@@ -12,11 +12,16 @@ export interface KernelSymbol {
 /** The kernel's half of the address space begins here; below it are offsets, as of per-CPU variables. */
 const KERNEL_HALF = 1n << 63n;
 
+/** Answers that are kept: more functions than a kernel's log names, unless its guest makes them up. */
+const MAX_ANSWERS = 10_000;
+
 /** The symbols of a kernel or a module, by name and by address. */
 export class SymbolTable {
   readonly #byName = new Map<string, KernelSymbol[]>();
   /** By section, in the order of their values. */
   readonly #sections = new Map<number, KernelSymbol[]>();
+  /** By length and name: thousands may share one, and a log names the same again and again. */
+  readonly #answers = new Map<string, KernelSymbol | undefined>();
 
   constructor(symbols: Iterable<KernelSymbol>) {
     for (const symbol of symbols) {
@@ -45,7 +50,12 @@ export class SymbolTable {
    * another build has other lengths: no answer is better than a wrong one.
    */
   find(name: string, length: bigint): KernelSymbol | undefined {
-    return this.#byName.get(name)?.find((symbol) => this.#isOfLength(symbol, length));
+    const key = `${length} ${name}`;
+    if (this.#answers.has(key)) return this.#answers.get(key);
+    const found = this.#byName.get(name)?.find((symbol) => this.#isOfLength(symbol, length));
+    if (this.#answers.size === MAX_ANSWERS) this.#answers.clear();
+    this.#answers.set(key, found);
+    return found;
   }
 
   /** The symbol that an address of the kernel lies in; undefined before the first and behind the last. */
