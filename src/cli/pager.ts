@@ -16,14 +16,15 @@ const stdout: Output = { isPager: false, write: writeOut, end: () => Promise.res
 const NOT_RUN = [126, 127];
 
 /** A small host has no less, and the text counts more than how it is shown. */
-const LESS = "if command -v less >/dev/null; then exec less; fi; exec cat";
+const DEFAULT_PAGER = "if command -v less >/dev/null; then exec less; fi; exec cat";
 
 /** $PAGER, or less, on a terminal; else stdout. */
 export function openPager(wanted: boolean): Output {
-  const pager = process.env.PAGER ?? LESS;
+  const pager = process.env.PAGER ?? DEFAULT_PAGER;
   if (!wanted || !process.stdout.isTTY || pager === "" || pager === "cat") return stdout;
-  // less ends at once where all fits on the screen, and lets colours through.
-  const env = { LESS: "FRX", ...process.env };
+  // less ends at once where all fits on the screen, unless the user asks for something else, and shows colours.
+  const { LESS } = process.env;
+  const env = { ...process.env, LESS: LESS === undefined ? "FRX" : `-R ${LESS}` };
   const child = spawn("/bin/sh", ["-c", pager], { stdio: ["pipe", "inherit", "inherit"], env });
   const { stdin } = child;
   // Whoever leaves the pager early has seen enough.
