@@ -1,7 +1,6 @@
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceSettings } from "../daemon/index.js";
 import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
-import { USAGE, UserError } from "./errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "./limit-options.js";
 import { sizeOption } from "./size.js";
 
@@ -20,10 +19,10 @@ const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type
 function parseTypes(text: string): RecordTypeName[] {
   const types = text.split(",").map((word) => {
     if (isType(word)) return word;
-    throw new UserError(`--types wants some of ${RECORD_TYPES.join(",")}, not ${text}`, USAGE);
+    throw new InvalidArgumentError(`It must be some of ${RECORD_TYPES.join(",")}.`);
   });
   // Drivers of version 2 can't be told otherwise.
-  if (!types.includes("dmesg")) throw new UserError("--types can't go without dmesg", USAGE);
+  if (!types.includes("dmesg")) throw new InvalidArgumentError("It can't go without dmesg.");
   return [...new Set(types)];
 }
 

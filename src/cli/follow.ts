@@ -1,6 +1,6 @@
 import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { hasReader } from "../native/poll.js";
 import { ConsoleFollower } from "../report/follow.js";
 import { PrintablePieces } from "../report/index.js";
@@ -25,7 +25,7 @@ const MOST_LINES = 1000;
 function parseLines(text: string): number {
   const lines = Number(text);
   if (!/^[0-9]{1,4}$/.test(text) || lines > MOST_LINES) {
-    throw new UserError(`--lines wants a number from 0 to ${MOST_LINES}, not ${text}`, USAGE);
+    throw new InvalidArgumentError(`It must be a number from 0 to ${MOST_LINES}.`);
   }
   return lines;
 }

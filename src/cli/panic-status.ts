@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
+import { InvalidArgumentError } from "commander";
 import { findRecords, type RecordEntry, readHeader } from "../report/index.js";
-import { USAGE, UserError } from "./errors.js";
 
 export function parseStatus(text: string): number {
   const status = Number(text);
   if (/^[0-9]{1,3}$/.test(text) && status < 256) return status;
-  throw new UserError(`--panic-status wants an exit status from 0 to 255, not ${text}`, USAGE);
+  throw new InvalidArgumentError("It must be an exit status from 0 to 255.");
 }
 
 const dumpsAt = (paths: readonly string[]): RecordEntry[] =>

@@ -59,10 +59,10 @@ function parseGuest(text: string, guests: GuestSocket[]): GuestSocket[] {
   const name = text.slice(0, Math.max(0, equals));
   const path = text.slice(equals + 1);
   if (!GUEST_NAME.test(name) || path === "") {
-    throw new UserError(`--guest wants NAME=SOCKET, not ${text}`, USAGE);
+    throw new InvalidArgumentError("It must be NAME=SOCKET.");
   }
   if (guests.some((guest) => guest.name === name || guest.path === path)) {
-    throw new UserError(`--guest ${text}: each guest needs a name and a socket of its own`, USAGE);
+    throw new InvalidArgumentError("Each guest needs a name and a socket of its own.");
   }
   return [...guests, { name, path }];
 }
@@ -70,10 +70,7 @@ function parseGuest(text: string, guests: GuestSocket[]): GuestSocket[] {
 function parseDescriptor(text: string): number {
   const fd = Number(text);
   if (!/^[0-9]{1,9}$/.test(text) || fd < 3) {
-    throw new UserError(
-      `--fd wants the number of an open descriptor from 3 on, not ${text}`,
-      USAGE,
-    );
+    throw new InvalidArgumentError("It must be the number of an open descriptor from 3 on.");
   }
   return fd;
 }

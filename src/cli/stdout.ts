@@ -1,5 +1,6 @@
 import type { Writable } from "node:stream";
-import { printableLine } from "../report/index.js";
+// The one module, not all of report: whatever starts loads this file.
+import { printableLine } from "../report/printable.js";
 import { codeOf, systemReason, UserError } from "./errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */

@@ -35,9 +35,9 @@ describe("erst", () => {
   });
 
   test.each([
-    [["--size", "1M", "--record-size", "5000"], 1, "a record size of 5000"],
-    [["--size", "100000"], 1, "a size of 100000: it must be a multiple of the record size"],
-    [["--size", "64K"], 1, "no room for any"],
+    [["--size", "1M", "--record-size", "5000"], 2, "a record size of 5000"],
+    [["--size", "100000"], 2, "a size of 100000: it must be a multiple of the record size"],
+    [["--size", "64K"], 2, "no room for any"],
     [["--size", "4G"], 2, "It must be from"],
   ])("create %j: one line, and nothing is made", async (options, status, message) => {
     const path = join(temporaryFolder(), "erst");

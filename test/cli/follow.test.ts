@@ -101,7 +101,7 @@ test("follow --guest names one of several guests", async () => {
 });
 
 test.each([
-  [["--lines", "many"], 2, "--lines wants a number from 0 to 1000, not many"],
+  [["--lines", "many"], 2, "argument 'many' is invalid. It must be a number from 0 to 1000."],
   [["--guest", "web"], 1, "holds no guest web"],
 ])("follow %j: one line, and its status", async (options, status, message) => {
   const ended = new Following(...options, temporaryFolder());

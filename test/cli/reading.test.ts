@@ -46,14 +46,18 @@ describe("what a guest made large", () => {
     expect(await shown("wc -c")).toMatchObject({ status: 0, stdout: `${bytes}\n`, stderr: "" });
   });
 
-  test("an output that can't be written is an error", async () => {
-    const path = put(join(temporaryFolder(), "console-1"), "text\n", 1);
-    const ended = await run(["-c", `"${program}" show "${path}" > /dev/full`], small);
-    expect(ended.status).toBe(1);
-    expect(complaint(ended)).toEqual([
-      "virtio-pstore: the output can't be written: no space left on device",
-    ]);
-  });
+  test.each([["show console-1"], ["--help"], ["show --help"], ["--version"]])(
+    "%s: an output that can't be written is an error",
+    async (line) => {
+      const folder = temporaryFolder();
+      put(join(folder, "console-1"), "text\n", 1);
+      const ended = await run(["-c", `cd ${folder}; ${program} ${line} > /dev/full`], small);
+      expect(ended.status).toBe(1);
+      expect(complaint(ended)).toEqual([
+        "virtio-pstore: the output can't be written: no space left on device",
+      ]);
+    },
+  );
 });
 
 describe("show", () => {
@@ -152,7 +156,7 @@ describe("show", () => {
     symlinkSync("/etc/passwd", join(folder, "dmesg-1"));
     const ended = await run(["show", folder]);
     expect(ended).toMatchObject({ status: 1, stdout: "" });
-    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no crash`]);
   });
 
   test("a reader that goes away is no error", async () => {
@@ -196,7 +200,7 @@ describe("errors of both: one line, status 1", () => {
     const ended = await run(["show", folder]);
     expect(ended.status).toBe(1);
     expect(complaint(ended)).toEqual([
-      `virtio-pstore: ${folder} holds no dmesg record, but console output: \`virtio-pstore show ${folder}/console-1\` shows it`,
+      `virtio-pstore: ${folder} holds no crash, but console output: \`virtio-pstore show ${folder}/console-1\` shows it`,
     ]);
   });
 
@@ -204,7 +208,7 @@ describe("errors of both: one line, status 1", () => {
     const folder = temporaryFolder();
     const ended = await run(["show", folder]);
     expect(ended.status).toBe(1);
-    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no dmesg record`]);
+    expect(complaint(ended)).toEqual([`virtio-pstore: ${folder} holds no crash`]);
   });
 
   test.each(["list", "show"])("%s: without a path: status 2", async (command) => {
@@ -256,6 +260,7 @@ describe("the program", () => {
     const ended = await run(["sevre"]);
     expect(ended).toMatchObject({ status: 2, stdout: "" });
     expect(ended.stderr).toMatch(/^virtio-pstore: unknown command 'sevre'/);
+    expect(ended.stderr).toMatch(/Try `virtio-pstore --help`.\n$/);
   });
 
   test("no command: how it is used, status 2", async () => {
@@ -336,9 +341,9 @@ describe("raw dumps, traces and streams", () => {
 
 describe("what a device takes", () => {
   test.each([
-    ["nonsense", "--types wants some of dmesg,console,ftrace,pmsg, not nonsense"],
-    ["console", "--types can't go without dmesg"],
-    ["", "--types wants some of"],
+    ["nonsense", "argument 'nonsense' is invalid. It must be some of dmesg,console,ftrace,pmsg."],
+    ["console", "It can't go without dmesg."],
+    ["", "It must be some of"],
   ])("--types %j is refused", async (types, message) => {
     const args = ["serve", "--socket-path", "/nowhere/socket", "--directory", "/nowhere"];
     const { status, stderr } = await run([...args, "--types", types]);

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { ErstFile } from "../../erst/index.js";
-import { warn } from "../errors.js";
+import { ErstError, ErstFile } from "../../erst/index.js";
+import { errorLine, USAGE, UserError, warn } from "../errors.js";
 import { formatSize, sizeOption } from "../size.js";
 import { erstError } from "./open.js";
 
@@ -37,7 +37,9 @@ function create(path: string, { size, recordSize }: CreateOptions): void {
   try {
     ErstFile.create(path, size, recordSize);
   } catch (error) {
-    throw erstError(path, error);
+    const known = erstError(path, error);
+    const isUsage = error instanceof ErstError && error.code === "BAD_SIZE";
+    throw isUsage ? new UserError(errorLine(known), USAGE) : known;
   }
   warn(`made ${path}: ${formatSize(size)}, records of at most ${formatSize(recordSize)}`);
 }
