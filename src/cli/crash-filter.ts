@@ -1,7 +1,8 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { type Crash, type CrashFacts, guestOf, type RecordEntry } from "../report/index.js";
+import { USAGE, UserError } from "./errors.js";
 import { notEmpty, once } from "./option-values.js";
-import { parseTime } from "./time.js";
+import { parseTime, parseUntil } from "./time.js";
 
 /** Which crashes a command is asked for. */
 export interface CrashFilter {
@@ -13,23 +14,30 @@ export interface CrashFilter {
 }
 
 export function addFilterOptions(command: Command): Command {
-  const time = (flags: string, description: string) =>
-    new Option(flags, description).argParser(parseTime);
   return command
-    .addOption(
-      time(
-        "--since <time>",
-        "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), or 90m, 12h, 2d ago",
-      ),
+    .option(
+      "--since <time>",
+      "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), or 90m, 12h, 2d ago",
+      parseTime,
     )
-    .addOption(time("--until <time>", "up to this time, likewise"))
+    .option(
+      "--until <time>",
+      "up to this time, likewise: to the end of that day, minute or second",
+      parseUntil,
+    )
     .option(
       "--guest <name>",
       "of this guest: the name of its directory, or of its ERST file without .erst",
       once,
     )
     .option("--title <text>", "with this text in the title, in capitals or not", notEmpty)
-    .option("--signature <id>", "with this signature, or one that begins so", notEmpty);
+    .option("--signature <id>", "with this signature, or one that begins so", notEmpty)
+    .hook("preAction", () => {
+      const { since, until } = command.opts<CrashFilter>();
+      if (since !== undefined && until !== undefined && since > until) {
+        throw new UserError("--since is later than --until: nothing would fit", USAGE);
+      }
+    });
 }
 
 export const isFiltered = (filter: CrashFilter): boolean =>
@@ -55,6 +63,6 @@ export function isWanted(
     (guest === undefined || crash.guest === guest) &&
     isWithin(crash.dump.time, filter) &&
     (title === undefined || facts(crash).title.toLowerCase().includes(title.toLowerCase())) &&
-    (signature === undefined || facts(crash).signature.startsWith(signature))
+    (signature === undefined || facts(crash).signature.startsWith(signature.toLowerCase()))
   );
 }

@@ -8,11 +8,12 @@ import {
   type Related,
   relations,
 } from "../report/index.js";
-import { type CrashFilter, isGuest, isWanted } from "./crash-filter.js";
+import { isStream, type RecordTypeName } from "../store/layout.js";
+import { type CrashFilter, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { Names } from "./names.js";
 import { Progress } from "./progress.js";
-import { fullName, recordsAt, tellSkipped } from "./records-at.js";
+import { fullName, recordsAsked } from "./records-at.js";
 
 /** The crashes at a path that a command was asked for, and what else is recorded there. */
 export class CrashesAt {
@@ -21,6 +22,9 @@ export class CrashesAt {
   readonly records: readonly HeadedRecord[];
   /** Oldest first. */
   readonly crashes: readonly Crash[];
+  /** Something that was asked for can't be read, and was told. */
+  readonly isPartial: boolean;
+  readonly #filter: CrashFilter;
   readonly #reader: CrashReader;
   readonly #progress = new Progress("crashes");
   #related: ((crash: Crash) => Related) | undefined;
@@ -33,11 +37,10 @@ export class CrashesAt {
   constructor(path: string, filter: CrashFilter = {}, reader = newReader()) {
     this.path = path;
     this.#reader = reader;
-    const { files, skipped } = recordsAt(path);
-    tellSkipped(skipped);
-    this.records = files
-      .filter((record) => isGuest(record, filter))
-      .map((record) => this.#reader.headed(record));
+    this.#filter = filter;
+    const { records, isPartial } = recordsAsked(path, filter);
+    this.isPartial = isPartial;
+    this.records = records.map((record) => this.#reader.headed(record));
     this.crashes = findCrashes(this.records).filter((crash) =>
       isWanted(crash, filter, (one) => this.facts(one)),
     );
@@ -63,8 +66,18 @@ export class CrashesAt {
   chosen(name: string | undefined): Crash {
     if (name !== undefined) return this.named(name);
     const newest = this.crashes.at(-1);
-    if (newest === undefined) throw new UserError(`${this.path} holds no crash that fits`);
+    if (newest === undefined) throw this.nothing();
     return newest;
+  }
+
+  /** For where nothing is found. Streams aren't shown with dumps: one can be very long. */
+  nothing(type: RecordTypeName = "dmesg"): UserError {
+    const holds = `${this.path} holds no ${type === "dmesg" ? "crash" : `${type} record`}`;
+    if (isFiltered(this.#filter)) return new UserError(`${holds} that fits`);
+    const stream = this.records.findLast((record) => isStream(record.type));
+    if (isStream(type) || stream === undefined) return new UserError(holds);
+    const what = stream.type === "console" ? "console output" : "what user space wrote";
+    return new UserError(`${holds}, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`);
   }
 
   /** By its name or id, or those of any of its log's records, without the guest where that is clear. */

@@ -5,10 +5,10 @@ import {
   type RecordEntry,
 } from "../report/index.js";
 import { isDump } from "../store/layout.js";
-import { type CrashFilter, isGuest, isWithin } from "./crash-filter.js";
+import { type CrashFilter, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
 import { Progress } from "./progress.js";
-import { fullName, recordsAt, tellSkipped } from "./records-at.js";
+import { fullName, recordsAsked } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 import { formatTable } from "./table.js";
@@ -24,10 +24,10 @@ export async function listRecords(
 ): Promise<void> {
   // One at a time, and no text is kept: a guest decides how many there are, and how large.
   const progress = new Progress("records");
-  const { files, skipped } = recordsAt(path);
-  tellSkipped(skipped);
-  const rows = files
-    .filter((record) => isGuest(record, options) && isWithin(record.time, options))
+  const { records, isPartial } = recordsAsked(path, options);
+  if (isPartial) process.exitCode = 1;
+  const rows = records
+    .filter((record) => isWithin(record.time, options))
     .map((record) => {
       progress.step();
       return decode(record);

@@ -1,8 +1,17 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { type Crash, type CrashFacts, missingParts, printableJson } from "../report/index.js";
+import {
+  type Crash,
+  type CrashFacts,
+  isErstFile,
+  missingParts,
+  printableJson,
+} from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
+import { warn } from "./errors.js";
 import { listRecords } from "./list-records.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
@@ -43,6 +52,8 @@ async function list(path: string, options: ListOptions): Promise<void> {
   const at = new CrashesAt(path, options);
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
+  if (at.isPartial) process.exitCode = 1;
+  if (at.records.length === 0) tellErstFile(path);
   if (options.json) {
     const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
     await writeOut(`${printableJson(all, 2)}\n`);
@@ -53,6 +64,14 @@ async function list(path: string, options: ListOptions): Promise<void> {
     ...rows.map(({ crash, facts }) => cells(crash, facts)),
   ];
   await writeOut(formatTable(table, terminalWidth()));
+}
+
+/** A directory may hold guests' ERST files: each is a path of its own. */
+function tellErstFile(path: string): void {
+  if (!statSync(path).isDirectory()) return;
+  const names = readdirSync(path).filter((name) => name.endsWith(".erst"));
+  const file = names.find((name) => isErstFile(join(path, name)));
+  if (file !== undefined) warn(`${path} holds ${file}, an ERST file: name that to list it`, "warn");
 }
 
 function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {

@@ -37,13 +37,16 @@ const EXIT_STATUS: readonly (readonly [string, string])[] = [
   ["0", "Done."],
   [
     "1",
-    "An error, told in one line on stderr; for show, export and rm also that nothing was found.",
+    "An error, told in one line on stderr; for show, export and rm also that nothing was found, for list " +
+      "and stats that something can't be read and was left out.",
   ],
   ["2", "A command line that isn't understood."],
 ];
 
 const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["PAGER", "What show sends its text through on a terminal; less where it isn't set."],
+  ["LESS", "Options of less: where it isn't set, FRX; otherwise R is added, for the colours."],
+  ["TERM", "On a dumb terminal nothing is coloured unless --color asks for it."],
   ["NO_COLOR", "Where it is set and not empty, nothing is coloured unless --color asks for it."],
 ];
 
@@ -54,9 +57,13 @@ const FILES: readonly (readonly [string, string])[] = [
   ],
   [
     "DIRECTORY/.index",
-    "What list has read of the records; made anew where it is missing or damaged.",
+    "What the commands that read crashes have read, written where they may; made anew where it is missing " +
+      "or damaged.",
   ],
-  ["DIRECTORY/.watched", "The crashes that watch has run its command for."],
+  [
+    "DIRECTORY/.watched, DIRECTORY/.watched.lock",
+    "The crashes that watch has run its command for, and what keeps a second watch from them.",
+  ],
 ];
 
 function page(table: readonly CommandRow[]): string {
@@ -75,7 +82,7 @@ these commands read it.
 .SH COMMANDS
 ${table.map(section).join("")}.SH EXIT STATUS
 ${entries(EXIT_STATUS)}.PP
-run exits with the VMM's status, or with that of \\-\\-panic\\-status where a panic's record was stored.
+run exits with the VMM's status, which may be 1 or 2, too, with 127 where there is no such VMM, or with that of \\-\\-panic\\-status where a panic's record was stored.
 .SH ENVIRONMENT
 ${entries(ENVIRONMENT)}.SH FILES
 ${entries(FILES)}`;

@@ -1,5 +1,7 @@
 import { statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
+import { type CrashFilter, isGuest } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { erstError } from "./erst/open.js";
 
@@ -41,8 +43,34 @@ function filesAt(path: string, skipped: unknown[]): RecordEntry[] {
 /** An ERST file can have 4,087 damaged slots, and a directory more guests. */
 const MOST_TOLD = 5;
 
-export function tellSkipped(skipped: readonly unknown[]): void {
-  for (const error of skipped.slice(0, MOST_TOLD)) warn(`skipped ${errorLine(error)}`);
-  const more = skipped.length - MOST_TOLD;
+/** The records of the guest that is asked for, and whether others of it can't be read, which is told. */
+export function recordsAsked(
+  path: string,
+  filter: CrashFilter,
+): { readonly records: readonly RecordEntry[]; readonly isPartial: boolean } {
+  const { files, skipped } = recordsAt(path);
+  const lines = skipped.map(errorLine).filter((line) => isOfGuest(line, path, filter.guest));
+  for (const line of lines.slice(0, MOST_TOLD)) warn(`skipped ${line}`);
+  const more = lines.length - MOST_TOLD;
   if (more > 0) warn(`skipped ${more} more that can't be read`);
+  const records = files.filter((record) => isGuest(record, filter));
+  if (records.length === 0) tellNoGuest(path, filter);
+  return { records, isPartial: lines.length > 0 };
 }
+
+/** Whether a line about what is skipped, which begins with its path, is of the guest that is asked for. */
+function isOfGuest(line: string, path: string, guest: string | undefined): boolean {
+  if (guest === undefined || basename(resolve(path)) === guest || !isDirectory(path)) return true;
+  const own = join(path, guest);
+  return line.startsWith(`${own}:`) || line.startsWith(`${own}/`);
+}
+
+/** Says that a guest without records has no directory either: its name may be misspelt. */
+export function tellNoGuest(path: string, { guest }: CrashFilter): void {
+  if (guest === undefined || basename(resolve(path)) === guest) return;
+  if (basename(path) === `${guest}.erst` || isDirectory(join(path, guest))) return;
+  warn(`${path} holds no guest ${guest}`, "warn");
+}
+
+const isDirectory = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

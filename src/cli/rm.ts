@@ -42,7 +42,7 @@ async function rm(path: string, names: readonly string[], options: RmOptions): P
   const at = new CrashesAt(path, options);
   try {
     const found = names.length > 0 ? names.map((name) => at.crashOrRecord(name)) : at.crashes;
-    if (found.length === 0) throw new UserError(`${path} holds no crash that fits`);
+    if (found.length === 0) throw at.nothing();
     let failed = false;
     const gone = new Set<string>();
     for (const one of new Set(found)) {

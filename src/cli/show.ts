@@ -110,11 +110,7 @@ async function show(path: string, name: string | undefined, options: ShowOptions
     }
     const type = typeOf(options);
     const all = name === undefined ? allOf(at, type) : [ofCrash(at, at.named(name), type)];
-    if (all.length === 0) {
-      throw new UserError(
-        isFiltered(options) ? `${path} holds no ${type} record that fits` : nothing(at, type),
-      );
-    }
+    if (all.length === 0) throw at.nothing(type);
     const shown = options.all ? all : all.slice(-1);
     await write(shown, options);
     if (shown.length < all.length) {
@@ -164,12 +160,4 @@ async function writeWith(
 function annotator(symbols: Symbolizer, shown: Shown): (lines: string) => Promise<string> {
   const offset = symbols.needsKernelOffset ? kernelOffset(linePieces(shown.text())) : undefined;
   return (lines) => symbols.annotate(lines, offset);
-}
-
-/** Streams aren't shown with dumps: one can be very long. */
-function nothing({ path, records }: CrashesAt, type: RecordTypeName): string {
-  const stream = records.findLast((record) => isStream(record.type));
-  if (isStream(type) || stream === undefined) return `${path} holds no ${type} record`;
-  const what = stream.type === "console" ? "console output" : "what user space wrote";
-  return `${path} holds no ${type} record, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`;
 }

@@ -39,6 +39,7 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const at = new CrashesAt(path, options);
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
+  if (at.isPartial) process.exitCode = 1;
   const bySignature = group(rows, ({ facts }) =>
     facts.signature === "" ? facts.title : facts.signature,
   );

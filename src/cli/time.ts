@@ -8,23 +8,33 @@ const UNITS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
+const MOMENT =
+  /^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T](?<minute>[0-9]{2}:[0-9]{2})(?<second>:[0-9]{2}(?<fraction>\.[0-9]{1,9})?)?Z?)?$/;
+
 /** A moment as `2026-11-22`, `2026-11-22 04:42[:16]` (UTC, as list tells it), or so long ago: `90m`, `2d`. */
-export function parseTime(text: string): Date {
+export const parseTime = (text: string): Date => parseSpan(text).first;
+
+/** The last moment of the day, minute or second that is named. */
+export const parseUntil = (text: string): Date => parseSpan(text).last;
+
+function parseSpan(text: string): { first: Date; last: Date } {
   const ago = /^([0-9]{1,6})([smhdw])$/.exec(text);
-  if (ago !== null) return new Date(Date.now() - Number(ago[1]) * (UNITS[ago[2] ?? ""] ?? 0));
-  const match =
-    /^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)Z?)?$/.exec(
-      text,
-    );
-  const time = new Date(`${match?.[1]}T${match?.[2] ?? "00:00"}Z`);
+  if (ago !== null) {
+    const time = new Date(Date.now() - Number(ago[1]) * (UNITS[ago[2] ?? ""] ?? 0));
+    return { first: time, last: time };
+  }
+  const { day = "?", minute, second, fraction } = MOMENT.exec(text)?.groups ?? {};
+  const first = new Date(`${day}T${minute ?? "00:00"}${second ?? ""}Z`);
   // Date takes 31 February for 3 March.
-  const isDay = !Number.isNaN(time.getTime()) && time.toISOString().startsWith(match?.[1] ?? "?");
+  const isDay = !Number.isNaN(first.getTime()) && first.toISOString().startsWith(day);
   if (!isDay) {
     throw new InvalidArgumentError(
       "A time is 2026-11-22, '2026-11-22 04:42' (UTC), or how long ago: 90m, 12h, 2d, 3w.",
     );
   }
-  return time;
+  const unit = minute === undefined ? "d" : second === undefined ? "m" : "s";
+  const ms = fraction === undefined ? (UNITS[unit] ?? 1) : 1;
+  return { first, last: new Date(first.getTime() + ms - 1) };
 }
 
 /** How long ago, in its largest unit. */

@@ -3,13 +3,16 @@ import { tryLock } from "../native/index.js";
 import type { Crash, RecordEntry } from "../report/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
-import { codeOf, UserError } from "./errors.js";
+import { codeOf, systemReason, UserError } from "./errors.js";
 
 /** Far more names than there are records; of a longer file the end is read. */
 const MAX_BYTES = 64 << 20;
 
 /** Why a file isn't opened that somebody put in the place of ours: a link, a directory, a device. */
 const NO_FILE = ["ELOOP", "EISDIR", "EEXIST", "ENXIO"];
+
+/** As in a directory that may only be read. */
+const NO_RIGHT = ["EACCES", "EPERM", "EROFS"];
 
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
@@ -88,6 +91,10 @@ function ours<T>(path: string, open: () => T): T {
   try {
     return open();
   } catch (error) {
+    if (NO_RIGHT.includes(codeOf(error) ?? "")) {
+      const line = `${path} can't be written (${systemReason(error)})`;
+      throw new UserError(`${line}: say with --state where to keep what was told`);
+    }
     if (!NO_FILE.includes(codeOf(error) ?? "")) throw error;
     throw new UserError(
       `${path} is no regular file: say with --state which one keeps what was told`,

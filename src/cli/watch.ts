@@ -16,7 +16,7 @@ import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js"
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { notEmpty } from "./option-values.js";
-import { recordsAt } from "./records-at.js";
+import { recordsAt, tellNoGuest } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
 import { Told } from "./told.js";
 
@@ -78,6 +78,7 @@ export function addWatch(program: Command): void {
 }
 
 async function watch(path: string, options: WatchOptions): Promise<void> {
+  tellNoGuest(path, options);
   const state = new Told(options.state === undefined ? defaultState(path) : named(options.state));
   const reader = newReader();
   const stop = new AbortController();

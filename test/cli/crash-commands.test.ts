@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -435,6 +436,18 @@ describe("watch", () => {
     expect((await once(folder, "--state", join(temporaryFolder(), "s"))).status).toBe(0);
     await stop(watching);
     expect((await once(folder)).status).toBe(0);
+  });
+
+  test("says where else to keep what was told where it can't write", async () => {
+    const folder = guests();
+    chmodSync(folder, 0o555);
+    const watch = ["watch", folder, "--once", "--exec", "true"];
+    const ended = await run(watch, { asNobody: true });
+    chmodSync(folder, 0o755);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${folder}/.watched can't be written (permission denied): say with --state where to keep what was told`,
+    ]);
   });
 
   test("follows no link in the place of its file", async () => {

@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { encodeStore } from "../support/erst-records.js";
 import { complaint, put, run, temporaryFolder } from "./support.js";
 
 const boot = "0123456789abcdef".repeat(2);
@@ -139,7 +140,19 @@ describe("list", () => {
     expect(
       await names(folder, "--since", "1970-01-01 00:16:50", "--until", "1970-01-01 00:40"),
     ).toEqual([...["web/dmesg-2", "db/dmesg-1"]]);
+    expect(await names(folder, "--signature", signature.toUpperCase())).toHaveLength(2);
     expect(await names(folder, "--since", "2h")).toEqual([]);
+    // A bound takes in all of what it names.
+    for (const until of ["1970-01-01 00:33:20", "1970-01-01 00:33", "1970-01-01"]) {
+      put(join(folder, "db", "dmesg-1.enc.z"), deflateRawSync(`Panic#1 Part1\n${log()}`), 2000.5);
+      expect(await names(folder, "--until", until)).toContain("db/dmesg-1");
+    }
+    expect(await names(folder, "--until", "1970-01-01 00:33:19")).not.toContain("db/dmesg-1");
+    const swapped = await run(["list", folder, "--since", "1d", "--until", "2d"]);
+    expect(swapped).toMatchObject({ status: 2, stdout: "" });
+    expect(swapped.stderr).toBe(
+      "virtio-pstore: --since is later than --until: nothing would fit\nTry `virtio-pstore list --help`.\n",
+    );
     expect((await run(["list", folder, "--since", "2026-02-31"])).status).toBe(2);
     const ended = await run(["list", folder, "--since", "tomorrow"]);
     expect(ended.status).toBe(2);
@@ -170,6 +183,43 @@ describe("list", () => {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
       expect(stdout).not.toMatch(/[\u001b\u202e]/);
     }
+  });
+
+  test("a guest that isn't there is told, an empty directory is one", async () => {
+    const folder = twoGuests();
+    mkdirSync(join(folder, "new"));
+    for (const command of [["list"], ["list", "--records"], ["stats"]]) {
+      const told = async (guest: string) =>
+        (await run([...command, folder, "--guest", guest])).stderr;
+      expect(await told("wbe")).toBe(`virtio-pstore: ${folder} holds no guest wbe\n`);
+      expect(await told("new")).toBe("");
+    }
+  });
+
+  test("a guest that can't be read makes status 1, unless another is asked for", async () => {
+    const folder = twoGuests();
+    chmodSync(folder, 0o755);
+    chmodSync(join(folder, "db"), 0);
+    for (const command of [["list"], ["list", "--records"], ["stats"]]) {
+      const listed = (...more: readonly string[]) =>
+        run([...command, folder, ...more], { asNobody: true });
+      for (const all of [[], ["--guest", "db"]]) {
+        expect(await listed(...all)).toMatchObject({
+          status: 1,
+          stderr: `virtio-pstore: skipped ${folder}/db: permission denied\n`,
+        });
+      }
+      expect(await listed("--guest", "web")).toMatchObject({ status: 0, stderr: "" });
+    }
+    chmodSync(join(folder, "db"), 0o755);
+  });
+
+  test("a directory of ERST files holds none, and says what to name", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "vm1.erst"), encodeStore());
+    expect((await run(["list", folder])).stderr).toBe(
+      `virtio-pstore: ${folder} holds vm1.erst, an ERST file: name that to list it\n`,
+    );
   });
 
   test("a long release doesn't push out titles, and is whole in JSON", async () => {

@@ -106,9 +106,9 @@ describe("show PATH CRASH", () => {
   test("--title and the other filters choose the newest that fits", async () => {
     const folder = oneGuest();
     expect(await stdoutOf(folder, "--until", "1970-01-01 00:16:40")).toContain("BUG: oops");
-    const none = await run(["show", folder, "--guest", "db"]);
+    const none = await run(["show", folder, "--title", "nothing like it"]);
     expect(none.status).toBe(1);
-    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no dmesg record that fits`]);
+    expect(complaint(none)).toEqual([`virtio-pstore: ${folder} holds no crash that fits`]);
   });
 });
 
