@@ -288,6 +288,24 @@ describe("titles by family", () => {
     expect(facts(text)).toMatchObject({ title, kind });
   });
 
+  it.each([
+    ["KASAN: invalid-free in foo_close", "BUG: KASAN: double-free in foo_close+0x1/0x2"],
+    [
+      "KASAN: invalid-free in foo_close",
+      "BUG: KASAN: double-free or invalid-free in foo_close+0x1/0x2",
+    ],
+    ["KASAN: invalid-free in foo_close", "BUG: KASAN: invalid-free in foo_close+0x1/0x2"],
+    [
+      "BUG: workqueue leaked lock or atomic in foo_work",
+      "BUG: workqueue leaked atomic, lock or RCU: kworker/0:1[7]",
+    ],
+    ["kernel panic: Fatal exception", "Kernel panic - not syncing: Fatal exception in interrupt"],
+    ["kernel panic: Fatal exception", "Kernel panic - not syncing: Fatal exception: panic_on_oops"],
+  ])("one bug, one title: %s of %s", (title, line) => {
+    const trace = "Call Trace:\n foo_close+0x1/0x2\n     last function: foo_work";
+    expect(facts(`${line}\n${trace}`).title).toBe(title);
+  });
+
   it("a jump to where no function is is blamed on who jumped", () => {
     const text =
       "BUG: kernel NULL pointer dereference, address: 0000000000000000\nRIP: 0010:0x0\nCall Trace:\n process_one_work+0x1/0x2";

@@ -64,7 +64,7 @@ export const bugRules: readonly Rule[] = [
   },
   {
     kind: "bug",
-    announces: /BUG: workqueue leaked (?:lock or )?atomic|BUG: workqueue leaked/,
+    announces: /BUG: workqueue leaked/,
     title: "BUG: workqueue leaked lock or atomic in {detail}",
     detail: /last function: (\w{1,200})/,
     weight: 1,

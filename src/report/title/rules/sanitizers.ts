@@ -6,14 +6,7 @@ const ACCESS = /^(Read|Write) (?:of size|at addr)/;
 export const sanitizerRules: readonly Rule[] = [
   {
     kind: "kasan",
-    announces: /BUG: KASAN: double-free in/,
-    title: "KASAN: invalid-free in {frame}",
-    blame: "trace",
-    weight: 2,
-  },
-  {
-    kind: "kasan",
-    announces: /BUG: KASAN: (?:double-free or )?invalid-free in/,
+    announces: /BUG: KASAN: (?:double-free|(?:double-free or )?invalid-free) in/,
     title: "KASAN: invalid-free in {frame}",
     blame: "trace",
     weight: 2,
