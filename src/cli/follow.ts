@@ -69,7 +69,7 @@ function directoryOf(path: string, guest: string | undefined): string {
 }
 
 async function follow(path: string, options: FollowOptions): Promise<void> {
-  if (options.raw) expectNoTerminal(options.force);
+  expectNoTerminal(options);
   const directory = directoryOf(path, options.guest);
   const follower = new ConsoleFollower(directory, options.lines);
   const stop = new AbortController();
@@ -77,8 +77,11 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });
+  let isEnded = true;
   const write = async (text: string | Uint8Array) => {
-    if (text.length > 0 && !(await writeOut(text))) stop.abort();
+    if (text.length === 0) return;
+    if (!(await writeOut(text))) stop.abort();
+    isEnded = text.at(-1) === (typeof text === "string" ? "\n" : 0x0a);
   };
   const changes = new Changes(directory, stop.signal);
   const pieces = new PrintablePieces();
@@ -95,6 +98,7 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
       }
       if (piece.begun !== undefined) {
         await write(pieces.end());
+        if (!isEnded && process.stdout.isTTY) await write("\n");
         warn(join(directory, piece.begun));
         shown = true;
       }

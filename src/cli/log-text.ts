@@ -9,6 +9,8 @@ export interface TextOptions {
   /** As dmesg(1) prints it: without the level before each line. */
   readonly dmesg: boolean;
   readonly color: boolean;
+  /** A line's end behind the last line, too, where more is to follow; not behind the guest's bytes as they are. */
+  readonly endLine: boolean;
   /** Writes behind places in the kernel what is known of them; takes whole lines. */
   readonly annotate?: ((lines: string) => Promise<string>) | undefined;
 }
@@ -23,14 +25,16 @@ export async function writeLog(
   options: TextOptions,
 ): Promise<boolean> {
   if (options.raw) return writePieces(output, text);
+  let isEnded = true;
   for (const piece of linePieces(text)) {
     const lines = printable(piece);
     const plain = options.dmesg ? lines.replace(LEVEL, "") : lines;
     const known = options.annotate === undefined ? plain : await options.annotate(plain);
     const shown = options.color ? known.split("\n").map(highlight).join("\n") : known;
     if (!(await output.write(shown))) return false;
+    isEnded = lines.endsWith("\n");
   }
-  return true;
+  return isEnded || !options.endLine || output.write("\n");
 }
 
 /** Writes pieces as they are. False where nobody reads any more. */

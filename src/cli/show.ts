@@ -29,9 +29,20 @@ interface ShowOptions extends CrashFilter, SymbolFiles {
   readonly pager: boolean;
 }
 
+/** What can't be had at once: of two options one names the other. */
+const CONFLICTS: Readonly<Record<string, string[]>> = {
+  json: ["all", "ftrace", "chrome", "console", "pmsg", "dmesg", "raw"],
+  chrome: ["all", "console", "pmsg", "dmesg", "raw"],
+  ftrace: ["console", "pmsg"],
+  console: ["pmsg"],
+  raw: ["dmesg", "color"],
+};
+
 export function addShow(program: Command): void {
-  const one = (flags: string, description: string, others: string[]) =>
-    new Option(flags, description).default(false).conflicts(others);
+  const flag = (flags: string, description: string) => {
+    const option = new Option(flags, description).default(false);
+    return option.conflicts(CONFLICTS[option.name()] ?? []);
+  };
   const command = program
     .command("show")
     .summary("show a crash: its log's parts joined oldest first, decompressed")
@@ -41,24 +52,21 @@ export function addShow(program: Command): void {
         "terminal the text has colours and goes through a pager.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
-    .argument("[crash]", "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear")
-    .addOption(one("--all", "every one, oldest first", ["json"]))
-    .addOption(one("--ftrace", "the trace in place of the log", ["console", "pmsg", "json"]))
-    .addOption(
-      one("--chrome", "with --ftrace: as a Chrome JSON trace, which Perfetto opens", [
-        ...["all", "console", "pmsg", "dmesg", "json", "raw"],
-      ]),
+    .argument(
+      "[crash]",
+      "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear; or that of a record of its log",
     )
+    .addOption(flag("--all", "every one, oldest first"))
+    .addOption(flag("--ftrace", "the trace in place of the log"))
+    .addOption(flag("--chrome", "with --ftrace: as a Chrome JSON trace, which Perfetto opens"))
     .addOption(
-      one("--console", "what the crash's boot printed; without a crash's name, the newest boot", [
-        ...["ftrace", "pmsg", "json"],
-      ]),
+      flag("--console", "what the crash's boot printed; without a crash's name, the newest boot"),
     )
-    .addOption(one("--pmsg", "what its user space wrote to /dev/pmsg0, likewise", ["json"]))
-    .addOption(one("--dmesg", "as dmesg prints it: without the level before each line", ["json"]))
-    .addOption(one("--json", "a crash and its log as a JSON object", ["raw"]))
-    .addOption(one("--raw", "the guest's bytes as they are; not to a terminal", ["dmesg"]))
-    .option("--force", "with --raw, also to a terminal", false)
+    .addOption(flag("--pmsg", "what its user space wrote to /dev/pmsg0, likewise"))
+    .addOption(flag("--dmesg", "as dmesg prints it: without the level before each line"))
+    .addOption(flag("--json", "a crash and its log as a JSON object"))
+    .addOption(flag("--raw", "the guest's bytes as they are; not to a terminal"))
+    .addOption(flag("--force", "with --raw, also to a terminal"))
     .addOption(
       new Option("--color <when>", "colours: auto is on a terminal, unless $NO_COLOR is set")
         .choices(["auto", "always", "never"])
@@ -77,7 +85,7 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
 }
 
 async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
-  if (options.raw) expectNoTerminal(options.force);
+  expectNoTerminal(options);
   if (name !== undefined && (options.all || isFiltered(options))) {
     throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
   }
@@ -149,6 +157,8 @@ async function writeWith(
       : await writeLog(output, one.text(), {
           ...options,
           color,
+          // Of what nothing follows a pipe gets just the text.
+          endLine: process.stdout.isTTY || one !== shown.at(-1),
           annotate: symbols === undefined ? undefined : annotator(symbols, one),
         });
     if (!written) break;

@@ -43,9 +43,8 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
   if (type === "ftrace" && ftrace !== undefined) return traceShown(ftrace);
   const stream = type === "console" ? console : type === "pmsg" ? pmsg : undefined;
   if (stream !== undefined) return streamShown(stream);
-  const why =
-    crash.dump.boot === undefined ? ": its records don't say which boot it was in" : " of its boot";
-  throw new UserError(`there is no ${type} record with ${crash.name}${why}`);
+  const why = crash.dump.boot === undefined ? ": its records don't say which boot it was in" : "";
+  throw new UserError(`no ${type} record belongs to ${crash.name}${why}`);
 }
 
 /** What one record holds. */

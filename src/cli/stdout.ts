@@ -1,14 +1,15 @@
 import type { Writable } from "node:stream";
 // The one module, not all of report: whatever starts loads this file.
 import { printableLine } from "../report/printable.js";
-import { codeOf, systemReason, UserError } from "./errors.js";
+import { codeOf, systemReason, USAGE, UserError } from "./errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */
 const CLOSED = ["EPIPE", "ERR_STREAM_DESTROYED"];
 
 /** For `--raw`: a guest's bytes aren't for a terminal, unless that is forced. */
-export function expectNoTerminal(force: boolean): void {
-  if (process.stdout.isTTY && !force) {
+export function expectNoTerminal({ raw, force }: { raw: boolean; force: boolean }): void {
+  if (force && !raw) throw new UserError("--force is for --raw", USAGE);
+  if (raw && process.stdout.isTTY && !force) {
     throw new UserError(
       "--raw could send control sequences to the terminal: use a pipe or a file, or --force",
     );

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, symlinkSync, unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { complaint, put, run, script, temporaryFolder } from "./support.js";
+import { complaint, program, put, run, script, temporaryFolder } from "./support.js";
 
 const boot = "0123456789abcdef".repeat(2);
 const head = (reason: string, count: number, part: number, more = " last") =>
@@ -84,9 +84,7 @@ describe("show PATH CRASH", () => {
     unlinkSync(join(folder, "web", "pmsg-8"));
     const none = await run(["show", folder, "3", "--pmsg"]);
     expect(none.status).toBe(1);
-    expect(complaint(none)).toEqual([
-      "virtio-pstore: there is no pmsg record with web/dmesg-3 of its boot",
-    ]);
+    expect(complaint(none)).toEqual(["virtio-pstore: no pmsg record belongs to web/dmesg-3"]);
   });
 
   test("--ftrace --chrome makes a Chrome JSON trace, and says how much isn't in it", async () => {
@@ -117,6 +115,27 @@ describe("how it is shown", () => {
     expect(await stdoutOf(oneGuest(), "3", "--dmesg")).toBe(
       "[    2.000000] panic\n[    2.000001] rest\nmore\n",
     );
+  });
+
+  test("a text without a last line's end ends before the next one, and is as it is in a pipe", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "dmesg-1"), `${head("Oops", 1, 1)}first`, 1);
+    put(join(folder, "dmesg-2"), `${head("Panic", 2, 1)}second`, 2);
+    expect(await stdoutOf(folder, "--all")).toBe("first\nsecond");
+    const onTerminal = await run(["-qec", `${program} show ${folder} --no-pager`, "/dev/null"], {
+      command: "/usr/bin/script",
+    });
+    expect(onTerminal.stdout).toContain("second\r\nvirtio-pstore: this is the newest of 2");
+  });
+
+  test.each([
+    ["--force"],
+    ["--raw", "--color", "always"],
+    ["--ftrace", "--chrome", "--vmlinux", "x"],
+    ["--raw", "--dmesg"],
+    ["--console", "--ftrace"],
+  ])("%s %s: what would change nothing is refused", async (...options) => {
+    expect(await run(["show", oneGuest(), ...options])).toMatchObject({ status: 2, stdout: "" });
   });
 
   test("--json tells the crash, its trace's functions and its log", async () => {
@@ -163,7 +182,6 @@ describe("how it is shown", () => {
       options: string,
       env: Readonly<Record<string, string | undefined>>,
     ) => {
-      const program = join(import.meta.dirname, "../../bin/virtio-pstore");
       const line = `${program} show ${folder} web/dmesg-1 ${options}`;
       const ended = await run(["-qec", line, "/dev/null"], {
         command: "/usr/bin/script",
