@@ -12,13 +12,19 @@ export interface OptionRow {
   readonly detail: string;
 }
 
+export interface ArgumentRow {
+  readonly name: string;
+  readonly description: string;
+  readonly choices: readonly string[];
+}
+
 /** What `--help` tells of a command. */
 export interface CommandRow {
   readonly name: string;
   readonly usage: string;
   readonly summary: string;
   readonly description: string;
-  readonly arguments: readonly { readonly name: string; readonly description: string }[];
+  readonly arguments: readonly ArgumentRow[];
   readonly options: readonly OptionRow[];
 }
 
@@ -45,6 +51,7 @@ function rows(command: Command, before: string): CommandRow[] {
     arguments: command.registeredArguments.map((argument) => ({
       name: argument.name(),
       description: argument.description,
+      choices: argument.argChoices ?? [],
     })),
   };
   return [own, ...command.commands.flatMap((sub) => rows(sub, `${name} `))];

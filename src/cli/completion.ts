@@ -29,6 +29,10 @@ const wordsAfter = (table: readonly CommandRow[], before: string): string[] =>
 const groups = (table: readonly CommandRow[]): string[] =>
   table.map(({ name }) => name).filter((name) => wordsAfter(table, `${name} `).length > 0);
 
+/** What an argument can be; file names where nothing is said. */
+const choicesOf = (row: CommandRow): string =>
+  row.arguments.flatMap(({ choices }) => choices).join(" ");
+
 function bash(table: readonly CommandRow[]): string {
   const values = table.flatMap(({ name, options }) =>
     options
@@ -43,33 +47,31 @@ function bash(table: readonly CommandRow[]): string {
     const flags = options.flatMap((option) => option.flags).join(" ");
     return `    "${name}") words="${flags}" ;;`;
   });
-  const first = groups(table).map(
-    (name) =>
-      `    ${name}) words="${wordsAfter(table, `${name} `).join(" ")}"; command="${name} $second" ;;`,
-  );
+  const others = table.map((row) => {
+    const words = wordsAfter(table, `${row.name} `).join(" ") || choicesOf(row);
+    return words === "" ? "" : `    "${row.name}") words="${words}" ;;\n`;
+  });
   return `# bash completion of virtio-pstore
 _virtio_pstore() {
   local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}"
-  local command="\${COMP_WORDS[1]}" second="\${COMP_WORDS[2]}" words="" values=""
+  local command="\${COMP_WORDS[1]-}" words="" values=""
   local i
   COMPREPLY=()
   # What follows is another command.
   for ((i = 1; i < COMP_CWORD; i++)); do
     [[ \${COMP_WORDS[i]} == -- ]] && return
   done
+  # --color=always is three words.
+  [[ $before == = ]] && before="\${COMP_WORDS[COMP_CWORD - 2]}"
+  [[ $current == = ]] && current=""
   if ((COMP_CWORD == 1)); then
     words="${wordsAfter(table, "").join(" ")} --help --version"
     COMPREPLY=($(compgen -W "$words" -- "$current"))
     return
   fi
   case "$command" in
-${first.join("\n")}
+    ${groups(table).join(" | ")}) ((COMP_CWORD > 2)) && command="$command \${COMP_WORDS[2]}" ;;
   esac
-  if [[ -n $words ]] && ((COMP_CWORD == 2)); then
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-    return
-  fi
-  words=""
   case "$command $before" in
 ${values.join("\n")}
   esac
@@ -77,6 +79,9 @@ ${values.join("\n")}
     case "$command" in
 ${options.join("\n")}
     esac
+  elif [[ -z $values ]]; then
+    case "$command" in
+${others.join("")}    esac
   fi
   [[ -n $words ]] && COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
@@ -91,7 +96,9 @@ const zshText = (text: string): string =>
 function zshOption({ flags, value, choices, description }: OptionRow): string[] {
   const action = choices.length > 0 ? `(${choices.join(" ")})` : "_files";
   const takes = value === undefined ? "" : `:${zshText(value)}:${action}`;
-  return flags.map((flag) => `'*${flag}[${zshText(description)}]${takes}'`);
+  // Its value may be the next word, or behind a = in the same one.
+  const joined = (flag: string) => (value !== undefined && flag.startsWith("--") ? "=" : "");
+  return flags.map((flag) => `'*${flag}${joined(flag)}[${zshText(description)}]${takes}'`);
 }
 
 function zsh(table: readonly CommandRow[]): string {
@@ -100,11 +107,10 @@ function zsh(table: readonly CommandRow[]): string {
       const row = table.find(({ name }) => name === before + word);
       return `'${zshText(word)}:${zshText(row?.summary ?? "")}'`;
     });
-  const cases = table.map(({ name, options }) => {
-    const sub = wordsAfter(table, `${name} `);
-    const rest =
-      sub.length > 0 ? `'1:command:(${sub.join(" ")})' '*:file:_files'` : "'*:file:_files'";
-    return `    "${name}") _arguments ${[...options.flatMap(zshOption), rest].join(" ")} ;;`;
+  const cases = table.map((row) => {
+    const words = wordsAfter(table, `${row.name} `).join(" ") || choicesOf(row);
+    const rest = [...(words === "" ? [] : [`'1:word:(${words})'`]), "'*:file:_files'"];
+    return `    "${row.name}") _arguments ${[...row.options.flatMap(zshOption), ...rest].join(" ")} ;;`;
   });
   const nested = groups(table).map(
     (name) =>
@@ -133,33 +139,44 @@ if [[ $funcstack[1] == _virtio-pstore ]]; then _virtio_pstore "$@"; else compdef
 const fishText = (text: string): string =>
   `'${text.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 
-const fishSeen = (words: readonly string[]): string =>
-  words.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
-
 function fish(table: readonly CommandRow[]): string {
-  const lines = table.flatMap(({ name, summary, options }) => {
-    const words = name.split(" ");
+  const lines = table.flatMap((row) => {
+    const words = row.name.split(" ");
     const last = words.at(-1) ?? "";
-    const before = words.slice(0, -1);
-    const group = before.join(" ");
-    // A command of a group can have another's name, as `watch` and `erst watch`.
-    const own = [name, group].some((one) => groups(table).includes(one))
-      ? fishSeen(words)
-      : `${fishSeen(words)}; and not ${fishSeen([groups(table).join(" ")])}`;
-    const others = wordsAfter(table, `${group} `).join(" ");
-    const when =
-      group === "" ? "__fish_use_subcommand" : `${fishSeen(before)}; and not ${fishSeen([others])}`;
+    const offered = `__virtio_pstore_at ${words.slice(0, -1).join(" ")}`.trimEnd();
+    const choices = choicesOf(row);
+    const complete = (condition: string, what: string) =>
+      `complete -c virtio-pstore -n '${condition}' ${what}`;
     return [
-      `complete -c virtio-pstore -n '${when}' -f -a ${last} -d ${fishText(summary)}`,
-      ...options.map(({ flags, value, choices, description }) => {
-        const named = flags.map((flag) =>
-          flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
-        );
-        const takes =
-          value === undefined ? "" : choices.length > 0 ? ` -x -a '${choices.join(" ")}'` : " -r";
-        return `complete -c virtio-pstore -n '${own}' ${named.join(" ")}${takes} -d ${fishText(description)}`;
-      }),
+      complete(offered, `-f -a ${last} -d ${fishText(row.summary)}`),
+      ...(choices === "" ? [] : [complete(`__virtio_pstore_at ${row.name}`, `-f -a '${choices}'`)]),
+      ...row.options.map((option) =>
+        complete(`__virtio_pstore_in ${row.name}`, fishOption(option)),
+      ),
     ];
   });
-  return `# fish completion of virtio-pstore\n${lines.join("\n")}\n`;
+  return `# fish completion of virtio-pstore
+# Whether the words before the one that is completed are these.
+function __virtio_pstore_at
+  set -l words (commandline -opc)
+  test "$words[2..]" = "$argv"
+end
+# Whether they begin so; behind a -- is another command.
+function __virtio_pstore_in
+  set -l words (commandline -opc)
+  set -l last (math 1 + (count $argv))
+  not contains -- -- $words
+  and test "$words[2..$last]" = "$argv"
+end
+${lines.join("\n")}
+`;
+}
+
+function fishOption({ flags, value, choices, description }: OptionRow): string {
+  const named = flags.map((flag) =>
+    flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
+  );
+  const takes =
+    value === undefined ? "" : choices.length > 0 ? ` -x -a '${choices.join(" ")}'` : " -r";
+  return `${named.join(" ")}${takes} -d ${fishText(description)}`;
 }
