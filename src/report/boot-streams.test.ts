@@ -130,7 +130,7 @@ test("follow goes on from one file to the next without a word, and says what is 
   };
   store.beginBoot("a".repeat(32));
   print(store, "line 1\n", "line 2\n");
-  expect(followed()).toBe("<console-2>line 2\n");
+  expect(followed()).toBe("<console-1>line 1\nline 2\n");
   print(store, "line 3\n", "line 4\n", "line 5\n");
   expect(followed()).toBe("line 3\nline 4\nline 5\n");
   for (let i = 6; i < 20; i++) print(store, `line ${i}\n`.slice(-8));
