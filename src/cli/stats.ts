@@ -47,8 +47,8 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   if (options.json) {
     const counts = {
       bySignature: bySignature.map((one) => {
-        const { cutShort, ...said } = newest(one).facts;
-        return { ...said, ...countsOf(one) };
+        const { signature, title, kind } = newest(one).facts;
+        return { signature, title, kind, guests: guestsOf(one), ...countsOf(one) };
       }),
       byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
     };
@@ -58,13 +58,13 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const signatures = [
     ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "SIGNATURE", "TITLE"],
     ...bySignature.map((one) => {
-      const { crashes, boots, guests } = countsOf(one);
+      const { crashes, boots } = countsOf(one);
       const { facts, crash } = newest(one);
       const age = formatAge(crash.dump.time);
       return [
         `${crashes}`,
         `${boots}`,
-        `${guests.length}`,
+        `${guestsOf(one).length}`,
         age,
         facts.signature || "-",
         facts.title,
@@ -101,6 +101,9 @@ function newest({ rows }: Group): Row {
   return last;
 }
 
+const guestsOf = ({ rows }: Group): string[] =>
+  [...new Set(rows.map(({ crash }) => crash.guest))].sort();
+
 function countsOf({ rows }: Group) {
   const crashes = rows.map(({ crash }) => crash);
   const times = crashes.map(({ dump }) => dump.time.toISOString());
@@ -108,7 +111,6 @@ function countsOf({ rows }: Group) {
     crashes: rows.length,
     // Where a driver doesn't tell its boot, each crash counts as one of its own.
     boots: new Set(crashes.map(({ guest, name, dump }) => `${guest}/${dump.boot ?? name}`)).size,
-    guests: [...new Set(crashes.map(({ guest }) => guest))].sort(),
     first: times[0],
     last: times.at(-1),
   };

@@ -241,6 +241,21 @@ test("stats counts by signature and by guest, and tells boots from crashes", asy
     ],
     byGuest: [{ guest: "web", crashes: 2 }, { guest: "db" }],
   });
+  // The newest crash's alone, and of one guest.
+  expect(JSON.stringify(json)).not.toMatch(/"(?:cpu|pid|task|release)"/);
+  expect(JSON.stringify(json).match(/"guests"/g)).toHaveLength(2);
+});
+
+test("docs/json.md tells every field", async () => {
+  const docs = readFileSync(join(import.meta.dirname, "../../docs/json.md"), "utf8");
+  const folder = guests();
+  const commands = [["list"], ["list", "--records"], ["show"], ["stats"]];
+  for (const command of commands) {
+    const { stdout } = await run([...command, folder, "--json"]);
+    const keys = [...stdout.matchAll(/^ *"(\w+)":/gm)].map(([, key]) => key);
+    expect(keys.length).toBeGreaterThan(5);
+    for (const key of new Set(keys)) expect(docs).toContain(`\`${key}\``);
+  }
 });
 
 describe("watch", () => {
