@@ -116,6 +116,78 @@ ffff888012345678 (&a->lock){+.+.}-{3:3}, at: foo_lock_both+0x10/0x20
 `,
   ],
   [
+    "INFO: task hung in foo_wait",
+    "hung-task",
+    `
+INFO: task kworker/0:1:7 blocked for more than 120 seconds.
+Call Trace:
+ __schedule+0x1/0x2
+ schedule+0x1/0x2
+ mutex_lock+0x1/0x2
+ foo_wait+0x1/0x2
+Kernel panic - not syncing: hung_task: blocked tasks
+`,
+  ],
+  [
+    "INFO: rcu detected stall in foo_ioctl",
+    "rcu-stall",
+    `
+rcu: INFO: rcu_preempt self-detected stall on CPU
+Call Trace:
+ <IRQ>
+ rcu_dump_cpu_stacks+0x1/0x2
+ </IRQ>
+ foo_spin+0x1/0x2
+ foo_ioctl+0x1/0x2
+ __x64_sys_ioctl+0x1/0x2
+ do_syscall_64+0x1/0x2
+`,
+  ],
+  [
+    "BUG: soft lockup in foo_thread",
+    "soft-lockup",
+    `
+watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [foo:7]
+RIP: 0010:foo_spin+0x1/0x2
+Call Trace:
+ foo_thread+0x1/0x2
+ kthread+0x1/0x2
+ ret_from_fork+0x1/0x2
+Kernel panic - not syncing: softlockup: hung tasks
+`,
+  ],
+  [
+    "WARNING: refcount bug in foo_put",
+    "warning",
+    `
+refcount_t: underflow; use-after-free.
+WARNING: lib/refcount.c:28 at refcount_warn_saturate+0x1/0x2, CPU#1: a.out/7
+RIP: 0010:refcount_warn_saturate+0x1/0x2
+Call Trace:
+ foo_put+0x1/0x2
+`,
+  ],
+  [
+    "memory leak in foo_new",
+    "leak",
+    "BUG: memory leak\nunreferenced object 0xffff888012345678 (size 8):\n  backtrace:\n    [<0000000012345678>] kmalloc+0x1/0x2\n    [<0000000012345678>] foo_new+0x1/0x2",
+  ],
+  [
+    "BUG: unable to handle kernel paging request in foo_write",
+    "oops",
+    `
+Unable to handle kernel paging request at virtual address dead000000000100
+Mem abort info:
+Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP
+CPU: 2 PID: 7 Comm: a.out Not tainted 6.12.0-arm64 #1
+pc : foo_write+0x10/0x20 [foo]
+lr : foo_write+0x8/0x20 [foo]
+Call trace:
+ foo_write+0x10/0x20 [foo]
+ vfs_write+0x10/0x20
+`,
+  ],
+  [
     "kernel panic: VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
     "panic",
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
