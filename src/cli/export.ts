@@ -61,13 +61,15 @@ export function addExport(program: Command): void {
   );
 }
 
-/** Other archives' names are no directories' either. */
+/** What the name of an output says it is; undefined for a folder. */
+const kindOf = (output: string): string | undefined =>
+  /\.(json|tar\.gz|tgz)$/i.exec(output)?.[1]?.toLowerCase();
+
+const OTHER_ARCHIVE = /\.(?:tar|tar\.\w+|tbz2?|txz|tzst|zip|7z)$/i;
+
 function outputPath(text: string): string {
   if (text === "-") throw new InvalidArgumentError("Nothing is written to stdout.");
-  if (
-    /\.(?:tar|tar\.(?:bz2|xz|zst|lz4?|Z)|tbz2?|txz|tzst|zip|7z)$/i.test(text) &&
-    !existsSync(text)
-  ) {
+  if (kindOf(text) === undefined && OTHER_ARCHIVE.test(text) && !existsSync(text)) {
     throw new InvalidArgumentError("An archive's name ends in .tar.gz.");
   }
   return notEmpty(text);
@@ -93,7 +95,7 @@ async function exportCrash(
 
 /** Returns the name that was made. */
 async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<string> {
-  const [, kind] = /\.(tar\.gz|tgz|json)$/i.exec(output) ?? [];
+  const kind = kindOf(output);
   const toFile = kind !== undefined;
   if (!toFile) guestDirectory(output, crash.guest);
   const made = toFile ? output : join(output, folderOf(crash));
@@ -103,7 +105,7 @@ async function writeCrash(at: CrashesAt, crash: Crash, output: string): Promise<
   const temporary = temporaryIn(dirname(made));
   try {
     const whole = join(temporary, "whole");
-    if (kind?.toLowerCase() === "json") await writeJson(at, crash, whole);
+    if (kind === "json") await writeJson(at, crash, whole);
     else if (!toFile) writeFolder(at, crash, whole);
     else {
       const folder = folderOf(crash);
