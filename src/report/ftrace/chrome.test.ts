@@ -49,15 +49,16 @@ function expectRules(events: readonly TraceEvent[]): void {
 
 describe("a real trace keeps to the format's rules, and every line is understood", () => {
   test.each([
-    ["events", "i", false],
-    ["function", "i", false],
-    ["graph", "B", true],
-    ["graph-abstime", "B", false],
-  ])("%s", (name, ph, untimed) => {
+    ["events", "i", false, undefined],
+    ["counter", "i", false, true],
+    ["function", "i", false, undefined],
+    ["graph", "B", true, undefined],
+    ["graph-abstime", "B", false, undefined],
+  ])("%s", (name, ph, untimed, counted) => {
     const made = traced(fixture(name));
     expectRules(made.events);
     expect(made).toMatchObject({ skipped: 0, untimed });
-    expect(made.counted).toBeUndefined();
+    expect(made.counted).toBe(counted);
     const rows = made.events.filter((one) => one.name === "thread_name");
     expect(rows.map(({ args }) => args?.name).sort()).toEqual(["CPU 0", "CPU 1"]);
     expect(made.events.filter((one) => one.ph === ph).length).toBeGreaterThan(10);
@@ -166,7 +167,7 @@ test("what isn't understood is counted", () => {
 });
 
 test("any lines, in any order, keep to the rules", () => {
-  const real = ["events", "function", "graph", "graph-abstime"].flatMap((name) =>
+  const real = ["events", "counter", "function", "graph", "graph-abstime"].flatMap((name) =>
     fixture(name).split("\n"),
   );
   const line = fc.oneof(fc.constantFrom(...real), fc.string({ unit: "binary" }));
