@@ -33,12 +33,17 @@ export class CrashesAt {
   /** By a record's path, the crash of whose trace it is. */
   #traced: ReadonlyMap<string, Crash> | undefined;
 
-  /** With another's reader, what that has read before isn't read again. */
-  constructor(path: string, filter: CrashFilter = {}, reader = newReader()) {
+  /** With another's reader, what that has read before isn't read again. `tell` is told of what can't be read. */
+  constructor(
+    path: string,
+    filter: CrashFilter = {},
+    reader = newReader(),
+    tell?: (line: string) => void,
+  ) {
     this.path = path;
     this.#reader = reader;
     this.#filter = filter;
-    const { records, isPartial } = recordsAsked(path, filter);
+    const { records, isPartial } = recordsAsked(path, filter, tell);
     this.isPartial = isPartial;
     this.records = records.map((record) => this.#reader.headed(record));
     this.crashes = findCrashes(this.records).filter((crash) =>
@@ -121,9 +126,9 @@ export class CrashesAt {
   }
 }
 
-export const newReader = (): CrashReader =>
+export const newReader = (tell: (line: string) => void = warn): CrashReader =>
   new CrashReader((error) => {
-    warn(errorLine(error));
+    tell(errorLine(error));
   });
 
 function namesOf({ name, dump }: Crash): string[] {

@@ -47,12 +47,13 @@ const MOST_TOLD = 5;
 export function recordsAsked(
   path: string,
   filter: CrashFilter,
+  tell: (line: string) => void = warn,
 ): { readonly records: readonly RecordEntry[]; readonly isPartial: boolean } {
   const { files, skipped } = recordsAt(path);
   const lines = skipped.map(errorLine).filter((line) => isOfGuest(line, path, filter.guest));
-  for (const line of lines.slice(0, MOST_TOLD)) warn(`skipped ${line}`);
+  for (const line of lines.slice(0, MOST_TOLD)) tell(`skipped ${line}`);
   const more = lines.length - MOST_TOLD;
-  if (more > 0) warn(`skipped ${more} more that can't be read`);
+  if (more > 0) tell(`skipped ${more} more that can't be read`);
   const records = files.filter((record) => isGuest(record, filter));
   if (records.length === 0) tellNoGuest(path, filter);
   return { records, isPartial: lines.length > 0 };

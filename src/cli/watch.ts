@@ -1,20 +1,12 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readdirSync, realpathSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import {
-  Arrivals,
-  type Crash,
-  type CrashFacts,
-  type CrashReader,
-  isSettled,
-  QUIET_MS,
-} from "../report/index.js";
+import { Arrivals, type Crash, type CrashReader, isSettled, QUIET_MS } from "../report/index.js";
+import { runForCrash } from "./crash-command.js";
 import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
-import { errorLine, UserError, warn } from "./errors.js";
+import { UserError, warn } from "./errors.js";
 import { notEmpty } from "./option-values.js";
 import { recordsAt, tellNoGuest } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
@@ -80,7 +72,6 @@ export function addWatch(program: Command): void {
 async function watch(path: string, options: WatchOptions): Promise<void> {
   tellNoGuest(path, options);
   const state = new Told(options.state === undefined ? defaultState(path) : named(options.state));
-  const reader = newReader();
   const stop = new AbortController();
   // The command isn't the terminal's, and goes on where that is closed.
   onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
@@ -89,6 +80,9 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   });
   // The times of an ERST file's records are the guest's claim.
   const arrivals = statSync(path).isDirectory() ? undefined : new Arrivals();
+  const complaints = new Complaints();
+  const reader = newReader(complaints.tell);
+  const watching = { state, complaints, reader, arrivals, stop: stop.signal };
   const wait = (ms: number) => sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
   let seen = "";
   let left: keyof typeof AGAIN_MS = "nothing";
@@ -97,7 +91,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   while (!stop.signal.aborted) {
     const stamp = stampOf(path);
     if (stamp !== seen || performance.now() >= againMs) {
-      left = await look(path, options, { state, reader, arrivals, stop: stop.signal });
+      left = await look(path, options, watching);
       againMs = performance.now() + AGAIN_MS[left];
       seen = stamp;
     }
@@ -111,9 +105,26 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   state.close();
 }
 
+/** Says what can't be read, but not again what the look before said, too. */
+class Complaints {
+  #before = new Set<string>();
+  #now = new Set<string>();
+
+  readonly tell = (line: string): void => {
+    if (!this.#before.has(line) && !this.#now.has(line)) warn(line);
+    this.#now.add(line);
+  };
+
+  nextLook(): void {
+    this.#before = this.#now;
+    this.#now = new Set();
+  }
+}
+
 /** What one look leaves to the next. */
 interface Watching {
   readonly state: Told;
+  readonly complaints: Complaints;
   readonly reader: CrashReader;
   readonly arrivals: Arrivals | undefined;
   readonly stop: AbortSignal;
@@ -123,11 +134,12 @@ interface Watching {
 async function look(
   path: string,
   options: WatchOptions,
-  { state, reader, arrivals, stop }: Watching,
+  { state, complaints, reader, arrivals, stop }: Watching,
 ): Promise<keyof typeof AGAIN_MS> {
   // What is there the first time isn't new, whatever is asked for: nor is it for another filter.
   const quietly = state.isNew && !options.all;
-  const at = new CrashesAt(path, {}, reader);
+  complaints.nextLook();
+  const at = new CrashesAt(path, {}, reader, complaints.tell);
   const fresh = at.crashes.filter((crash) => !state.has(crash));
   arrivals?.note(at.crashes);
   const settled = fresh.filter((crash) =>
@@ -143,7 +155,7 @@ async function look(
       break;
     }
     if (!isWanted(crash, options, (one) => at.facts(one))) continue;
-    if (!(await execute(path, options.exec, crash, at.facts(crash)))) {
+    if (!(await runForCrash(path, options.exec, crash, at.facts(crash)))) {
       left = "command";
       break;
     }
@@ -197,45 +209,4 @@ function stampOf(path: string): string {
     ({ name }) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,
   );
   return [own.mtimeMs, ...times].join("\n");
-}
-
-/**
- * Runs the command to its end; that it failed is told, and doesn't end watching. False where it can't be run
- * at all, as when there are too many processes.
- */
-async function execute(
-  path: string,
-  line: string,
-  crash: Crash,
-  facts: CrashFacts,
-): Promise<boolean> {
-  const { name, guest, dump } = crash;
-  const { time, reason, boot } = dump;
-  const { cutShort, ...said } = facts;
-  const known = {
-    ...said,
-    guest,
-    reason,
-    boot,
-    crash: name,
-    path: resolve(path),
-    time: time.toISOString(),
-  };
-  const variables = Object.entries(known).flatMap(([key, value]) =>
-    value === undefined ? [] : [[`VIRTIO_PSTORE_${key.toUpperCase()}`, `${value}`]],
-  );
-  try {
-    const child = spawn("/bin/sh", ["-c", line], {
-      stdio: ["ignore", "inherit", "inherit"],
-      env: { ...process.env, ...(Object.fromEntries(variables) as Record<string, string>) },
-      // A Ctrl-C is for watch, which lets the command end.
-      detached: true,
-    });
-    const [status, signal] = (await once(child, "exit")) as [number | null, string | null];
-    if (status !== 0) warn(`${name}: the command ended with ${signal ?? `status ${status}`}`);
-    return true;
-  } catch (error) {
-    warn(`${name}: the command can't be run, and is tried again: ${errorLine(error)}`);
-    return false;
-  }
 }

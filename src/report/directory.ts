@@ -187,10 +187,13 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
   return found.sort(compareRecords);
 }
 
+/** fsck's, which only root may read: where a file system of its own is for records, it is no guest's. */
+const LOST_AND_FOUND = "lost+found";
+
 /** Of a directory of records, or of guests' directories. */
 export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
   const guests = readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && entry.name !== LOST_AND_FOUND)
     .map((entry) => entry.name)
     .sort();
   const all = recordsOf(path, "", onSkipped);

@@ -54,8 +54,8 @@ export type OnSkipped = (error: unknown) => void;
 
 /**
  * The records at `path`: a directory of records, a directory of guests' directories, an ERST file, or one
- * record's file. By guest, oldest first. `onSkipped` is told of what can't be read: subdirectories such
- * as lost+found, and slots that are damaged. Throws ErstError for an ERST file that is none.
+ * record's file. By guest, oldest first. `onSkipped` is told of what can't be read:
+ * subdirectories, and slots that are damaged. Throws ErstError for an ERST file that is none.
  */
 export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {
   if (statSync(path).isDirectory()) return recordsInDirectory(path, onSkipped);

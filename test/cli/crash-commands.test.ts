@@ -437,6 +437,18 @@ describe("watch", () => {
     expect((await run(watch)).stdout).toBe("web/dmesg-1\ndb/dmesg-1\nweb/dmesg-2\n");
   });
 
+  test("says once that a directory can't be read", async () => {
+    const folder = guests();
+    // Its name isn't UTF-8: root, too, can't read it.
+    mkdirSync(Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xff)]));
+    const watching = start(["watch", folder, "--exec", "echo told; false"]);
+    await watching.says(/skipped/);
+    put(join(folder, "web", "dmesg-9"), head("Panic", 9, 1) + PANIC, 3000);
+    await watching.says(/ended with status 1/);
+    const { stderr } = await stop(watching);
+    expect(stderr.match(/skipped/g)).toHaveLength(1);
+  });
+
   test("keeps a file of its own: another can't have it meanwhile", async () => {
     const folder = guests();
     const watching = start(["watch", folder, "--exec", "true"]);
