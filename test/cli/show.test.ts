@@ -1,5 +1,6 @@
-import { chmodSync, mkdirSync, symlinkSync, unlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { complaint, program, put, run, script, temporaryFolder } from "./support.js";
 
@@ -99,6 +100,13 @@ describe("show PATH CRASH", () => {
     expect(traceEvents.at(-1)).toMatchObject({ ph: "i", tid: 2, ts: 713 });
     expect(await stdoutOf(join(folder, "web"), "--ftrace", "--chrome")).toBe(stdout);
     expect((await run(["show", folder, "3", "--chrome"])).status).toBe(2);
+    const counter = fileURLToPath(
+      new URL("../../src/report/ftrace/fixtures/counter.txt", import.meta.url),
+    );
+    put(join(folder, "web", "ftrace-5"), head("Panic", 2, 1) + readFileSync(counter), 1004);
+    expect((await run(["show", folder, "3", "--ftrace", "--chrome"])).stderr).toContain(
+      "the trace's clock has no unit: a microsecond stands for each of its counts",
+    );
   });
 
   test("--title and the other filters choose the newest that fits", async () => {

@@ -16,7 +16,7 @@ export interface ChromeCounts {
   /** Whether a line told how long a call took but not when it was. */
   untimed: boolean;
   /** Whether its clock has no unit: a microsecond stands for each of its counts. */
-  counted?: boolean;
+  counted: boolean;
 }
 
 /** A CPU's row. Times are in nanoseconds, whole numbers, so that what is added up stays exact. */
