@@ -14,6 +14,6 @@ export function* chromeText(
       "the trace tells no times but how long calls took: a CPU's row holds them one after another",
     );
   }
-  if (counted) warn("the trace's clock has no unit: a microsecond stands for each of its counts");
+  if (counted) warn("the trace's clock has no unit: a nanosecond stands for each of its counts");
   if (skipped > 0) warn(`${skipped} of the trace's lines weren't understood, and are left out`);
 }

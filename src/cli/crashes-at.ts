@@ -7,6 +7,7 @@ import {
   type HeadedRecord,
   type Related,
   relations,
+  stemOf,
 } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isFiltered, isWanted } from "./crash-filter.js";
@@ -23,9 +24,13 @@ export class CrashesAt {
   /** Oldest first. */
   readonly crashes: readonly Crash[];
   /** Something that was asked for can't be read, and was told. */
-  readonly isPartial: boolean;
+  get isPartial(): boolean {
+    return this.#isPartial;
+  }
+
   readonly #filter: CrashFilter;
   readonly #reader: CrashReader;
+  #isPartial = false;
   readonly #progress = new Progress("crashes");
   #related: ((crash: Crash) => Related) | undefined;
   #crashNames: Names<Crash> | undefined;
@@ -37,15 +42,17 @@ export class CrashesAt {
   constructor(
     path: string,
     filter: CrashFilter = {},
-    reader = newReader(),
-    tell?: (line: string) => void,
+    reader?: CrashReader,
+    tell: (line: string) => void = warn,
   ) {
+    const skipped = (line: string) => {
+      this.#isPartial = true;
+      tell(line);
+    };
     this.path = path;
-    this.#reader = reader;
+    this.#reader = reader ?? newReader(skipped);
     this.#filter = filter;
-    const { records, isPartial } = recordsAsked(path, filter, tell);
-    this.isPartial = isPartial;
-    this.records = records.map((record) => this.#reader.headed(record));
+    this.records = recordsAsked(path, filter, skipped).map((record) => this.#reader.headed(record));
     this.crashes = findCrashes(this.records).filter((crash) =>
       isWanted(crash, filter, (one) => this.facts(one)),
     );
@@ -126,13 +133,13 @@ export class CrashesAt {
   }
 }
 
-export const newReader = (tell: (line: string) => void = warn): CrashReader =>
+export const newReader = (tell: (line: string) => void): CrashReader =>
   new CrashReader((error) => {
     tell(errorLine(error));
   });
 
 function namesOf({ name, dump }: Crash): string[] {
   const own = [name.slice(name.lastIndexOf("/") + 1)];
-  for (const part of dump.parts) own.push(part.name, `${part.id}`);
+  for (const part of dump.parts) own.push(part.name, stemOf(part), `${part.id}`);
   return dump.guest === "" ? own : own.flatMap((one) => [one, `${dump.guest}/${one}`]);
 }

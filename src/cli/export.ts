@@ -129,7 +129,7 @@ function temporaryIn(directory: string): string {
   }
 }
 
-/** A record's id is never given twice in a guest's directory: no export is in another's way. */
+/** The store never gives a record's id twice: no export of one guest is in another's way. */
 const folderOf = ({ name, guest, dump }: Crash): string =>
   join(guest, `${dump.parts[0]?.id ?? basename(name)}`);
 

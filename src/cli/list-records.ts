@@ -24,9 +24,7 @@ export async function listRecords(
 ): Promise<void> {
   // One at a time, and no text is kept: a guest decides how many there are, and how large.
   const progress = new Progress("records");
-  const { records, isPartial } = recordsAsked(path, options);
-  if (isPartial) process.exitCode = 1;
-  const rows = records
+  const rows = recordsAsked(path, options, tellPartial)
     .filter((record) => isWithin(record.time, options))
     .map((record) => {
       progress.step();
@@ -50,12 +48,17 @@ export async function listRecords(
   await writeOut(formatTable(table));
 }
 
+function tellPartial(line: string): void {
+  process.exitCode = 1;
+  warn(line);
+}
+
 /** A record that can't be read, or is erased at this moment, doesn't keep the others from being told. */
 function decode(record: RecordEntry): DecodedRecord {
   try {
     return decodeRecord(record);
   } catch (error) {
-    warn(errorLine(error));
+    tellPartial(errorLine(error));
     return { ...record, header: undefined, headerBytes: 0, textBytes: undefined };
   }
 }

@@ -43,12 +43,12 @@ function filesAt(path: string, skipped: unknown[]): RecordEntry[] {
 /** An ERST file can have 4,087 damaged slots, and a directory more guests. */
 const MOST_TOLD = 5;
 
-/** The records of the guest that is asked for, and whether others of it can't be read, which is told. */
+/** The records of the guest that is asked for; `tell` gets a line for what of it can't be read. */
 export function recordsAsked(
   path: string,
   filter: CrashFilter,
-  tell: (line: string) => void = warn,
-): { readonly records: readonly RecordEntry[]; readonly isPartial: boolean } {
+  tell: (line: string) => void,
+): RecordEntry[] {
   const { files, skipped } = recordsAt(path);
   const lines = skipped.map(errorLine).filter((line) => isOfGuest(line, path, filter.guest));
   for (const line of lines.slice(0, MOST_TOLD)) tell(`skipped ${line}`);
@@ -56,7 +56,7 @@ export function recordsAsked(
   if (more > 0) tell(`skipped ${more} more that can't be read`);
   const records = files.filter((record) => isGuest(record, filter));
   if (records.length === 0) tellNoGuest(path, filter);
-  return { records, isPartial: lines.length > 0 };
+  return records;
 }
 
 /** Whether a line about what is skipped, which begins with its path, is of the guest that is asked for. */

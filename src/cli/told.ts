@@ -11,8 +11,8 @@ const MAX_BYTES = 64 << 20;
 /** Why a file isn't opened that somebody put in the place of ours: a link, a directory, a device. */
 const NO_FILE = ["ELOOP", "EISDIR", "EEXIST", "ENXIO"];
 
-/** As in a directory that may only be read. */
-const NO_RIGHT = ["EACCES", "EPERM", "EROFS"];
+/** As in a directory that may only be read, or isn't there. */
+const NO_RIGHT = ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"];
 
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
@@ -30,6 +30,7 @@ export class Told {
   /** Throws UserError where `path` is no file of its own or another process has it, or the system call's error. */
   constructor(path: string) {
     this.#file = new LineFile({ files: systemFiles, retire: closeSync }, path);
+    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false) throw noFile(path);
     this.#lock = ours(path, () => locked(path));
     this.#isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
     this.#lines = new Set(ours(path, () => this.#file.load(MAX_BYTES)));
@@ -45,8 +46,9 @@ export class Told {
     return this.#lines.size;
   }
 
+  /** Whether all that is there of a crash was told: one can grow. */
   has({ dump }: Crash): boolean {
-    return dump.parts.some((part) => this.#lines.has(lineOf(part)));
+    return dump.parts.every((part) => this.#lines.has(lineOf(part)));
   }
 
   /** Makes the file, with crashes that count as told. */
@@ -96,11 +98,12 @@ function ours<T>(path: string, open: () => T): T {
       throw new UserError(`${line}: say with --state where to keep what was told`);
     }
     if (!NO_FILE.includes(codeOf(error) ?? "")) throw error;
-    throw new UserError(
-      `${path} is no regular file: say with --state which one keeps what was told`,
-    );
+    throw noFile(path);
   }
 }
+
+const noFile = (path: string): UserError =>
+  new UserError(`${path} is no regular file: say with --state which one keeps what was told`);
 
 /**
  * UTF-8 as LineFile takes it. A directory's name may hold a line's end, and an owner compress a record, which

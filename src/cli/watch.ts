@@ -1,6 +1,6 @@
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as afterSignals, setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { Arrivals, type Crash, type CrashReader, isSettled, QUIET_MS } from "../report/index.js";
 import { runForCrash } from "./crash-command.js";
@@ -95,7 +95,10 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
       againMs = performance.now() + AGAIN_MS[left];
       seen = stamp;
     }
-    if (left === "crashes") continue;
+    if (left === "crashes") {
+      await afterSignals();
+      continue;
+    }
     if (options.once && (left !== "parts" || waited || arrivals === undefined)) break;
     waited = options.once;
     if (waited) warn(`waiting ${QUIET_MS / 1000} s: more of a crash may come`);

@@ -115,13 +115,14 @@ export class CrashIndex {
     const lines = [HEAD, ...[...all.values()].map((line) => JSON.stringify(line))];
     let fd: number | undefined;
     try {
+      if (isStale(temporary)) discard(temporary);
       fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600);
       writeFileSync(fd, `${lines.join("\n")}\n`);
       renameSync(temporary, path);
       this.#changed = false;
     } catch {
       // A directory that may only be read, a full disk, another that writes it: what isn't kept is read again.
-      if (fd !== undefined || isStale(temporary)) discard(temporary);
+      if (fd !== undefined) discard(temporary);
     } finally {
       if (fd !== undefined) closeSync(fd);
     }
@@ -130,7 +131,7 @@ export class CrashIndex {
 
 const isStale = (path: string): boolean => {
   const found = lstatSync(path, { throwIfNoEntry: false });
-  return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
+  return found !== undefined && Math.abs(Date.now() - found.mtimeMs) > STALE_MS;
 };
 
 function discard(path: string): void {

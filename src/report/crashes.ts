@@ -53,7 +53,8 @@ export function erstFileOf({ name, path }: RecordEntry): string | undefined {
   return basename(path) !== name && path.endsWith(end) ? path.slice(0, -end.length) : undefined;
 }
 
-const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$|\.gz$/, "");
+/** Its name without what says how it is compressed. */
+export const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$|\.gz$/, "");
 
 /** A name of all that have the same id, as where somebody put two directories together. */
 const idOf = (record: RecordEntry): string => `${record.guest}/${stemOf(record)}`;

@@ -163,6 +163,7 @@ const nameOf = (name: string): RecordName | undefined =>
 
 function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
+  const copied: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
   const entries = readdirSync(directory, { withFileTypes: true }).filter((one) => one.isFile());
   const names = new Set(entries.map(({ name }) => name));
@@ -182,9 +183,13 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
     if (isBoth && isCopy(path, join(directory, plain))) continue;
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (stats?.isFile() === true) found.push(recordFile(path, guest, name, stats, notes, source));
+    if (stats?.isFile() !== true) continue;
+    const isOwn = parseRecordName(entry.name) !== undefined;
+    (isOwn ? found : copied).push(recordFile(path, guest, name, stats, notes, source));
   }
-  return found.sort(compareRecords);
+  // Another back-end's ids needn't go up: ramoops's are the places in its memory.
+  copied.sort((a, b) => a.time.getTime() - b.time.getTime() || compareRecords(a, b));
+  return [...found.sort(compareRecords), ...copied];
 }
 
 /** fsck's, which only root may read: where a file system of its own is for records, it is no guest's. */

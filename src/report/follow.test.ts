@@ -90,6 +90,13 @@ test("the last lines go back to the files that the newest goes on with, and no f
   expect(last(4)).toBe("<console-2>a2\na3\nb1\nc1\n");
   expect(last(2)).toBe("<console-3>b1\nc1\n");
   expect(last(9)).toBe("<console-2>a1\na2\na3\nb1\nc1\n");
+  // Lines may be empty, and go on from one file to the next.
+  writeFileSync(at("console-4"), "\n\nc1\n");
+  expect(last(4)).toBe("<console-3>b1\n\n\nc1\n");
+  expect(last(3)).toBe("<console-4>\n\nc1\n");
+  writeFileSync(at("console-3"), "b1\nb2 go");
+  writeFileSync(at("console-4"), "es on\nc1\n");
+  expect(last(3)).toBe("<console-3>b1\nb2 goes on\nc1\n");
 });
 
 test("a console that begins later is shown whole, the former one to its end before", () => {

@@ -160,7 +160,8 @@ export class ConsoleFollower {
     for (const name of [...consoles].reverse()) {
       const { first } = consoleOf(this.#directory, name);
       if (start !== undefined && first !== start.first) break;
-      const tail = tailOf(join(this.#directory, formatRecordName(name)), lines);
+      const path = join(this.#directory, formatRecordName(name));
+      const tail = tailOf(path, lines, start !== undefined);
       if (tail === undefined) continue;
       start = { name, first, position: tail.position };
       lines -= tail.lines;
@@ -170,10 +171,14 @@ export class ConsoleFollower {
   }
 }
 
-/** Where at most so many last lines of a file begin, and how many there are; undefined for one that is gone. */
+/**
+ * Where at most so many last lines of a file begin, and how many there are; undefined for one that is gone. A
+ * last line that goes on in the next file was counted there.
+ */
 function tailOf(
   path: string,
   most: number,
+  goesOn: boolean,
 ): { readonly position: number; readonly lines: number } | undefined {
   const fd = opened(path);
   if (fd === undefined) return undefined;
@@ -183,10 +188,11 @@ function tailOf(
     const bytes = Buffer.alloc(size - from);
     const text = bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, from));
     // The line break at the very end ends the last line, and begins none.
-    let at = text.endsWith("\n") ? text.length - 1 : text.length;
-    let lines = 0;
-    for (; lines < most && at >= 0; lines++) at = text.lastIndexOf("\n", at - 1);
-    return { position: lines === 0 ? size : from + at + 1, lines };
+    const isEnded = text.endsWith("\n");
+    let at = isEnded ? text.length - 1 : text.length;
+    let lines = goesOn && !isEnded ? -1 : 0;
+    for (; lines < most && at >= 0; lines++) at = at === 0 ? -1 : text.lastIndexOf("\n", at - 1);
+    return { position: most === 0 ? size : from + at + 1, lines };
   } finally {
     closeSync(fd);
   }

@@ -48,6 +48,16 @@ describe("which records are one dump", () => {
     expect(summary(records)).toEqual(["aPanic#1:1,2", "bPanic#1:3"]);
   });
 
+  test("another back-end's records are another dump", () => {
+    const named = (part: number, name: string) => ({ ...record({ part }), name });
+    const records = [
+      named(1, "dmesg-efi_pstore-1"),
+      named(2, "dmesg-ramoops-2"),
+      named(2, "dmesg-efi_pstore-3"),
+    ];
+    expect(summary(records)).toEqual(["Panic#1:1,2", "Panic#1:2"]);
+  });
+
   test("guests whose records are interleaved keep their own dumps whole", () => {
     const records = [
       record({ guest: "a", part: 1, at: 1 }),

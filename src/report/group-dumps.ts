@@ -9,6 +9,7 @@ import {
 } from "../store/layout.js";
 import type { HeadedRecord } from "./decode.js";
 import type { Dump, DumpPart } from "./dumps.js";
+import { familyOf } from "./pstorefs-name.js";
 
 /** A dump to which parts may still be added. */
 interface Growing {
@@ -34,6 +35,9 @@ function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean
   if (numbers.has(last.part + 1)) return false;
   return mayContinue(asUnread(last), asUnread(record), dump.parts.length);
 }
+
+/** Dumps of other guests, types and back-ends have nothing to do with each other. */
+const placeIn = ({ guest, name }: HeadedRecord): string => `${guest}/${familyOf(name)}`;
 
 const asUnread = ({ compressed, time }: HeadedRecord) => ({ compressed, timeMs: time.getTime() });
 
@@ -95,9 +99,9 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   /** `beginsAnew`: no part of theirs can follow. */
   function addUnread(some: readonly HeadedRecord[], beginsAnew: boolean): void {
     for (const record of some) {
-      const { guest, type } = record;
+      const { type } = record;
       if (!isDump(type)) continue;
-      const before = latest.get(`${guest}/${type}`);
+      const before = latest.get(placeIn(record));
       if (beginsAnew && before !== undefined && isLikelyNext(before, record)) {
         add(before, record, (before.dump.parts.at(-1)?.part ?? 0) + 1);
       } else {
@@ -107,9 +111,9 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   }
 
   for (const record of records) {
-    const { header, guest, type } = record;
+    const { header, type } = record;
     if (!isDump(type)) continue;
-    const of = `${guest}/${type}`;
+    const of = placeIn(record);
     const before = unread.get(of) ?? [];
     if (header === undefined) {
       unread.set(of, before);

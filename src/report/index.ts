@@ -15,6 +15,7 @@ export {
   QUIET_MS,
   type Related,
   relations,
+  stemOf,
 } from "./crashes.js";
 export {
   type DecodedRecord,

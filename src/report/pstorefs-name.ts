@@ -2,6 +2,10 @@ import type { RecordName, RecordTypeName } from "../store/layout.js";
 
 const PATTERN = /^(dmesg|console|ftrace|pmsg)-[a-z][a-z0-9_]{0,31}-([0-9]{1,20})(\.enc\.z|\.gz)?$/;
 
+/** A record's name up to its id: its type, and the back-end where pstorefs called it. */
+export const familyOf = (name: string): string =>
+  /^[a-z]+(?:-[a-z][a-z0-9_]*(?=-[0-9]))?/.exec(name)?.[0] ?? "";
+
 /**
  * What pstorefs calls a record in the guest, with the back-end's name in it (Linux, fs/pstore/inode.c), and so
  * systemd-pstore and `export`: `dmesg-efi_pstore-167951823001001`, `dmesg-ramoops-0.enc.z`. Undefined for other

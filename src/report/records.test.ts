@@ -67,6 +67,17 @@ describe("where records are found", () => {
     expect(found(join(folder, "dmesg-virtio-7"))).toEqual(["/dmesg-7"]);
   });
 
+  test("those of pstorefs by time, as ramoops uses its ids again", () => {
+    for (const [name, at] of [
+      ["dmesg-ramoops-0", 30],
+      ["dmesg-ramoops-1", 10],
+      ["dmesg-ramoops-2", 10],
+    ] as const) {
+      utimesSync(put(name), at, at);
+    }
+    expect(found()).toEqual(["/dmesg-1", "/dmesg-2", "/dmesg-0"]);
+  });
+
   test("in guests' directories, by guest", () => {
     for (const name of ["web/dmesg-1", "db/dmesg-2", "db/dmesg-1", "dmesg-9"]) put(name);
     expect(found()).toEqual(["/dmesg-9", "db/dmesg-1", "db/dmesg-2", "web/dmesg-1"]);

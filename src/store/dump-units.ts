@@ -93,7 +93,7 @@ interface Unread {
 export const mayContinue = (former: Unread, next: Unread, parts: number): boolean =>
   former.compressed &&
   next.compressed &&
-  next.timeMs - former.timeMs <= PAUSE_MS &&
+  Math.abs(next.timeMs - former.timeMs) <= PAUSE_MS &&
   parts < MAX_COMPRESSED;
 
 /** Whether a part goes on with the newest dump of its place. */

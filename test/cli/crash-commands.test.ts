@@ -399,6 +399,31 @@ describe("watch", () => {
     expect((await once(folder)).stdout).toBe("db/dmesg-1\n");
   });
 
+  test("tells a crash again that has grown, and once", async () => {
+    const folder = guests();
+    put(join(folder, "db", "dmesg-5"), `${head("Panic", 7, 1, "")}a line\n`, 3000);
+    await once(folder);
+    put(join(folder, "db", "dmesg-6"), head("Panic", 7, 2) + PANIC, 3060);
+    expect((await once(folder)).stdout).toBe("db/dmesg-5\n");
+    unlinkSync(join(folder, "db", "dmesg-5"));
+    expect((await once(folder)).stdout).toBe("");
+  });
+
+  test("ends at once by SIGTERM, however many crashes it has to read", async () => {
+    const folder = temporaryFolder();
+    // Each takes some 10 ms to read.
+    const bomb = deflateRawSync(`Panic#1 Part1\n${"BUG: a\n".repeat(140_000)}`);
+    for (let id = 1; id <= 1000; id++) put(join(folder, `dmesg-${id}.enc.z`), bomb, id * 100);
+    const watching = start(["watch", folder, "--all", "--title", "none", "--exec", "true"]);
+    for (let i = 0; i < 200 && !existsSync(join(folder, ".watched")); i++) {
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    expect(await stop(watching)).toMatchObject({ status: 0 });
+    // As far as it came.
+    const titles = readFileSync(join(folder, ".index"), "utf8").match(/"title"/g) ?? [];
+    expect(titles.length).toBeLessThan(1000);
+  });
+
   test("tells each guest's crashes in turn, and looks for new ones in between", async () => {
     const folder = temporaryFolder();
     for (const id of [1, 2, 3]) {

@@ -274,7 +274,7 @@ describe("the index", () => {
     for (const guest of ["web", "db"]) chmodSync(join(folder, guest), 0o555);
     chmodSync(join(folder, "db", "dmesg-2.enc.z"), 0);
     const { status, stdout, stderr } = await run(["list", folder], { asNobody: true });
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(cells(stdout)).toHaveLength(5);
     expect(stderr).toContain("db/dmesg-2.enc.z: permission denied");
     expect(existsSync(join(folder, "web", ".index"))).toBe(false);

@@ -105,7 +105,7 @@ describe("show PATH CRASH", () => {
     );
     put(join(folder, "web", "ftrace-5"), head("Panic", 2, 1) + readFileSync(counter), 1004);
     expect((await run(["show", folder, "3", "--ftrace", "--chrome"])).stderr).toContain(
-      "the trace's clock has no unit: a microsecond stands for each of its counts",
+      "the trace's clock has no unit: a nanosecond stands for each of its counts",
     );
   });
 

@@ -15,7 +15,7 @@ export interface ChromeCounts {
   skipped: number;
   /** Whether a line told how long a call took but not when it was. */
   untimed: boolean;
-  /** Whether its clock has no unit: a microsecond stands for each of its counts. */
+  /** Whether its clock has no unit: a nanosecond stands for each of its counts. */
   counted: boolean;
 }
 
@@ -55,7 +55,7 @@ export function* chromeTrace(
   const ends = [...rows.values()].flatMap((row) => [...lostOf(row), ...closeAll(row)]);
   if (ends.length > 0) yield `,\n${ends.join(",\n")}`;
   if (counts.counted) {
-    yield `,\n${metadata(0, "process_labels", { labels: "1 µs is 1 count of the trace's clock" })}`;
+    yield `,\n${metadata(0, "process_labels", { labels: "1 ns is 1 count of the trace's clock" })}`;
   }
   yield "\n]}\n";
 }
@@ -80,8 +80,11 @@ function eventsOf(line: string, rows: Map<number, Row>, counts: ChromeCounts): s
     // Their ends may be among what was lost.
     return [...events, ...closeAll(row)];
   }
-  if (parsed.kind === "event" && parsed.isCount) counts.counted = true;
-  if ("us" in parsed && parsed.us !== undefined) row.now = Math.max(row.now, parsed.us * 1000);
+  const isCount = parsed.kind === "event" && parsed.isCount === true;
+  counts.counted ||= isCount;
+  if ("us" in parsed && parsed.us !== undefined) {
+    row.now = Math.max(row.now, isCount ? parsed.us : parsed.us * 1000);
+  }
   if ("lasted" in parsed && parsed.lasted !== undefined && parsed.us === undefined) {
     counts.untimed = true;
   }

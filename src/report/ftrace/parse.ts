@@ -42,7 +42,7 @@ const MAX_CPU = 8191;
  * clock doesn't count nanoseconds it is `COUNT: TEXT` (lat_print_timestamp).
  */
 const EVENT =
-  /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}(\d{1,4})([^\d\s]\S{2,7}) {1,20}(\d{1,20})(us.?)?: (.*)$/;
+  /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}(\d{1,4})([^\d\s]\S{2,7}) {1,20}(\d{1,18})(us.?)?: (.*)$/;
 
 /** `TIME | CPU) TASK-PID | FLAGS | DURATION | TEXT`, all but CPU and TEXT where it is asked for. */
 const GRAPH =

@@ -5,7 +5,7 @@ export const stallRules: readonly Rule[] = [
   {
     kind: "hung-task",
     announces:
-      /(?:INFO: task (?<task>.{1,60})|\S):(?<pid>\d{1,10}) blocked (?:in I\/O wait )?for more than \d{1,10} seconds/,
+      /(?:INFO: task (?<task>.{1,60}?)|\S):(?<pid>\d{1,10}) blocked (?:in I\/O wait )?for more than \d{1,10} seconds/,
     title: "INFO: task hung in {frame}",
     blame: "trace",
     skip: /^rcu_barrier/,
@@ -15,7 +15,7 @@ export const stallRules: readonly Rule[] = [
   {
     kind: "hung-task",
     announces:
-      /INFO: task (?<task>.{1,60}):(?<pid>\d{1,10}) can't die for more than \d{1,10} seconds/,
+      /INFO: task (?<task>.{1,60}?):(?<pid>\d{1,10}) can't die for more than \d{1,10} seconds/,
     title: "INFO: task can't die in {frame}",
     blame: "trace",
     headless: true,
