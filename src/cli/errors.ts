@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import { getSystemErrorMap } from "node:util";
+import { systemReason } from "../native/errno.js";
 // The one module, not all of report: whatever starts loads this file.
 import { printableLine } from "../report/printable.js";
 
@@ -16,15 +16,6 @@ export class UserError extends Error {
 
 /** The exit status for a command line that can't be understood. */
 export const USAGE = 2;
-
-/** Errno's text, as in `no such file or directory`; undefined where an error is no system call's. */
-export function systemReason(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("errno" in error) || typeof error.errno !== "number") {
-    return undefined;
-  }
-  // Node's own errors count below zero, ours as Linux does.
-  return getSystemErrorMap().get(-Math.abs(error.errno))?.[1];
-}
 
 /** The line for an error of any kind: what the user can mend, or what the system said of which file. */
 export function errorLine(error: unknown): string {

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { systemReason } from "../native/errno.js";
 import {
   type Crash,
   dumpText,
@@ -27,7 +28,7 @@ import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
-import { systemReason, USAGE, UserError } from "./errors.js";
+import { USAGE, UserError } from "./errors.js";
 import { guestDirectory } from "./guest-directory.js";
 import { notEmpty } from "./option-values.js";
 import { showJson } from "./show-json.js";

@@ -1,9 +1,10 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
+import { systemReason } from "../native/errno.js";
 import { tryLock } from "../native/index.js";
 import type { Crash, RecordEntry } from "../report/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
-import { codeOf, systemReason, UserError } from "./errors.js";
+import { codeOf, UserError } from "./errors.js";
 
 /** Far more names than there are records; of a longer file the end is read. */
 const MAX_BYTES = 64 << 20;

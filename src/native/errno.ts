@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { getSystemErrorName } from "node:util";
+import { getSystemErrorMap, getSystemErrorName } from "node:util";
 
 /** Linux's errno numbers, by name (`errno.ENOSPC` is 28). */
 export const { errno } = constants;
@@ -26,4 +26,13 @@ export function errnoOf(error: unknown): number {
     return Math.abs(error.errno);
   }
   return errno.EIO;
+}
+
+/** Errno's text, as in `no such file or directory`; undefined where an error is no system call's. */
+export function systemReason(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("errno" in error) || typeof error.errno !== "number") {
+    return undefined;
+  }
+  // Node's own errors count below zero, ours as Linux does.
+  return getSystemErrorMap().get(-Math.abs(error.errno))?.[1];
 }

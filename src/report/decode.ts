@@ -1,3 +1,4 @@
+import { systemReason } from "../native/errno.js";
 import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../store/layout.js";
 import type { Decoded, Ending } from "./compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompress.js";
@@ -159,7 +160,8 @@ export function* textOrNotes(
   } catch (error) {
     onCut(error);
     // Also one that is removed at this moment: what the others hold is shown all the same.
-    yield note(`${record.path} can't be read: ${error instanceof Error ? error.message : error}`);
+    const reason = systemReason(error) ?? (error instanceof Error ? error.message : error);
+    yield note(`${record.path} can't be read: ${reason}`);
   }
 }
 
