@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import {
   type Crash,
   type CrashFacts,
+  findRecords,
   isErstFile,
   missingParts,
   printableJson,
@@ -53,7 +54,7 @@ async function list(path: string, options: ListOptions): Promise<void> {
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
   if (at.isPartial) process.exitCode = 1;
-  if (at.records.length === 0) tellErstFile(path);
+  if (at.records.length === 0 && options.guest === undefined) tellOthers(path);
   if (options.json) {
     const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
     await writeOut(`${printableJson(all, 2)}\n`);
@@ -66,12 +67,27 @@ async function list(path: string, options: ListOptions): Promise<void> {
   await writeOut(formatTable(table, terminalWidth()));
 }
 
-/** A directory may hold guests' ERST files: each is a path of its own. */
-function tellErstFile(path: string): void {
+/** A directory may hold what is a path of its own: guests' ERST files, or exported crashes' folders. */
+function tellOthers(path: string): void {
   if (!statSync(path).isDirectory()) return;
-  const names = readdirSync(path).filter((name) => name.endsWith(".erst"));
-  const file = names.find((name) => isErstFile(join(path, name)));
-  if (file !== undefined) warn(`${path} holds ${file}, an ERST file: name that to list it`, "warn");
+  const entries = readdirSync(path, { withFileTypes: true });
+  const file = entries.find(({ name }) => name.endsWith(".erst") && isErstFile(join(path, name)));
+  if (file !== undefined) {
+    warn(`${path} holds ${file.name}, an ERST file: name that to list it`, "warn");
+    return;
+  }
+  const folder = entries.find((entry) => entry.isDirectory() && hasRecords(join(path, entry.name)));
+  if (folder === undefined) return;
+  warn(`${join(path, folder.name)} holds directories of records: name that to list them`, "warn");
+}
+
+function hasRecords(path: string): boolean {
+  try {
+    return findRecords(path).length > 0;
+  } catch {
+    // It was told as skipped.
+    return false;
+  }
 }
 
 function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {

@@ -149,6 +149,11 @@ describe("export", () => {
     expect(crash).toMatchObject(same);
     expect(parts).toHaveLength(2);
     expect((await run(["show", made, "--ftrace"])).stdout).toBe("a call\n");
+    const above = await run(["list", output]);
+    expect(above).toMatchObject({ status: 0 });
+    expect(complaint(above)).toEqual([
+      `virtio-pstore: ${output}/web holds directories of records: name that to list them`,
+    ]);
     const again = await run(["export", folder, "web/dmesg-2", "-o", output]);
     expect(again).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(again)).toEqual([
