@@ -157,10 +157,6 @@ function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperReco
   }
 }
 
-/** In a directory of the store; or in a copy of pstorefs. */
-const nameOf = (name: string): RecordName | undefined =>
-  parseRecordName(name) ?? parsePstorefsName(name);
-
 function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
   const copied: RecordEntry[] = [];
@@ -171,7 +167,8 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
   const source = filesOf(directory);
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    const name = nameOf(entry.name);
+    const own = parseRecordName(entry.name);
+    const name = own ?? parsePstorefsName(entry.name);
     if (name === undefined) {
       const other = cperFile(path, guest, onSkipped);
       if (other !== undefined) found.push(other);
@@ -184,8 +181,8 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() !== true) continue;
-    const isOwn = parseRecordName(entry.name) !== undefined;
-    (isOwn ? found : copied).push(recordFile(path, guest, name, stats, notes, source));
+    const records = own === undefined ? copied : found;
+    records.push(recordFile(path, guest, name, stats, notes, source));
   }
   // Another back-end's ids needn't go up: ramoops's are the places in its memory.
   copied.sort((a, b) => a.time.getTime() - b.time.getTime() || compareRecords(a, b));
@@ -218,7 +215,8 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
 
 /** One record's file; none where its name is no record's. */
 export function recordInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
-  const name = nameOf(basename(path));
+  const file = basename(path);
+  const name = parseRecordName(file) ?? parsePstorefsName(file);
   const found = statSync(path);
   if (!found.isFile()) return [];
   if (name === undefined) return [cperFile(path, "", onSkipped) ?? []].flat();

@@ -44,10 +44,7 @@ interface Console {
 }
 
 /** Where to begin. */
-interface Start {
-  readonly name: RecordName;
-  /** The id of the stream's first file. */
-  readonly first: bigint;
+interface Start extends Console {
   readonly position: number;
 }
 
@@ -114,7 +111,7 @@ export class ConsoleFollower {
       const bytes = this.#read(file);
       if (bytes.length > 0) return { bytes };
     }
-    const found = consoleOf(this.#directory, name);
+    const found = start ?? consoleOf(this.#directory, name);
     const path = join(this.#directory, formatRecordName(name));
     const fd = opened(path);
     // Removed since: the next call looks again.
@@ -158,12 +155,12 @@ export class ConsoleFollower {
     let start: Start | undefined;
     let lines = this.#lines;
     for (const name of [...consoles].reverse()) {
-      const { first } = consoleOf(this.#directory, name);
-      if (start !== undefined && first !== start.first) break;
+      const found = consoleOf(this.#directory, name);
+      if (start !== undefined && found.first !== start.first) break;
       const path = join(this.#directory, formatRecordName(name));
       const tail = tailOf(path, lines, start !== undefined);
       if (tail === undefined) continue;
-      start = { name, first, position: tail.position };
+      start = { ...found, position: tail.position };
       lines -= tail.lines;
       if (lines <= 0 || tail.position > 0) break;
     }

@@ -51,8 +51,9 @@ const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}
 
 /** UTF-8 where it is well-formed, line by line, so that one bad byte doesn't change other lines. */
 function decode(bytes: Uint8Array): string {
-  if (isUtf8(bytes)) return Buffer.from(bytes).toString("utf8");
-  return Buffer.from(bytes)
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (isUtf8(buffer)) return buffer.toString("utf8");
+  return buffer
     .toString("latin1")
     .split("\n")
     .map((text) => {
