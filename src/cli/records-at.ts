@@ -15,7 +15,7 @@ export interface RecordsAt {
 }
 
 /** As `list --records` tells it. */
-export const fullName = ({ guest, name }: RecordEntry): string =>
+export const fullName = ({ guest, name }: Pick<RecordEntry, "guest" | "name">): string =>
   guest === "" ? name : `${guest}/${name}`;
 
 /** The records at a path; a file that is no record is an error, a directory without any isn't. */

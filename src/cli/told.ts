@@ -5,6 +5,7 @@ import type { Crash, RecordEntry } from "../report/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
 import { codeOf, UserError } from "./errors.js";
+import { fullName } from "./records-at.js";
 
 /** Far more names than there are records; of a longer file the end is read. */
 const MAX_BYTES = 64 << 20;
@@ -111,7 +112,7 @@ const noFile = (path: string): UserError =>
  * keeps its time.
  */
 function lineOf({ guest, name, time }: RecordEntry): string {
-  const own = name.replace(/\.gz$/, "");
-  const text = JSON.stringify(guest === "" ? own : `${guest}/${own}`).slice(1, -1);
+  const own = fullName({ guest, name: name.replace(/\.gz$/, "") });
+  const text = JSON.stringify(own).slice(1, -1);
   return Buffer.from(`${text} ${time.getTime()}`).toString("latin1");
 }
