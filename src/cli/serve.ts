@@ -1,10 +1,15 @@
-import { lstatSync, unlinkSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
 import { hold, letGo, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
 import { systemReason } from "../native/errno.js";
-import { closeDescriptor, groupId, isListening } from "../native/index.js";
-import { isListeningAt, listenAt, setAccess } from "../vhost-user/index.js";
+import { closeDescriptor, endListening, groupId, isListening } from "../native/index.js";
+import {
+  isListeningAt,
+  listenAt,
+  removeSocket,
+  type SocketFile,
+  socketFile,
+} from "../vhost-user/index.js";
 import { becomeDaemon } from "./become-daemon.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
@@ -28,12 +33,6 @@ interface ServeOptions extends DeviceOptions {
 interface GuestSocket {
   readonly name: string;
   readonly path: string;
-}
-
-/** The file of a socket that this process listens at. */
-interface OwnSocket {
-  readonly path: string;
-  readonly inode: number;
 }
 
 /** A guest's name is its directory's. */
@@ -147,20 +146,19 @@ async function serve(options: ServeOptions): Promise<void> {
     throw new UserError(message, USAGE);
   }
 
-  const sockets: OwnSocket[] = [];
+  const sockets: SocketFile[] = [];
   const { socketMode: mode, socketGroup: group } = options;
   const access = group === undefined ? { mode } : { mode, group };
   // systemd's, or another service manager's: it holds what our supervisor would, and starts us again.
   const managed = notifySocket() !== undefined;
   let passed = managed ? passedDescriptors() : [];
-  /** The socket of a former process, where it was told to listen at the same path. */
+  /** The socket of a former process, where it was told to listen at the same path for the same users. */
   const heldAt = (path: string, name: string): number | undefined => {
     const held = passed.find((one) => one.name === name);
     if (held === undefined) return undefined;
-    if (isListeningAt(held.fd, path)) {
-      setAccess(path, access);
-      return held.fd;
-    }
+    if (isListeningAt(held.fd, path, access)) return held.fd;
+    // The manager may take a while to close it.
+    endListening(held.fd);
     letGo(name);
     closeDescriptor(held.fd);
     passed = passed.filter((one) => one !== held);
@@ -170,8 +168,8 @@ async function serve(options: ServeOptions): Promise<void> {
     const name = socketName(guest);
     const fd = withReason(path, () => heldAt(path, name) ?? listenAt(path, access));
     if (managed && !passed.some((one) => one.fd === fd)) hold(name, fd);
-    const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
-    if (inode !== undefined) sockets.push({ path, inode });
+    const file = socketFile(path);
+    if (file !== undefined) sockets.push(file);
     return fd;
   };
   try {
@@ -195,7 +193,7 @@ async function serve(options: ServeOptions): Promise<void> {
     const supervisor = supervise(start, output);
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
-      for (const socket of sockets) removeOwn(socket);
+      for (const socket of sockets) removeSocket(socket);
       // The daemon ends with this process.
       endBySignal(name);
     };
@@ -217,7 +215,7 @@ async function serve(options: ServeOptions): Promise<void> {
     }
     expectGoodEnd(await supervisor.ended);
   } finally {
-    if (!managed) for (const socket of sockets) removeOwn(socket);
+    if (!managed) for (const socket of sockets) removeSocket(socket);
   }
 }
 
@@ -267,12 +265,7 @@ function isListeningSocket(fd: number): boolean {
   }
 }
 
-/** Removes a socket's file, unless somebody else removed or replaced it. */
-function removeOwn({ path, inode }: OwnSocket): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
-}
-
-function announce(guests: readonly GuestSettings[], sockets: readonly OwnSocket[]): void {
+function announce(guests: readonly GuestSettings[], sockets: readonly SocketFile[]): void {
   guests.forEach((guest, i) => {
     const from = sockets[i]?.path ?? `descriptor ${guest.fd}`;
     warn(`${from} is served; records go to ${guest.directory}`);

@@ -1,4 +1,4 @@
-import { openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
@@ -20,10 +20,10 @@ export function closeDescriptor(fd: number): void {
 
 /**
  * A descriptor of a file's place, whatever kind of file it is (O_PATH): `/proc/self/fd/N` leads there, also when
- * the file's own path is gone.
+ * the file's own path is gone. A link at the path is followed, or with `itself` opened.
  */
-export function openPlace(path: string): number {
-  return openSync(path, O_PATH);
+export function openPlace(path: string, what: "target" | "itself" = "target"): number {
+  return openSync(path, what === "itself" ? O_PATH | constants.O_NOFOLLOW : O_PATH);
 }
 
 /** Makes a descriptor that came from elsewhere non-blocking and close-on-exec. */

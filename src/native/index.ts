@@ -23,6 +23,7 @@ export {
   boundPath,
   connectDatagram,
   connectUnix,
+  endListening,
   isListening,
   listenUnix,
   messagePair,

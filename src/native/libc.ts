@@ -48,6 +48,7 @@ export const libc = {
     "int bind(int, const void *, unsigned int)",
   ),
   listen: bind<(fd: number, backlog: number) => number>("int listen(int, int)"),
+  shutdown: bind<(fd: number, how: number) => number>("int shutdown(int, int)"),
   connect: bind<(fd: number, address: Uint8Array, length: number) => number>(
     "int connect(int, const void *, unsigned int)",
   ),

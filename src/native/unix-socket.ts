@@ -16,6 +16,7 @@ const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
+const SHUT_RDWR = 2;
 const BACKLOG = 8;
 
 /** struct sockaddr_un's sun_path, with its closing zero. */
@@ -24,13 +25,12 @@ const PATH_BYTES = 108;
 /** Descriptors taken with one message: more than any vhost-user message carries (8). */
 const MAX_DESCRIPTORS = 16;
 
-/** `@` at the beginning stands for a zero: an address in the abstract name space (unix(7)). */
-function address(path: string): Uint8Array {
+/** A struct sockaddr_un: of a file, or in the abstract name space (unix(7)), which has no files and no modes. */
+function address(path: string, isAbstract: boolean): Uint8Array {
   const name = Buffer.from(path);
   if (name.length >= PATH_BYTES) {
     throw new Error(`a socket's path has at most ${PATH_BYTES - 1} bytes: ${path}`);
   }
-  const isAbstract = path.startsWith("@");
   const bytes = Buffer.alloc(2 + (isAbstract ? name.length : PATH_BYTES));
   bytes.writeUInt16LE(AF_UNIX, 0);
   name.copy(bytes, 2);
@@ -38,8 +38,13 @@ function address(path: string): Uint8Array {
   return bytes;
 }
 
-function socketAt(type: number, syscall: "bind" | "connect", path: string): number {
-  const name = address(path);
+function socketAt(
+  type: number,
+  syscall: "bind" | "connect",
+  path: string,
+  isAbstract = false,
+): number {
+  const name = address(path, isAbstract);
   const fd = check(libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
   if (libc[syscall](fd, name, name.length) === 0) return fd;
   const error = new SystemError(syscall, lastErrno(), path);
@@ -47,10 +52,14 @@ function socketAt(type: number, syscall: "bind" | "connect", path: string): numb
   throw error;
 }
 
-/** A non-blocking stream socket, listening at `path`. */
-export function listenUnix(path: string): number {
+/**
+ * A non-blocking stream socket, listening at `path`. `prepare` is called when its file is there and nobody can
+ * connect yet.
+ */
+export function listenUnix(path: string, prepare: () => void = () => undefined): number {
   const fd = socketAt(SOCK_STREAM, "bind", path);
   try {
+    prepare();
     check(libc.listen(fd, BACKLOG), "listen", path);
   } catch (error) {
     libc.close(fd);
@@ -72,9 +81,17 @@ export function bindDatagram(path: string): number {
   return socketAt(SOCK_DGRAM, "bind", path);
 }
 
-/** A non-blocking datagram socket whose messages go to `path`. */
+/**
+ * A non-blocking datagram socket whose messages go to `path`; `@` at its beginning stands for a zero, as in
+ * sd_notify(3).
+ */
 export function connectDatagram(path: string): number {
-  return socketAt(SOCK_DGRAM, "connect", path);
+  return socketAt(SOCK_DGRAM, "connect", path, path.startsWith("@"));
+}
+
+/** Has a listening socket refuse whoever connects from now on, whatever other process has it open, too. */
+export function endListening(fd: number): void {
+  check(libc.shutdown(fd, SHUT_RDWR), "shutdown", `on descriptor ${fd}`);
 }
 
 /** The next waiting connection of a listening socket, non-blocking; undefined where none waits. */

@@ -14,14 +14,15 @@ export {
   type ReceivedMessage,
 } from "./message-reader.js";
 export * from "./protocol.js";
+export { Server, type ServerOptions } from "./server.js";
+export { Session, type SessionOptions } from "./session.js";
+export { descriptorNames, type SessionState } from "./session-state.js";
 export {
   isListeningAt,
   listenAt,
-  Server,
-  type ServerOptions,
+  removeSocket,
   type SocketAccess,
+  type SocketFile,
   SocketInUseError,
-  setAccess,
-} from "./server.js";
-export { Session, type SessionOptions } from "./session.js";
-export { descriptorNames, type SessionState } from "./session-state.js";
+  socketFile,
+} from "./socket-file.js";

@@ -1,14 +1,4 @@
-import { chmodSync, lchownSync, lstatSync, unlinkSync } from "node:fs";
-import {
-  acceptUnix,
-  boundPath,
-  closeDescriptor,
-  connectUnix,
-  type EventLoop,
-  errno,
-  listenUnix,
-  SystemError,
-} from "../native/index.js";
+import { acceptUnix, closeDescriptor, type EventLoop, SystemError } from "../native/index.js";
 import { type Connection, PlainConnection, type SessionKeeper } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Session } from "./session.js";
@@ -167,64 +157,4 @@ export class Server {
       },
     });
   }
-}
-
-/** Why a socket can't be served at a path. */
-export class SocketInUseError extends Error {
-  readonly code = "SOCKET_IN_USE";
-}
-
-/** Who may connect to a socket besides its owner. */
-export interface SocketAccess {
-  /** Permission bits: 0600 where not given. */
-  readonly mode?: number;
-  /** The id of the group that the socket's file gets. */
-  readonly group?: number;
-}
-
-/**
- * Listens at `path`, for its owner alone where nothing else is asked for. A socket's file that nobody listens at any more is replaced; one
- * that somebody does, and any other kind of file, is refused.
- */
-export function listenAt(path: string, access: SocketAccess = {}): number {
-  removeStale(path);
-  const before = process.umask(0o177);
-  try {
-    const fd = listenUnix(path);
-    setAccess(path, access);
-    return fd;
-  } finally {
-    process.umask(before);
-  }
-}
-
-/** Whether a socket listens at `path`, where front-ends still find it. */
-export function isListeningAt(fd: number, path: string): boolean {
-  return boundPath(fd) === path && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
-}
-
-/** Says who may connect to the socket at `path`; its group stays where none is given. */
-export function setAccess(path: string, { mode = 0o600, group }: SocketAccess): void {
-  // The group first: the mode isn't meant for the one before.
-  if (group !== undefined) lchownSync(path, -1, group);
-  chmodSync(path, mode);
-}
-
-function removeStale(path: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new SocketInUseError(`${path} exists and is no socket: name another path`);
-  }
-  try {
-    closeDescriptor(connectUnix(path));
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    if (error.errno === errno.ECONNREFUSED) {
-      unlinkSync(path);
-      return;
-    }
-    if (error.errno !== errno.EAGAIN) throw error;
-  }
-  throw new SocketInUseError(`${path} is served by another process: stop it or name another path`);
 }

@@ -70,20 +70,6 @@ withLandlock("landlock: serve's daemon is confined, can't gain rights, and says 
   expect(statSync(socket).mode & 0o777).toBe(0o600);
 });
 
-test("serve --socket-mode and --socket-group: who may connect", async () => {
-  const folder = temporaryFolder();
-  const socket = join(folder, "socket");
-  const args = ["--socket-path", socket, "--directory", join(folder, "records")];
-  const running = start(["serve", ...args, "--socket-mode", "660", "--socket-group", "daemon"]);
-  await running.says(/ is served/);
-  const { mode, gid } = statSync(socket);
-  expect(mode & 0o777).toBe(0o660);
-  const line = readFileSync("/etc/group", "utf8")
-    .split("\n")
-    .find((one) => /^daemon:/.test(one));
-  expect(gid).toBe(Number(line?.split(":")[2]));
-});
-
 test.each([
   [["--socket-mode", "rw"], "three octal digits"],
   [["--socket-group", "no-such-group"], "no such group"],
