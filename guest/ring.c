@@ -230,12 +230,14 @@ void vpstore_ring_stop(struct vpstore *vp)
  * @type:	record that ERASE means: its type,
  * @id:		its id,
  * @count:	its count
+ * @timeout:	jiffies to wait; at most VPSTORE_ANSWER_TIMEOUT in any case
  *
  * READ's answer is in vp->command until command_lock is released.
  *
  * Return: 0, or the device's or this driver's negative errno.
  */
-int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
+int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count,
+		    unsigned long timeout)
 {
 	/* In a queue that dumps use as well, leave them their room. */
 	unsigned int keep = vp->command_q == vp->write_q ||
@@ -269,7 +271,8 @@ int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
 	if (ret)
 		return ret;
 
-	deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
+	timeout = min_t(unsigned long, timeout, VPSTORE_ANSWER_TIMEOUT);
+	deadline = jiffies + timeout;
 	do {
 		wait_event_timeout(vp->answered, vpstore_done(slot),
 				   VPSTORE_COMMAND_SLICE);
@@ -290,8 +293,8 @@ int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count)
 			return -EIO;
 		WRITE_ONCE(q->dead, true);
 		dev_err(&vp->vdev->dev,
-			"command %u was not answered in %u s, taking the host for dead\n",
-			cmd, VPSTORE_ANSWER_TIMEOUT / HZ);
+			"command %u was not answered in %u ms, taking the host for dead\n",
+			cmd, jiffies_to_msecs(timeout));
 		return -EIO;
 	}
 

@@ -8,22 +8,29 @@
  * interrupts off, unless the driver makes the dumps itself (dump.c). Console
  * text doesn't come from here at all (console.c).
  */
+#include <linux/jiffies.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/time64.h>
 
-#include "vpstore.h"
+#include "ring.h"
 
 /* Also the "virtio" of /sys/fs/pstore/dmesg-virtio-1 and of pstore.backend= */
 #define VPSTORE_SOURCE_NAME	"virtio"
 
 /*
- * As many records as pstore itself reads in one walk. A device that goes on
- * handing out records that have to be skipped would otherwise hold the mount
- * for ever.
+ * Who loads this module or mounts pstorefs waits for a walk, and that may be
+ * init. An honest host's thousands of records take seconds, emulated; a device
+ * that answers slowly, or never comes to an end, gets no more than this, and
+ * a second for each of the last READ and CLOSE.
  */
-#define VPSTORE_WALK_SKIPS	65536
+#define VPSTORE_WALK_TIMEOUT	(30 * HZ)
+/* What pstore adds to a record: an inode, a name, a few small structures. */
+#define VPSTORE_RECORD_BYTES	2048
+/* What pstore makes of a compressed record at most: so many times its bufsize. */
+#define VPSTORE_INFLATED	3
 
 #define VPSTORE_TIMEOUT_MAX_MS	(10 * 60 * 1000U)
 
@@ -86,15 +93,26 @@ static int vpstore_type_from_wire(u16 type)
 	}
 }
 
+/* Jiffies that a command may take: what is left, but a second even at the end. */
+static unsigned long vpstore_walk_left(const struct vpstore_walk *walk)
+{
+	return max_t(long, walk->end - jiffies, HZ);
+}
+
 static int vpstore_open(struct pstore_info *psi)
 {
 	struct vpstore *vp = psi->data;
 	int ret;
 
-	vp->skips_left = VPSTORE_WALK_SKIPS;
+	vp->walk = (struct vpstore_walk) {
+		.end	= jiffies + VPSTORE_WALK_TIMEOUT,
+		/* pstore keeps the records, and nothing can reclaim them. */
+		.room	= max(si_mem_available(), 0L) / 2 * (u64)PAGE_SIZE,
+	};
 
 	mutex_lock(&vp->command_lock);
-	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_OPEN, 0, 0, 0);
+	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_OPEN, 0, 0, 0,
+			      VPSTORE_ANSWER_TIMEOUT);
 	mutex_unlock(&vp->command_lock);
 	return ret;
 }
@@ -105,22 +123,32 @@ static int vpstore_close(struct pstore_info *psi)
 	int ret;
 
 	mutex_lock(&vp->command_lock);
-	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_CLOSE, 0, 0, 0);
+	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_CLOSE, 0, 0, 0,
+			      vpstore_walk_left(&vp->walk));
 	mutex_unlock(&vp->command_lock);
 	return ret;
+}
+
+/* End a walk that an honest host would have ended. */
+static int vpstore_cut_short(struct vpstore *vp, const char *why)
+{
+	dev_warn(&vp->vdev->dev,
+		 "the host's records are not all shown: they take %s; so far %u are shown, and %u were of no use\n",
+		 why, vp->walk.shown, vp->walk.passed);
+	return -ECANCELED;
 }
 
 /*
  * Fill @record from READ's answer. Returns the size of its data, 0 for a
  * record that pstore can't show, or a negative errno.
  */
-static ssize_t vpstore_take(const struct vpstore_slot *slot,
-			    struct pstore_record *record)
+static ssize_t vpstore_take(struct vpstore *vp, struct pstore_record *record)
 {
+	const struct vpstore_slot *slot = vp->command;
 	const struct virtio_pstore_fileinfo *info = &slot->info;
 	size_t head = sizeof(slot->res) + sizeof(*info);
 	int type = vpstore_type_from_wire(le16_to_cpu(info->type));
-	size_t len;
+	size_t len, kept;
 
 	/* Three opinions on the length; the smallest one is safe. */
 	len = min_t(size_t, slot->used - head, slot->size);
@@ -130,19 +158,26 @@ static ssize_t vpstore_take(const struct vpstore_slot *slot,
 	if (type < 0 || !len)
 		return 0;
 
+	record->compressed = le32_to_cpu(info->flags) &
+			     VIRTIO_PSTORE_FL_COMPRESSED;
+	kept = VPSTORE_RECORD_BYTES +
+	       (record->compressed ? VPSTORE_INFLATED * vp->bufsize : len);
+	if (kept > vp->walk.room)
+		return vpstore_cut_short(vp, "half of the free memory");
+
 	/* pstore keeps it for as long as the file exists, then kfree()s it. */
 	record->buf = kmemdup(slot->data, len, GFP_KERNEL);
 	if (!record->buf)
 		return -ENOMEM;
 
+	vp->walk.room -= kept;
+	vp->walk.shown++;
 	record->type = type;
 	record->id = le64_to_cpu(info->id);
 	record->count = le32_to_cpu(info->count);
 	record->time.tv_sec = le64_to_cpu(info->time_sec);
 	record->time.tv_nsec = min_t(u32, le32_to_cpu(info->time_nsec),
 				     NSEC_PER_SEC - 1);
-	record->compressed = le32_to_cpu(info->flags) &
-			     VIRTIO_PSTORE_FL_COMPRESSED;
 	record->ecc_notice_size = 0;
 	return len;
 }
@@ -154,15 +189,21 @@ static ssize_t vpstore_read(struct pstore_record *record)
 	ssize_t ret;
 
 	mutex_lock(&vp->command_lock);
-	do {
-		ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_READ, 0, 0, 0);
+	for (;;) {
+		if (time_after(jiffies, vp->walk.end)) {
+			ret = vpstore_cut_short(vp, "longer than 30 s");
+			break;
+		}
+		ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_READ, 0, 0, 0,
+				      vpstore_walk_left(&vp->walk));
+		/* The end of the walk: a response with no record behind it. */
+		if (ret || slot->used < sizeof(slot->res) + sizeof(slot->info))
+			break;
+		ret = vpstore_take(vp, record);
 		if (ret)
 			break;
-		/* The end of the walk: a response with no record behind it. */
-		if (slot->used < sizeof(slot->res) + sizeof(slot->info))
-			break;
-		ret = vpstore_take(slot, record);
-	} while (!ret && vp->skips_left && vp->skips_left--);
+		vp->walk.passed++;
+	}
 	mutex_unlock(&vp->command_lock);
 	return ret;
 }
@@ -178,7 +219,7 @@ static int vpstore_erase(struct pstore_record *record)
 
 	mutex_lock(&vp->command_lock);
 	ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_ERASE, type, record->id,
-			      record->count);
+			      record->count, VPSTORE_ANSWER_TIMEOUT);
 	mutex_unlock(&vp->command_lock);
 	return ret;
 }

@@ -154,6 +154,20 @@ struct vpstore_budget {
 };
 
 /**
+ * struct vpstore_walk - one walk over the device's records, from OPEN to CLOSE
+ * @end:	when it has taken long enough, in jiffies
+ * @room:	bytes of memory that its records may still take
+ * @shown:	records that pstore was given
+ * @passed:	records that it has no use for
+ */
+struct vpstore_walk {
+	unsigned long	end;
+	u64		room;
+	unsigned int	shown;
+	unsigned int	passed;
+};
+
+/**
  * struct vpstore_text - what a WRITE carries
  * @type:	VIRTIO_PSTORE_TYPE_*
  * @flags:	VIRTIO_PSTORE_FL_*
@@ -282,7 +296,7 @@ struct vpstore_console {
  * @command_lock:	one command at a time; its holder owns @command
  * @command:		the commands' slot
  * @answered:		where a command waits
- * @skips_left:		records this walk may still leave out; read_mutex
+ * @walk:		the walk over the device's records; read_mutex
  * @dump:		slots for dumps that pstore makes
  * @budget:		of the dump under way; psi.buf_lock
  * @dump_count:		which dump that is; psi.buf_lock
@@ -322,7 +336,7 @@ struct vpstore {
 	struct mutex		command_lock;	/* one command at a time */
 	struct vpstore_slot	*command;
 	wait_queue_head_t	answered;
-	unsigned int		skips_left;
+	struct vpstore_walk	walk;
 
 	struct vpstore_slot	*dump[VPSTORE_DUMP_SLOTS];
 	struct vpstore_budget	budget;
@@ -363,7 +377,8 @@ void vpstore_slots_free(struct vpstore *vp);
 /* ring.c */
 int vpstore_ring_start(struct vpstore *vp);
 void vpstore_ring_stop(struct vpstore *vp);
-int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count);
+int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count,
+		    unsigned long timeout);
 
 /* polled.c */
 void vpstore_budget_init(struct vpstore_budget *budget, unsigned int ms);
