@@ -51,7 +51,10 @@ export interface VirtioDevice {
    * now or later. Where more may wait it schedules the queue again.
    */
   process(queue: DeviceQueue): void;
-  /** The driver reset the device, or a new driver begins (virtio 2.4). Nothing is in flight. */
+  /**
+   * The driver reset the device, or a new driver begins (virtio 2.4), whether the front-end said so or the
+   * session found it out. Nothing is in flight.
+   */
   reset(): void;
   /** The connection is gone. Nothing is in flight any more. */
   close(): void;

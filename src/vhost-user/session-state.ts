@@ -35,6 +35,8 @@ export interface SessionState {
   readonly features: bigint;
   readonly protocolFeatures: bigint;
   readonly status: number;
+  /** Rings ran since the driver was last reset; a former version's daemon didn't keep it. */
+  readonly ran?: boolean;
   /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
   readonly config: string;
   readonly regions: readonly RegionState[];

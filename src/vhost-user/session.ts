@@ -94,6 +94,7 @@ export class Session {
   #features = 0n;
   #protocolFeatures = 0n;
   #status = 0;
+  #ran = false;
   #backEndChannel: { readonly fd: number; readonly name: DescriptorName } | undefined;
   #inflight: InflightMemory | undefined;
   /** The names of descriptors that a former process left, while the session is restored. */
@@ -270,6 +271,7 @@ export class Session {
       for (const fd of descriptors) closeDescriptor(fd);
     }
     if (then !== undefined && !this.#closed) this.#resumeRings();
+    this.#ran ||= this.#running;
     const acknowledge =
       (message.flags & FLAG_NEED_REPLY) !== 0 && this.#negotiated(ProtocolFeature.REPLY_ACK);
     if (acknowledge) reply ??= encodeU64(failed ? 1n : 0n);
@@ -288,6 +290,7 @@ export class Session {
       features: this.#features,
       protocolFeatures: this.#protocolFeatures,
       status: this.#status,
+      ran: this.#ran,
       config: Buffer.from(this.#device.readConfig()).toString("hex"),
       regions: this.#memory.states,
       vrings: this.#vrings.map((vring) => vring.state),
@@ -308,6 +311,7 @@ export class Session {
       this.#features = state.features;
       this.#protocolFeatures = state.protocolFeatures;
       this.#status = state.status;
+      this.#ran = state.ran ?? false;
       this.#device.negotiated(this.#features & this.#device.features);
       this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
       for (const region of state.regions) {
@@ -474,8 +478,10 @@ export class Session {
         return undefined;
       }
       case FrontEndMessage.GET_CONFIG:
+        this.#expectDriver();
         return this.#readConfig(message);
       case FrontEndMessage.SET_CONFIG: {
+        this.#expectDriver();
         const { offset, size, bytes } = decodeConfigAccess(message);
         if (bytes.length < size) {
           throw new ProtocolError("BAD_PAYLOAD", `${size} bytes announced, ${bytes.length} came`);
@@ -515,7 +521,25 @@ export class Session {
   #reset(): void {
     this.#status = 0;
     for (const vring of this.#vrings) vring.reset();
+    this.#resetDevice();
+  }
+
+  /**
+   * The driver uses the configuration space. Most front-ends, QEMU's generic device among them, say
+   * nothing of a reset but that the rings stop, and the same of a machine that is paused. A paused
+   * machine's driver does nothing, so this one begins anew.
+   */
+  #expectDriver(): void {
+    if (this.#ran && !this.#running) this.#resetDevice();
+  }
+
+  #resetDevice(): void {
+    this.#ran = false;
     this.#device.reset();
+  }
+
+  get #running(): boolean {
+    return this.#vrings.some(({ runs }) => runs);
   }
 
   #subset(message: ReceivedMessage, offered: bigint): bigint {

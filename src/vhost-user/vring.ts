@@ -152,6 +152,11 @@ export class Vring {
     if (this.#queue !== undefined && this.#call !== undefined) signal(this.#call.fd);
   }
 
+  /** Its front-end started it and didn't stop it since, whether its memory is there or not. */
+  get runs(): boolean {
+    return this.#started && this.#enabled;
+  }
+
   /** Chains taken and not given back. */
   get inFlight(): number {
     return this.#queue?.inFlight ?? 0;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { closeAll } from "../support/in-process.js";
 import {
   connectGuest,
@@ -9,7 +10,7 @@ import {
   resetGuest,
   startGuest,
 } from "../support/pstore-in-process.js";
-import { config, VU } from "../support/vhost-user-wire.js";
+import { config, u64, VU } from "../support/vhost-user-wire.js";
 
 afterEach(closeAll);
 
@@ -69,10 +70,14 @@ describe("configuration space", () => {
 describe("boots", () => {
   const line = (text: string) => Buffer.from(`${text}\n`);
 
-  test("pstore: a reset begins a boot, whose console is a file of its own", async () => {
+  test.each([
+    ["SET_STATUS 0", (frontEnd: FakeFrontEnd) => frontEnd.must(VU.SET_STATUS, u64(0n))],
+    ["RESET_DEVICE", (frontEnd: FakeFrontEnd) => frontEnd.must(VU.RESET_DEVICE)],
+    ["nothing but stopped rings", () => Promise.resolve()],
+  ])("pstore: a reset begins a boot, whose console is a file of its own: %s", async (_, tell) => {
     const guest = await startGuest();
     await guest.driver.write({ type: CONSOLE }, line("one"));
-    await resetGuest(guest);
+    await resetGuest(guest, { tell });
     await guest.driver.write({ type: CONSOLE }, line("two"));
     expect(recordNames(guest.directory)).toEqual(["console-1", "console-2"]);
     expect(readFileSync(join(guest.directory, "console-1"), "utf8")).toBe("one\n");

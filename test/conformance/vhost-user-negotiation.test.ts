@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { DriverQueue } from "../support/fake-driver.js";
+import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";
 import {
   closeAll,
@@ -56,11 +57,10 @@ describe("whole negotiations", () => {
     let base = 0;
     for (let round = 0; round < 3; round++) {
       await qemuStart(frontEnd, ram, queues, { features: ALL_FEATURES, base });
+      expect(device.resets).toBe(round);
       for (const queue of queues) expect(await echo({ frontEnd, ram }, queue, text)).toEqual(text);
-      const resets = device.resets;
       const bases = await qemuStop(frontEnd, queues);
       expect(bases).toEqual([base + 1, base + 1]);
-      expect(device.resets).toBe(resets + 1);
       for (const region of ram.regions) expect(await frontEnd.removeRegion(region)).toBe(0n);
       base++;
     }
@@ -288,13 +288,58 @@ describe("config space", () => {
 describe("status and reset", () => {
   test("vhost-user GET_STATUS: what SET_STATUS set", async () => {
     const { frontEnd, device } = await startPair();
-    expect(await frontEnd.askU64(VU.GET_STATUS)).toBe(15n);
+    expect(await frontEnd.askU64(VU.GET_STATUS)).toBe(8n);
     await frontEnd.must(VU.SET_STATUS, u64(0x8fn));
     expect(await frontEnd.askU64(VU.GET_STATUS)).toBe(0x8fn);
     const resets = device.resets;
     await frontEnd.must(VU.SET_STATUS, u64(0n));
     expect(await frontEnd.askU64(VU.GET_STATUS)).toBe(0n);
     expect(device.resets).toBe(resets + 1);
+  });
+
+  const readsConfig = (frontEnd: FakeFrontEnd) => frontEnd.ask(VU.GET_CONFIG, config(0, 4));
+  const writesConfig = (frontEnd: FakeFrontEnd) => frontEnd.must(VU.SET_CONFIG, config(0, 4));
+
+  test.each([
+    ["reads", readsConfig],
+    ["writes", writesConfig],
+  ] as const)(
+    "vhost-user: a driver that %s the configuration space while no ring runs has reset the device, though nobody said so",
+    async (_, access) => {
+      const { frontEnd, device } = await startPair();
+      await frontEnd.setRingState(VU.SET_VRING_ENABLE, 0, 0);
+      await access(frontEnd);
+      expect(device.resets).toBe(0);
+      await frontEnd.setRingState(VU.SET_VRING_ENABLE, 1, 0);
+      expect(device.resets).toBe(0);
+      await access(frontEnd);
+      expect(device.resets).toBe(1);
+      // No ring was started since.
+      await frontEnd.must(VU.RESET_OWNER);
+      await access(frontEnd);
+      expect(device.resets).toBe(1);
+    },
+  );
+
+  test("vhost-user: a machine that is paused and goes on doesn't reset the device", async () => {
+    const running = await startPair();
+    const { frontEnd, device, queues, queue } = running;
+    const [base] = await qemuStop(frontEnd, queues);
+    for (const [index, one] of queues.entries()) {
+      await startRing(frontEnd, index, one, base);
+      await frontEnd.setRingDescriptor(VU.SET_VRING_CALL, index, one.callNotifier.passed);
+      await frontEnd.setRingState(VU.SET_VRING_ENABLE, index, 1);
+    }
+    await readsConfig(frontEnd);
+    expect(await echo(running, queue, text)).toEqual(text);
+    expect(device.resets).toBe(0);
+  });
+
+  test("vhost-user: a reset that was told doesn't count a second time", async () => {
+    const { frontEnd, device } = await startPair();
+    await frontEnd.must(VU.SET_STATUS, u64(0n));
+    await readsConfig(frontEnd);
+    expect(device.resets).toBe(1);
   });
 
   /** Both queues take nothing any more. */

@@ -44,9 +44,7 @@ const QEMU_KNOWS =
 /** virtio_uml masks everything else. */
 const UML_KNOWS = P_REPLY_ACK | P_BACKEND_REQ | P_CONFIG | P_INBAND_NOTIFICATIONS;
 
-const STATUS_DRIVER = 3n;
 const STATUS_FEATURES_OK = 8n;
-const STATUS_DRIVER_OK = 4n;
 export const ALL_FEATURES = F_VERSION_1 | F_INDIRECT | F_EVENT_IDX;
 
 /** What QEMU 11.1.3's vhost-user-test-device says when it starts, in its order. */
@@ -70,7 +68,7 @@ export async function qemuConnect(
   return { features: offered, protocolFeatures, queueCount, memorySlots };
 }
 
-/** What QEMU says as the guest's driver starts. */
+/** What QEMU says as the guest's driver starts. It says nothing of DRIVER_OK. */
 export async function qemuStart(
   frontEnd: FakeFrontEnd,
   ram: GuestRam,
@@ -81,8 +79,9 @@ export async function qemuStart(
   await frontEnd.ask(VU.GET_CONFIG, config(0, configBytes));
   await frontEnd.must(VU.SET_FEATURES, u64(features | F_PROTOCOL_FEATURES));
   const status = await frontEnd.askU64(VU.GET_STATUS);
-  const featuresOk = status | STATUS_DRIVER | STATUS_FEATURES_OK;
-  await frontEnd.must(VU.SET_STATUS, u64(featuresOk));
+  if ((status & STATUS_FEATURES_OK) === 0n) {
+    await frontEnd.must(VU.SET_STATUS, u64(status | STATUS_FEATURES_OK));
+  }
   if (options.wholeTable === true) {
     if ((await frontEnd.setMemoryTable(ram)) !== 0n) throw new Error("SET_MEM_TABLE is refused");
   } else {
@@ -97,10 +96,9 @@ export async function qemuStart(
   for (const index of queues.keys()) {
     await frontEnd.setRingState(VU.SET_VRING_ENABLE, index, 1);
   }
-  await frontEnd.must(VU.SET_STATUS, u64(featuresOk | STATUS_DRIVER_OK));
 }
 
-/** What QEMU says when the driver or the machine stops: each ring's index. */
+/** What QEMU says when the driver resets the device, or the machine stops: each ring's index. */
 export async function qemuStop(
   frontEnd: FakeFrontEnd,
   queues: readonly DriverQueue[],
@@ -108,9 +106,8 @@ export async function qemuStop(
   const bases: number[] = [];
   for (const index of queues.keys()) {
     await frontEnd.setRingState(VU.SET_VRING_ENABLE, index, 0);
-    bases.push(await frontEnd.getRingBase(index));
   }
-  await frontEnd.must(VU.SET_STATUS, u64(0n));
+  for (const index of queues.keys()) bases.push(await frontEnd.getRingBase(index));
   return bases;
 }
 

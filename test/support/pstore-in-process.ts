@@ -126,6 +126,8 @@ export async function startGuest(
 export interface ResetOptions extends StartOptions {
   /** Written before the queues start, as by a driver's probe. */
   readonly bootId?: Uint8Array;
+  /** How the front-end tells of the reset: not at all, as QEMU, where not given. */
+  readonly tell?: (frontEnd: FakeFrontEnd) => Promise<unknown>;
 }
 
 /** The driver resets the device (virtio 2.4) and begins anew. */
@@ -135,6 +137,7 @@ export async function resetGuest(
 ): Promise<void> {
   const { queues } = driver;
   await qemuStop(frontEnd, queues);
+  await options.tell?.(frontEnd);
   for (const region of ram.regions) await frontEnd.removeRegion(region);
   for (const queue of queues) queue.restart();
   if (options.bootId !== undefined) await driver.writeBootId(options.bootId);

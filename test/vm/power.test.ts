@@ -69,4 +69,22 @@ describeGuests("a guest that reboots", () => {
     const [text = ""] = textOf(directory, "console");
     expect(numbers(text, /mark (\d+)$/gm)).toEqual(upTo(20));
   });
+
+  it("in the same QEMU begins another boot, which is shown the console of the one before", async () => {
+    const directory = join(temporaryFolder(), "crashes");
+    const script = [
+      "boot=first",
+      "ls /sys/fs/pstore | grep -q console-virtio- && boot=second",
+      "echo mark $boot > /dev/kmsg",
+      "[ $boot = second ] && poweroff -f",
+      "reboot -f\n",
+    ].join("\n");
+    // QEMU boots anew only what came with firmware.
+    const argv = await crashGuest("6.1", { serial: "none", bzImage: true, script });
+    const words = argv.filter((word) => word !== "-no-reboot");
+    const { ended } = await runWithDevice(directory, words, "--console");
+    expect(ended).toBeNull();
+    const marks = textOf(directory, "console").map((text) => [...text.matchAll(/mark (\w+)$/gm)]);
+    expect(marks.map((found) => found.map(([, mark]) => mark))).toEqual([["first"], ["second"]]);
+  });
 });
