@@ -299,12 +299,16 @@ describe("titles by family", () => {
   });
 });
 
-it("what is made of these logs, and of our guests', has the revision that it is kept under", () => {
-  const fixtures = join(import.meta.dirname, "fixtures");
-  const ours = readdirSync(fixtures).sort();
+it("what is made of these logs, of our guests' and of those that people post has the revision that it is kept under", () => {
+  const files = ["fixtures", "posted"].flatMap((name) => {
+    const folder = join(import.meta.dirname, name);
+    return readdirSync(folder)
+      .sort()
+      .map((file) => join(folder, file));
+  });
   const logs = [
     ...reports.map(([, , text]) => text),
-    ...ours.map((name) => readFileSync(join(fixtures, name), "utf8")),
+    ...files.map((path) => readFileSync(path, "utf8")),
   ];
   const all = JSON.stringify(logs.map(facts));
   // A title that changes is to be read anew from logs that were read before: write the new one there.

@@ -1,18 +1,23 @@
+import { readClock } from "./clock.js";
+
 /** Longer lines are cut: printk's own are at most 1 KiB, everything behind that is not the kernel's. */
 const MAX_LINE_CHARS = 1024;
 
-/** A line of a log without what stood before the kernel's own words. */
+/** A line of a log without what stood before the kernel's own words, and without blanks at its end. */
 export interface LogLine {
   readonly text: string;
   /** Who printed it, `T123` a task or `C1` a CPU, where the kernel says so (CONFIG_PRINTK_CALLER). */
   readonly caller: string;
-  /** Seconds since boot; 0 where the line doesn't tell. */
+  /** Seconds since boot, or of a clock; 0 where the line doesn't tell. */
   readonly time: number;
 }
 
 const STAMP = String.raw`\[ {0,12}(\d{1,10}\.\d{6})\](?:\[ {0,8}([TC]\d{1,10})\])? ?`;
 const AT_START = new RegExp(`^(?:<\\d{1,4}>)?${STAMP}`);
 const LEVEL = /^<\d{1,4}>/;
+
+/** What `journalctl -o short-monotonic` writes behind the time stamp. */
+const HOST = /^[^\s:]{1,255} kernel: /;
 
 /**
  * A console's line may begin with a prompt, or with what was printed before without a newline: then
@@ -28,25 +33,30 @@ const MAX_MESSAGES = 16;
 const OF_USER_SPACE = /^<(?:[89]|\d{2,4})>/;
 
 /**
- * Takes `<level>`, `[time]` and `[caller]` off a line; one that holds several messages is parted. Nothing of what
- * user space wrote.
+ * Takes `<level>`, `[time]` and `[caller]` off a line, or the date and host that a log of the host's put there; one
+ * that holds several messages is parted. Nothing of what user space wrote.
  */
 export function readLines(raw: string): LogLine[] {
   if (OF_USER_SPACE.test(raw)) return [];
   let line = raw.length > MAX_LINE_CHARS ? raw.slice(0, MAX_LINE_CHARS) : raw;
-  if (line.endsWith("\r")) line = line.slice(0, -1);
   let stamp = AT_START.exec(line) ?? stampIn(line.slice(0, LATER_WITHIN_CHARS));
-  if (stamp === null) {
-    return [{ text: line.startsWith("<") ? line.replace(LEVEL, "") : line, caller: "", time: 0 }];
-  }
+  if (stamp === null) return readUnstamped(line.replace(LEVEL, "").trimEnd());
   const messages: LogLine[] = [];
   while (stamp !== null && messages.length < MAX_MESSAGES) {
     const [whole, time, caller = ""]: RegExpExecArray = stamp;
     line = line.slice(stamp.index + whole.length);
     stamp = stampIn(line);
-    messages.push({ text: line.slice(0, stamp?.index), caller, time: Number(time) });
+    const text = line.slice(0, stamp?.index).trimEnd();
+    messages.push({ text: text.replace(HOST, ""), caller, time: Number(time) });
   }
   return messages;
+}
+
+function readUnstamped(line: string): LogLine[] {
+  const clock = readClock(line);
+  if (clock === undefined) return [{ text: line, caller: "", time: 0 }];
+  const { length, seconds, isKernel } = clock;
+  return isKernel ? [{ text: line.slice(length), caller: "", time: seconds }] : [];
 }
 
 const stampIn = (line: string): RegExpExecArray | null =>
