@@ -1,6 +1,6 @@
 import { blamed } from "./blame.js";
 import { CrashFinder } from "./crash.js";
-import { type Identity, readIdentity, readVersion } from "./identity.js";
+import { type Identity, readIdentity, readKernel } from "./identity.js";
 import { readLines } from "./lines.js";
 import type { Report } from "./report.js";
 import { signatureOf } from "./signature.js";
@@ -29,18 +29,18 @@ export interface LogFacts extends Identity {
  */
 export function readFacts(lines: Iterable<string>): LogFacts {
   const finder = new CrashFinder();
-  let release: string | undefined;
+  let kernel: Identity = {};
   let lastIdentity: Identity | undefined;
   for (const raw of lines) {
     for (const line of readLines(raw)) {
-      release = readVersion(line.text) ?? release;
+      kernel = readKernel(line.text) ?? kernel;
       lastIdentity = readIdentity(line.text) ?? lastIdentity;
       finder.push(line);
     }
   }
   const { crash } = finder;
   const identity = {
-    ...(release === undefined ? {} : { release }),
+    ...kernel,
     ...(crash?.identity ?? lastIdentity),
     ...(crash === undefined ? {} : announcedTask(crash.report)),
   };
