@@ -1,4 +1,4 @@
-import { addLine, beginReport } from "./collect.js";
+import { addLine, noEvidence } from "./collect.js";
 import { type Identity, readIdentity } from "./identity.js";
 import type { LogLine } from "./lines.js";
 import type { Report } from "./report.js";
@@ -16,7 +16,7 @@ const EFFECT_SECONDS = 1;
 
 /** A panic that says no more than what becomes of the kernel because of the report before it. */
 const CONSEQUENCE =
-  /Kernel panic - not syncing: (?:.{0,30}: )?(?:Fatal exception|panic_on_|hung_task: |softlockup: |Hard LOCKUP|RCU Stall|Machine halted|scheduling while atomic|Attempted to kill init|corrupted stack end|Aiee, killing interrupt handler)/;
+  /Kernel panic - not syncing: (?:.{0,30}: )?(?:Fatal exception|panic_on_|hung_task: |softlockup: |Hard LOCKUP|RCU Stall|Machine halted|scheduling while atomic|Attempted to kill (?:init|the idle task)|corrupted stack end|Aiee, killing interrupt handler|Oopsed too often|(?:system )?[Ww]arned too often|(?:kasan|kmsan)\.\w{1,20}(?:=\w{1,20})? set|Asynchronous SError|BUG!$)/;
 
 /** A report as far as it was read. */
 interface Reading {
@@ -132,4 +132,10 @@ export class CrashFinder {
     }
     addLine(reading.report, text);
   }
+}
+
+/** A report of which nothing but its first line is known. */
+function beginReport(rule: Rule, match: RegExpExecArray): Report {
+  const { pid } = match.groups ?? {};
+  return { ...noEvidence(), rule, match, task: pid === undefined ? undefined : Number(pid) };
 }

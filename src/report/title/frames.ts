@@ -16,7 +16,12 @@ const INLINE = /^(\S{1,200}) \S{1,300}:\d{1,7} \[inline\]$/;
 const CONTEXT = /^(?:<\/?[A-Z]{3,8}> {0,4})+/;
 /** `foo file.c:12`, the same. */
 const DECODED = /^([\w.$]{1,200}) \S{1,300}\.[chS]:\d{1,7}$/;
-const ADDRESS = /^\[<[0-9a-fx() ptrval]{1,24}>\] {0,2}/;
+/** In brackets; on powerpc the stack's and the code's. On s390 the first may be in parentheses. */
+const ADDRESS = /^\(?(?:\[<[0-9a-fx() ptrval]{1,24}>\] {0,2}|(?:\[[0-9a-f]{8,16}\] ){2})/;
+const DOUBTED = / \(unreliable\)$/;
+/** `[<address>] (foo) from [<address>] (bar+0x1/0x2)` on arm, where bar's own frame comes next. */
+const FROM =
+  /^(?:\[<[0-9a-f]{8}>\] )?\(?([\w.$]{1,200})(?:\+0x[0-9a-f]{1,8}\/0x[0-9a-f]{1,8})?\)? from (?:\[<|\(?[\w.$]{1,200}\+0x)/;
 /** What can be a function's name. A Rust one holds spaces between its angle brackets. */
 const NAME = /^(?:[A-Za-z_$.][\w$.:<>{}#, ]*|<.+>::\S+)$/;
 
@@ -25,13 +30,15 @@ export function readFrame(line: string): Frame | undefined {
   let text = line.trimStart();
   let certain = true;
   if (text.startsWith("<")) text = text.replace(CONTEXT, "");
-  if (text.startsWith("[<")) text = text.replace(ADDRESS, "");
+  const callee = text.includes(" from ") ? FROM.exec(text)?.[1] : undefined;
+  if (text.startsWith("(") || DOUBTED.test(text)) certain = false;
+  if (text.startsWith("[") || text.startsWith("([")) text = text.replace(ADDRESS, "");
   if (text.startsWith("? ")) {
     certain = false;
     text = text.slice(2);
   }
   const name =
-    OFFSET.exec(text)?.[1] ?? INLINE.exec(text.trimEnd())?.[1] ?? DECODED.exec(text)?.[1];
+    callee ?? OFFSET.exec(text)?.[1] ?? INLINE.exec(text.trimEnd())?.[1] ?? DECODED.exec(text)?.[1];
   if (name === undefined || !NAME.test(name) || (name.includes(" ") && !name.startsWith("<"))) {
     return undefined;
   }
@@ -53,6 +60,8 @@ export function functionName(symbol: string): string {
     if (shorter === name) break;
     name = shorter;
   }
+  // powerpc's code, as against its descriptor (ELF ABI version 1).
+  if (name.startsWith(".")) name = name.slice(1);
   if (name.startsWith("__pfx_")) name = name.slice("__pfx_".length);
   return rustName(name);
 }

@@ -2,12 +2,12 @@ import { Names } from "./names.js";
 
 /** What prints a report, and the way from where something was noticed to there. */
 export const REPORTING = new Names(
-  `dump_stack* __dump_stack show_stack* dump_backtrace* show_trace* show_regs* print_* panic __panic panic_* nmi_panic assertfail assfail *_panic __phys_addr* __virt_to_phys* vpanic add_taint`,
+  `dump_stack* __dump_stack show_stack* dump_backtrace* show_trace* show_regs* print_* panic __panic panic_* nmi_panic assertfail assfail *_panic __phys_addr* __virt_to_phys* vpanic check_panic_on_warn add_taint`,
   `__warn* warn_slowpath* report_bug* __report_bug fixup_bug* handle_bug* bug_handler call_break_hook* brk_handler`,
   `kasan_* __kasan_* __asan_* asan_* __hwasan_* hwasan_* check_memory_region* end_report object_err kmsan_* __kmsan_*`,
   `__msan_* kcsan_* __kcsan_* __tsan_* tsan_* kfence_* __kfence_* ubsan_* __ubsan_* handle_overflow val_to_string`,
   `dump_page* bad_page* free_page_is_bad* free_pages_check_bad fail_dump should_fail* __should_fail* rust_* __rustc::* core::* <core::* <&core::*`,
-  `*fortify_report fortify_panic __fortify_panic __stack_chk_fail refcount_warn* warn_bogus_irq* warn_alloc* __sanitizer_*`,
+  `*cfi_check* __cfi_slowpath* handle_cfi_failure report_cfi_failure *fortify_report fortify_panic __fortify_panic __stack_chk_fail refcount_warn* warn_bogus_irq* warn_alloc* __sanitizer_*`,
   `__schedule_bug stack_trace_* save_stack* set_track* stack_depot_* arch_stack_walk walk_stackframe`,
   // Exceptions of x86.
   `do_error_trap* do_invalid_op invalid_op exc_* asm_exc_* do_trap* die* __die* oops_end page_fault no_context`,
@@ -18,7 +18,13 @@ export const REPORTING = new Names(
   `stack_overflow_check handle_irq do_IRQ common_interrupt`,
   // Exceptions of arm64.
   `do_mem_abort do_sp_pc_abort do_translation_fault do_tag_check_fault __do_kernel_fault die_kernel_fault`,
-  `do_alignment_fault do_debug_exception do_el1_* el1_* el1h_* el1t_* early_brk64 bug_brk_handler df_debug`,
+  `do_alignment_fault do_debug_exception do_el1_* el1_* el1h_* el1t_* early_brk64 bug_brk_handler df_debug do_serror`,
+  // Of arm, powerpc, riscv and s390.
+  `unwind_backtrace __dabt_svc __pabt_svc __und_svc do_DataAbort do_PrefetchAbort do_undefinstr arm_notify_die do_bad`,
+  `_exception* bad_page_fault __bad_page_fault do_bad_page_fault* program_check_* data_access_* instruction_access_*`,
+  `handle_exception ret_from_exception *pgm_check* do_report_trap illegal_op do_dat_exception do_protection_exception`,
+  // Of user-mode-linux.
+  `segv segv_handler sig_handler sig_handler_common hard_handler relay_signal bus_handler unblock_signals*`,
 );
 
 /** Locks, counters and bits: the one that used them wrongly, or on what isn't there, is to blame. */
@@ -78,7 +84,7 @@ export const WAITING = new Names(
   `__wake_up* wake_up wake_up_process wake_up_state wake_up_q wake_up_bit wake_up_var try_to_wake_up complete complete_all complete_with_flags swake_up* add_wait_queue* prepare_to_wait*`,
   `finish_wait init_wait* filemap_fdatawait* fdatawait_one_bdev sk_stop_timer* __filemap_fdatawait* do_read_cache_folio wait_woken wait_on_* __wait_* wait_for_* do_wait_for_* do_wait_intr* out_of_line_wait* bit_wait*`,
   `___might_sleep* __might_sleep* __might_resched* might_sleep* __might_fault* might_fault* __cant_sleep* might_alloc`,
-  `__schedule schedule schedule_* context_switch __switch_to io_schedule* preempt_schedule* _cond_resched* __cond_resched*`,
+  `__schedule schedule schedule_timeout* schedule_preempt* schedule_hrtimeout* schedule_idle* schedule_delayed* context_switch __switch_to io_schedule* preempt_schedule* _cond_resched* __cond_resched*`,
   `cond_resched* check_preemption_disabled smp_processor_id* debug_smp_processor_id __this_cpu_preempt_check`,
   `kthread_stop kthread_park kthread_flush* kthread_queue*`,
 );

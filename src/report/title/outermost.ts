@@ -1,3 +1,4 @@
+import { functionName } from "./frames.js";
 import { INNOCENT_OF_STALLS } from "./innocent.js";
 import type { Report, Stack } from "./report.js";
 import { certain, registers, traces } from "./traces.js";
@@ -16,8 +17,11 @@ const WAITS_WITHIN = 8;
  * says little. What it was asked to do says more: the outermost function with a subject of its own.
  */
 export function outermost(report: Report): string | undefined {
-  const ip = registers(report);
-  const ways = traces(report)
+  const { site } = report.match.groups ?? {};
+  const ip = [...registers(report), ...(site === undefined ? [] : [functionName(site)])];
+  const all = traces(report);
+  if (all.every(({ frames }) => frames.length === 0)) return ip.find((name) => !isInnocent(name));
+  const ways = all
     .filter((stack) => !gaveWay(stack))
     .flatMap((stack, index) => parts(stack, index === 0 ? ip : []));
   for (const tried of [ways.map(behindFault), ways]) {

@@ -14,10 +14,8 @@ export interface Stack {
   readonly boundaries: number[];
 }
 
-/** What a report says behind the line that announces it. */
-export interface Report {
-  readonly rule: Rule;
-  readonly match: RegExpExecArray;
+/** What some lines of a log say of who was where. */
+export interface Evidence {
   /** The function that the CPU was in, RIP on x86-64 and pc on arm64, before it those inlined there. */
   readonly ip: { readonly name: string; readonly task: number | undefined }[];
   /** The process id of whom it is about, where it tells that besides its `CPU: … PID: …` line. */
@@ -33,4 +31,10 @@ export interface Report {
   readonly stacks: Stack[];
   /** Lines that are neither frames nor headings. */
   readonly lines: string[];
+}
+
+/** What a report says behind the line that announces it. */
+export interface Report extends Evidence {
+  readonly rule: Rule;
+  readonly match: RegExpExecArray;
 }

@@ -4,7 +4,7 @@ import type { Report, Stack } from "./report.js";
 /** A report's own traces: one without a heading is another's, unless this kind has none. */
 export function traces(report: Report): Stack[] {
   const own = report.stacks.filter((stack) => !stack.aside && isOwn(report, stack.task));
-  const headed = own.filter(({ heading }) => heading !== "");
+  const headed = own.filter(({ heading, frames }) => heading !== "" && frames.length > 0);
   return report.rule.bare === true || headed.length === 0 ? own : headed;
 }
 

@@ -34,6 +34,13 @@ export const bugRules: readonly Rule[] = [
   },
   {
     kind: "bug",
+    announces: /^BUG: failure at \S{1,300}:\d{1,7}\/(?<site>[\w.$]{1,200})\(\)!/,
+    title: "kernel BUG in {frame}",
+    blame: "site",
+    weight: 2,
+  },
+  {
+    kind: "bug",
     announces: /^kernel BUG at /,
     title: "kernel BUG in {frame}",
     blame: "site",

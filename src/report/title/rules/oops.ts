@@ -1,11 +1,11 @@
 import type { Rule } from "../rule.js";
 
-/** Exceptions in the kernel (arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c). */
+/** Exceptions in the kernel (fault.c and traps.c of each architecture). */
 export const oopsRules: readonly Rule[] = [
   {
     kind: "oops",
     announces:
-      /(?:BUG: unable to handle kernel NULL pointer dereference|BUG: kernel NULL pointer dereference|Unable to handle kernel NULL pointer dereference)/,
+      /(?:BUG: (?:unable to handle )?[Kk]ernel NULL pointer dereference|Unable to handle kernel NULL pointer dereference)/,
     title: "BUG: unable to handle kernel NULL pointer dereference in {frame}",
     blame: "site",
     weight: 2,
@@ -13,8 +13,36 @@ export const oopsRules: readonly Rule[] = [
   {
     kind: "oops",
     announces:
-      /(?:BUG: unable to handle (?:kernel paging request|page fault for address)|Unable to handle kernel (?:paging request|read from unreadable memory|write to read-only memory|execut\w* (?:of|from) \S+ memory|access to user memory))/,
+      /(?:BUG: unable to handle (?:kernel paging request|page fault for address)|Unable to handle (?:kernel (?:paging request|data access|instruction fetch|unaligned access|read from unreadable memory|write to read-only memory|execut\w* (?:of|from) \S+ memory)|unknown paging fault))/,
     title: "BUG: unable to handle kernel paging request in {frame}",
+    blame: "site",
+    weight: 2,
+  },
+  {
+    kind: "oops",
+    announces: /Unable to handle kernel (access to user memory|pointer dereference)/,
+    title: "BUG: unable to handle kernel $1 in {frame}",
+    blame: "site",
+    weight: 2,
+  },
+  {
+    kind: "oops",
+    announces: /^Unhandled fault: /,
+    title: "Unhandled fault in {frame}",
+    blame: "site",
+    weight: 2,
+  },
+  {
+    kind: "oops",
+    announces: /^SError Interrupt on CPU\d/,
+    title: "SError Interrupt in {frame}",
+    blame: "site",
+    weight: 2,
+  },
+  {
+    kind: "oops",
+    announces: /^CFI failure at (?:(?<site>[\w.$]{1,200})\+0x)?/,
+    title: "CFI failure in {frame}",
     blame: "site",
     weight: 2,
   },
@@ -86,7 +114,23 @@ export const oopsRules: readonly Rule[] = [
   },
   {
     kind: "oops",
-    announces: /^(?:Oops|kernel stack overflow \(double-fault\)|stack guard page): /,
+    announces: /^([a-z][\w /-]{1,60}): [0-9a-f]{4} ilc:\d \[#\d/,
+    title: "$1 in {frame}",
+    blame: "site",
+    weight: 2,
+    continues: true,
+  },
+  {
+    kind: "oops",
+    announces: /^Oops - ([a-z][\w ()/-]{1,60}) \[#\d/,
+    title: "$1 in {frame}",
+    blame: "site",
+    weight: 2,
+    continues: true,
+  },
+  {
+    kind: "oops",
+    announces: /^(?:Oops|kernel stack overflow \(double-fault\)|stack guard page)\b.{0,80}\[#?\d/,
     title: "Oops in {frame}",
     blame: "site",
     weight: 2,

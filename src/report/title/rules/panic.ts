@@ -32,6 +32,20 @@ export const panicRules: readonly Rule[] = [
   },
   {
     kind: "panic",
+    announces: /Kernel panic - not syncing: BUG!$/,
+    title: "kernel BUG in {frame}",
+    blame: "trace",
+    weight: 3,
+  },
+  {
+    kind: "panic",
+    announces: /Kernel panic - not syncing: CFI failure \(/,
+    title: "CFI failure in {frame}",
+    blame: "trace",
+    weight: 3,
+  },
+  {
+    kind: "panic",
     announces: /Kernel panic - not syncing: Fatal exception/,
     title: "kernel panic: Fatal exception",
     weight: 3,

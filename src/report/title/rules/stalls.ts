@@ -43,7 +43,8 @@ export const stallRules: readonly Rule[] = [
   },
   {
     kind: "hard-lockup",
-    announces: /Watchdog detected hard LOCKUP on cpu/,
+    announces:
+      /Watchdog detected hard LOCKUP on cpu|self-detected hard LOCKUP @ (?:(?<site>[\w.$]{1,200})\+0x)?|detected hard LOCKUP on other CPUs/,
     title: "BUG: hard lockup in {frame}",
     blame: "outer",
     weight: 2,

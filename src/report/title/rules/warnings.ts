@@ -10,7 +10,7 @@ import type { Rule } from "../rule.js";
  */
 const warning = (file: string, where = ""): RegExp =>
   new RegExp(
-    `WARNING: (?:CPU: \\d{1,5} PID: (?<pid>-?\\d{1,10}) at )?(?:\\[(?:(?!WARNING: ).){1,200}?\\] )?${file}:\\d{1,7}(?: at)? ${where}(?:0x|(?<site>[\\w.$]{1,200})(?:\\+0x| \\S))`,
+    `WARNING: (?:(?:CPU: \\d{1,5} PID: (?<pid>-?\\d{1,10}) )?at )?(?:\\[(?:(?!WARNING: ).){1,200}?\\] )?${file}:\\d{1,7}(?: at)? ${where}(?:0x|(?<site>[\\w.$]{1,200})(?:\\+0x| \\S))`,
   );
 
 export const warningRules: readonly Rule[] = [
