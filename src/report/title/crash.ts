@@ -4,9 +4,16 @@ import type { LogLine } from "./lines.js";
 import type { Report } from "./report.js";
 import type { Rule } from "./rule.js";
 import { announcedBy } from "./rules/index.js";
+import { oopsEnd } from "./rules/oops.js";
 
 /** What one log can make us keep: four reports at most are kept at a time. */
 const MAX_REPORT_LINES = 1000;
+
+/** Lines of no report that are kept: the beginning of the one that they are of may be cut off. */
+const MAX_UNCLAIMED = 256;
+
+/** What begins behind it has to do with nothing before. */
+const CUT_HERE = /^-{12}\[ cut here \]-{12}|^8<--- cut here ---/;
 
 /** Reports with less between them have to do with each other. */
 const BURST_SECONDS = 10;
@@ -48,6 +55,9 @@ export class CrashFinder {
   /** When the burst's last line was printed, in seconds. */
   #lastTime = Number.NEGATIVE_INFINITY;
 
+  /** The newest lines of no report, and some more. */
+  #unclaimed: LogLine[] = [];
+
   /** The report that names the crash, and who ran then as far as the report says. */
   get crash(): { readonly report: Report; readonly identity: Identity | undefined } | undefined {
     return this.#crash;
@@ -57,7 +67,7 @@ export class CrashFinder {
     // A line that doesn't tell its time counts as printed with the one before.
     const time = stamp || this.#lastTime;
     const line = { text, caller, time };
-    const announced = announcedBy(text);
+    const announced = announcedBy(text) ?? this.#endOfOops(text);
     if (announced === undefined || this.#continues(announced.rule, line)) this.#add(line);
     else if (!this.#panicked) this.#begin(announced.rule, announced.match, line);
     else return;
@@ -87,14 +97,21 @@ export class CrashFinder {
     return linesLeft === 0 && report?.rule.weight === 2 && weight === 2;
   }
 
-  #begin(rule: Rule, match: RegExpExecArray, { caller, time }: LogLine): void {
+  #endOfOops(text: string): { rule: Rule; match: RegExpExecArray } | undefined {
+    if (this.#unclaimed.at(-1)?.text.startsWith("---[ end trace") !== true) return undefined;
+    const match = oopsEnd.announces.exec(text);
+    return match === null ? undefined : { rule: oopsEnd, match };
+  }
+
+  #begin(rule: Rule, match: RegExpExecArray, line: LogLine): void {
     const { weight } = rule;
+    const { caller, time } = line;
     const reading: Reading = {
       report: beginReport(rule, match),
       caller,
       time,
       identity: undefined,
-      linesLeft: MAX_REPORT_LINES,
+      linesLeft: rule === oopsEnd ? 0 : MAX_REPORT_LINES,
       weight,
     };
     if (this.#isOver(weight, time)) {
@@ -111,6 +128,19 @@ export class CrashFinder {
     const single = rule.blame === undefined && rule.detail === undefined && weight < 3;
     if (this.#open === undefined || (!single && !effect)) this.#open = reading;
     this.#lastTime = time;
+    if (rule.before !== true) return;
+    for (const one of this.#before(line)) this.#take(reading, one.text);
+  }
+
+  /** What is left of the report that a line closes. */
+  #before({ text, caller, time }: LogLine): LogLine[] {
+    const lines = this.#unclaimed.filter(
+      (one) => one.caller === caller && !(time - one.time > BURST_SECONDS),
+    );
+    // Once only: a log could close many.
+    this.#unclaimed = [];
+    const start = lines.findLastIndex((one) => CUT_HERE.test(one.text)) + 1;
+    return [...lines.slice(start), { text, caller, time }];
   }
 
   /**
@@ -122,10 +152,21 @@ export class CrashFinder {
     return caller === this.#burst.caller && time - this.#burst.time < EFFECT_SECONDS;
   }
 
-  #add({ text, caller }: LogLine): void {
+  #add(line: LogLine): void {
+    const { text, caller } = line;
     const reading = [this.#open, this.#burst].find((one) => one?.caller === caller);
-    if (reading === undefined || reading.linesLeft === 0) return;
+    if (reading === undefined || reading.linesLeft === 0) {
+      this.#unclaimed.push(line);
+      if (this.#unclaimed.length >= 2 * MAX_UNCLAIMED) {
+        this.#unclaimed = this.#unclaimed.slice(-MAX_UNCLAIMED);
+      }
+      return;
+    }
     reading.linesLeft = text.startsWith("---[ end ") ? 0 : reading.linesLeft - 1;
+    this.#take(reading, text);
+  }
+
+  #take(reading: Reading, text: string): void {
     const who = readIdentity(text);
     if (who !== undefined && (reading.identity === undefined || who.pid === reading.report.task)) {
       reading.identity = who;

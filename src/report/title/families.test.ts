@@ -279,8 +279,14 @@ describe("titles by family", () => {
       "BUG: workqueue leaked lock or atomic in foo_work",
       "BUG: workqueue leaked atomic, lock or RCU: kworker/0:1[7]",
     ],
-    ["kernel panic: Fatal exception", "Kernel panic - not syncing: Fatal exception in interrupt"],
-    ["kernel panic: Fatal exception", "Kernel panic - not syncing: Fatal exception: panic_on_oops"],
+    [
+      "kernel panic: Fatal exception in foo_close",
+      "Kernel panic - not syncing: Fatal exception in interrupt",
+    ],
+    [
+      "kernel panic: Fatal exception in foo_close",
+      "Kernel panic - not syncing: Fatal exception: panic_on_oops",
+    ],
   ])("one bug, one title: %s of %s", (title, line) => {
     const trace = "Call Trace:\n foo_close+0x1/0x2\n     last function: foo_work";
     expect(facts(`${line}\n${trace}`).title).toBe(title);

@@ -22,6 +22,8 @@ export interface Rule {
   readonly bare?: true;
   /** Its own stack has no `CPU: … PID: …` line: what comes behind one is another's. */
   readonly headless?: true;
+  /** Registers and trace stand before the line that announces it, all that is left of a report among them. */
+  readonly before?: true;
   /** Matches the heading of the stack that is looked at before all others. */
   readonly first?: RegExp;
   /**

@@ -15,8 +15,8 @@ export const registers = (report: Report): string[] =>
 /** Whether what stands behind this task's `CPU: … PID: …` belongs to the report. */
 function isOwn({ rule, task, shown }: Report, whose: number | undefined): boolean {
   if (rule.headless === true) return whose === undefined;
-  // It shows several CPUs or tasks, or tells whose they are behind the trace.
-  if (rule.blame === "outer" || rule.bare === true) return true;
+  // It shows several CPUs or tasks, tells whose they are behind the trace, or what is left tells nothing.
+  if (rule.blame === "outer" || rule.bare === true || rule.before === true) return true;
   if (task === undefined) return whose === shown[0];
   return whose === (shown.includes(task) ? task : undefined);
 }

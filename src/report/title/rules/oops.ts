@@ -1,5 +1,16 @@
 import type { Rule } from "../rule.js";
 
+/** What stands behind an oops' end on x86, which no other report has: its registers once more. */
+export const oopsEnd: Rule = {
+  kind: "oops",
+  announces: /^RIP: /,
+  title: "Oops in {frame}",
+  blame: "site",
+  before: true,
+  weight: 2,
+  continues: true,
+};
+
 /** Exceptions in the kernel (fault.c and traps.c of each architecture). */
 export const oopsRules: readonly Rule[] = [
   {

@@ -44,10 +44,33 @@ export const panicRules: readonly Rule[] = [
     blame: "trace",
     weight: 3,
   },
+  // Of user-mode-linux (arch/um/kernel/trap.c).
   {
     kind: "panic",
-    announces: /Kernel panic - not syncing: Fatal exception/,
-    title: "kernel panic: Fatal exception",
+    announces:
+      /Kernel panic - not syncing: (Kernel mode (?:fault|signal)|Kernel tried to access user memory|Segfault with (?:no mm|pagefaults disabled))/,
+    title: "kernel panic: $1 in {frame}",
+    blame: "site",
+    before: true,
+    weight: 3,
+  },
+  // Where these name the crash, what led to them is cut off.
+  {
+    kind: "panic",
+    announces:
+      /Kernel panic - not syncing: (?:.{0,30}: )?(Fatal exception|Attempted to kill the idle task|Aiee, killing interrupt handler|Oopsed too often|panic_on_warn set|(?:system )?[Ww]arned too often)/,
+    title: "kernel panic: $1 {where}",
+    blame: "site",
+    before: true,
+    weight: 3,
+  },
+  {
+    kind: "panic",
+    announces:
+      /Kernel panic - not syncing: (?:.{0,30}: )?(softlockup: hung tasks|Hard LOCKUP|RCU Stall)/,
+    title: "kernel panic: $1 {where}",
+    blame: "outer",
+    before: true,
     weight: 3,
   },
   {
