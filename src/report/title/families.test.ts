@@ -188,7 +188,7 @@ Call trace:
 `,
   ],
   [
-    "kernel panic: VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
+    "kernel panic: VFS: Unable to mount root fs on unknown-block(0,0)",
     "panic",
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
   ],
@@ -232,7 +232,7 @@ Call Trace:
 `,
   ],
   [
-    "kernel panic: Attempted to kill init!",
+    "kernel panic: Attempted to kill init! exitcode=0x00000100",
     "panic",
     "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
   ],

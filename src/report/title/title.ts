@@ -6,8 +6,17 @@ export const MAX_TITLE_CHARS = 256;
 /** What syzkaller writes where a report doesn't show whom it is about. */
 const UNKNOWN = "corrupted";
 
+/** Which root device isn't there says what is wrong: no disk, or none with that partition. */
+const DEVICE = /(unknown-block\(\d{1,4},\d{1,8}\))/;
+
 /** What differs from boot to boot, as syzkaller writes it; digits behind a letter belong to a name, as in EXT4-fs. */
 const withoutNumbers = (text: string): string =>
+  text
+    .split(DEVICE)
+    .map((part, index) => (index % 2 === 0 ? numbersOut(part) : part))
+    .join("");
+
+const numbersOut = (text: string): string =>
   text
     .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, "UUID")
     .replace(/\b(?:0x)?[0-9a-f]{8,16}\b/g, "ADDR")

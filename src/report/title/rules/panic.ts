@@ -26,8 +26,9 @@ export const panicRules: readonly Rule[] = [
   },
   {
     kind: "panic",
-    announces: /Kernel panic - not syncing: (?:kernel: )?Attempted to kill init!/,
-    title: "kernel panic: Attempted to kill init!",
+    announces:
+      /Kernel panic - not syncing: (?:kernel: )?Attempted to kill init!(?: (exitcode=0x[0-9a-f]{8}))?/,
+    title: "kernel panic: Attempted to kill init! $1",
     weight: 3,
   },
   {
