@@ -26,8 +26,9 @@ export function addStats(program: Command): void {
     .command("stats")
     .summary("count crashes by signature and by guest")
     .description(
-      "Counts the crashes of each signature, most often first, and of each guest. BOOTS tells a guest " +
-        "that crashed twice in one boot, an oops and then its panic, from one that crashed again.",
+      "Counts the crashes of each signature, most often first, and of each guest; apart from them, by title, " +
+        "those without a signature, which needn't be of one bug. BOOTS tells a guest that crashed twice in " +
+        "one boot, an oops and then its panic, from one that crashed again.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
@@ -40,8 +41,12 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
   if (at.isPartial) process.exitCode = 1;
-  const bySignature = group(rows, ({ facts }) =>
-    facts.signature === "" ? facts.title : facts.signature,
+  const isKnown = ({ facts }: Row) => facts.signature !== "";
+  const bySignature = group(rows.filter(isKnown), ({ facts }) => facts.signature);
+  // Of one title, but nothing tells whether of one bug.
+  const withoutSignature = group(
+    rows.filter((row) => !isKnown(row)),
+    ({ facts }) => facts.title,
   );
   const byGuest = group(rows, ({ crash }) => crash.guest);
   if (options.json) {
@@ -49,6 +54,10 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
       bySignature: bySignature.map((one) => {
         const { signature, title, kind } = newest(one).facts;
         return { signature, title, kind, guests: guestsOf(one), ...countsOf(one) };
+      }),
+      withoutSignature: withoutSignature.map((one) => {
+        const { title, kind } = newest(one).facts;
+        return { title, kind, guests: guestsOf(one), ...countsOf(one) };
       }),
       byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
     };
@@ -58,18 +67,13 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const signatures = [
     ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "SIGNATURE", "TITLE"],
     ...bySignature.map((one) => {
-      const { crashes, boots } = countsOf(one);
-      const { facts, crash } = newest(one);
-      const age = formatAge(crash.dump.time);
-      return [
-        `${crashes}`,
-        `${boots}`,
-        `${guestsOf(one).length}`,
-        age,
-        facts.signature || "-",
-        facts.title,
-      ];
+      const { signature, title } = newest(one).facts;
+      return [...cells(one), signature, title];
     }),
+  ];
+  const others = [
+    ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "NO SIGNATURE: MAY BE DIFFERENT BUGS"],
+    ...withoutSignature.map((one) => [...cells(one), one.key]),
   ];
   const guests = [
     ["CRASHES", "BOOTS", "NEWEST", "GUEST"],
@@ -78,8 +82,16 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
       return [`${crashes}`, `${boots}`, formatAge(newest(one).crash.dump.time), one.key];
     }),
   ];
+  const tables =
+    withoutSignature.length === 0 ? [signatures, guests] : [signatures, others, guests];
   const width = terminalWidth();
-  await writeOut(`${formatTable(signatures, width)}\n${formatTable(guests, width)}`);
+  await writeOut(tables.map((table) => formatTable(table, width)).join("\n"));
+}
+
+function cells(group: Group): string[] {
+  const { crashes, boots } = countsOf(group);
+  const age = formatAge(newest(group).crash.dump.time);
+  return [`${crashes}`, `${boots}`, `${guestsOf(group).length}`, age];
 }
 
 function group(rows: readonly Row[], keyOf: (row: Row) => string): Group[] {

@@ -251,6 +251,21 @@ test("stats counts by signature and by guest, and tells boots from crashes", asy
   expect(JSON.stringify(json).match(/"guests"/g)).toHaveLength(2);
 });
 
+test("stats doesn't count as one bug what has no signature", async () => {
+  const folder = temporaryFolder();
+  put(join(folder, "dmesg-1"), "Oops#1 Part1\n<4>WARNING: CPU: 0 PID: 7 at a.c:1 0xffff\n", 1000);
+  put(join(folder, "dmesg-2"), "Oops#1 Part1\n<4>WARNING: CPU: 1 PID: 8 at b.c:2 0xeeee\n", 2000);
+  put(join(folder, "dmesg-3"), "Restart#1 Part1\n<4>bye\n", 3000);
+  const { stdout } = await run(["stats", folder]);
+  expect(stdout).toMatch(
+    /NO SIGNATURE: MAY BE DIFFERENT BUGS\n2 .*WARNING in corrupted\n1 .*Restart\n/,
+  );
+  expect(JSON.parse((await run(["stats", folder, "--json"])).stdout)).toMatchObject({
+    bySignature: [],
+    withoutSignature: [{ title: "WARNING in corrupted", crashes: 2 }, { title: "Restart" }],
+  });
+});
+
 test("docs/json.md tells every field", async () => {
   const docs = readFileSync(join(import.meta.dirname, "../../docs/json.md"), "utf8");
   const folder = guests();

@@ -14,7 +14,10 @@ export interface LogFacts extends Identity {
    * chosen, control characters among them: escape it.
    */
   readonly title: string;
-  /** 16 hexadecimal digits, the same for the same bug; empty where there is no report. */
+  /**
+   * 16 hexadecimal digits, the same for the same bug; empty where there is no report, or where it doesn't show
+   * whom it is about: two of these needn't be one bug.
+   */
   readonly signature: string;
   /** panic, oops, bug, warning, kasan, hung-task, …; empty where there is no report. */
   readonly kind: string;
@@ -46,10 +49,10 @@ export function readFacts(lines: Iterable<string>): LogFacts {
   };
   if (crash === undefined) return { title: "", signature: "", kind: "", frames: [], ...identity };
   const { report } = crash;
-  const title = titleOf(report, blamed(report));
+  const { title, isTelling } = titleOf(report, blamed(report));
   return {
     title,
-    signature: signatureOf(title),
+    signature: isTelling ? signatureOf(title) : "",
     kind: report.rule.kind,
     frames: framesOf(report),
     ...identity,

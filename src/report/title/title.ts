@@ -37,13 +37,21 @@ const firstLine = (line: string): string =>
 const trimmed = (title: string): string =>
   title.slice(0, MAX_TITLE_CHARS).replace(/[ .]{0,8}$/, "");
 
+export interface Title {
+  readonly title: string;
+  /** Whether it tells this bug from others: it names the function that the rule asks for. */
+  readonly isTelling: boolean;
+}
+
 /** A report's title, from its rule's template. */
-export function titleOf({ rule, match, lines }: Report, blamed: string | undefined): string {
+export function titleOf({ rule, match, lines }: Report, blamed: string | undefined): Title {
   const { detail } = rule;
   const found =
     detail && lines.map((line) => detail.exec(line)?.[1]).find((word) => word !== undefined);
   const isCut = detail ? found === undefined : rule.blame === "lock" && blamed === undefined;
-  if (isCut) return trimmed(firstLine(match.input));
+  if (isCut) {
+    return { title: trimmed(firstLine(match.input)), isTelling: FUNCTION.test(match.input) };
+  }
   const words: Readonly<Record<string, string>> = {
     frame: blamed ?? UNKNOWN,
     where: blamed === undefined ? "" : `in ${blamed}`,
@@ -57,5 +65,5 @@ export function titleOf({ rule, match, lines }: Report, blamed: string | undefin
       return value ? `${place.startsWith(" ") ? " " : ""}${value}` : "";
     },
   );
-  return trimmed(title);
+  return { title: trimmed(title), isTelling: rule.blame === undefined || blamed !== undefined };
 }
