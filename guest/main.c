@@ -47,8 +47,10 @@ MODULE_PARM_DESC(chunks, "Number of those buffers (4 to 32, default 8); two are 
 #define VPSTORE_CONFIG_FL_NEVER	0xffff0000
 
 /*
- * virtio_pci_modern BUG()s on a read beyond the end of config space, and its
- * length is not to be had from the virtio core.
+ * How far config space may be read. virtio_pci_modern BUG()s on a read beyond
+ * its end, and behind a legacy device's ports are another's; neither end is to
+ * be had from the virtio core. Other transports take any read, and answer it
+ * with whatever they have.
  */
 static u32 vpstore_config_len(struct virtio_device *vdev)
 {
@@ -59,13 +61,14 @@ static u32 vpstore_config_len(struct virtio_device *vdev)
 
 	if (!vdev->config->get)
 		return 0;
-	if (!dev_is_pci(vdev->dev.parent) ||
-	    !virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
-		return virtio_has_feature(vdev, VIRTIO_PSTORE_F_EXTENDED) ?
-		       sizeof(struct virtio_pstore_config) :
-		       offsetof(struct virtio_pstore_config, types);
+	if (!dev_is_pci(vdev->dev.parent))
+		return sizeof(struct virtio_pstore_config);
 
 	pdev = to_pci_dev(vdev->dev.parent);
+	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+		len = pci_resource_len(pdev, 0);
+		return len - min_t(u32, len, VIRTIO_PCI_CONFIG_OFF(true));
+	}
 	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos;
 	     pos = pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR)) {
 		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_CFG_TYPE,
@@ -86,6 +89,20 @@ static u32 vpstore_config_read(struct virtio_device *vdev, unsigned int offset)
 	if (vpstore_config_len(vdev) >= offset + sizeof(value))
 		vdev->config->get(vdev, offset, &value, sizeof(value));
 	return le32_to_cpu(value);
+}
+
+/*
+ * Whether the device has all that the feature bits are for, although its VMM
+ * keeps them from us. What isn't a config reads as zeros or ones, or as
+ * whatever lies there, but not as this number.
+ */
+static bool vpstore_config_magic(struct virtio_device *vdev)
+{
+	unsigned int offset = offsetof(struct virtio_pstore_config, magic);
+	u64 magic = vpstore_config_read(vdev, offset + sizeof(u32));
+
+	magic = magic << 32 | vpstore_config_read(vdev, offset);
+	return magic == VIRTIO_PSTORE_CONFIG_MAGIC;
 }
 
 static void vpstore_config_write_u32(struct virtio_device *vdev,
@@ -237,7 +254,8 @@ static int vpstore_validate(struct virtio_device *vdev)
 {
 	__virtio_clear_bit(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 	/* A transport with less config space than the feature promises. */
-	if (vpstore_config_len(vdev) < sizeof(struct virtio_pstore_config))
+	if (vpstore_config_len(vdev) <
+	    offsetof(struct virtio_pstore_config, magic))
 		__virtio_clear_bit(vdev, VIRTIO_PSTORE_F_EXTENDED);
 	return 0;
 }
@@ -260,6 +278,11 @@ static int vpstore_probe(struct virtio_device *vdev)
 		raw_spin_lock_init(&vp->queues[i].lock);
 
 	vp->extended = virtio_has_feature(vdev, VIRTIO_PSTORE_F_EXTENDED);
+	vp->panic_vq = virtio_has_feature(vdev, VIRTIO_PSTORE_F_PANIC_VQ);
+	if (!vp->extended && vpstore_config_magic(vdev)) {
+		vp->extended = true;
+		vp->panic_vq = true;
+	}
 	vpstore_boot_id(vp->boot_id);
 	vp->bufsize = vpstore_bufsize(vdev);
 	vpstore_choose(vp);

@@ -130,8 +130,8 @@ int vpstore_ring_start(struct vpstore *vp)
 		[VIRTIO_PSTORE_VQ_PANIC]	= "pstore_panic",
 	};
 	struct virtio_device *vdev = vp->vdev;
-	bool panic_vq = virtio_has_feature(vdev, VIRTIO_PSTORE_F_PANIC_VQ);
 	struct virtqueue *vqs[VPSTORE_QUEUES];
+	bool panic_vq = vp->panic_vq;
 	unsigned int count = VIRTIO_PSTORE_VQ_COUNT + panic_vq;
 	unsigned int i, least;
 	unsigned long flags;

@@ -281,7 +281,8 @@ struct vpstore_console {
  * @registered:		pstore took @psi
  * @bufsize:		bytes in a record at most
  * @chunk_size:		bytes in a raw part at most
- * @extended:		VIRTIO_PSTORE_F_EXTENDED
+ * @extended:		VIRTIO_PSTORE_F_EXTENDED, or the config says as much
+ * @panic_vq:		VIRTIO_PSTORE_F_PANIC_VQ, likewise
  * @max_data:		bytes that one WRITE may carry
  * @raw:		dumps are raw, and not pstore's to make
  * @by_reference:	and at a panic the log is sent as it lies in memory
@@ -321,6 +322,7 @@ struct vpstore {
 	u32			bufsize;
 	u32			chunk_size;
 	bool			extended;
+	bool			panic_vq;
 	u32			max_data;
 	bool			raw;
 	bool			by_reference;

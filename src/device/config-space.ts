@@ -1,4 +1,4 @@
-import { BOOT_ID_BYTES, CONFIG, CONFIG_BYTES } from "./wire.js";
+import { BOOT_ID_BYTES, CONFIG, CONFIG_BYTES, CONFIG_MAGIC } from "./wire.js";
 
 /** What the device says in its configuration space. */
 export interface ConfigValues {
@@ -33,6 +33,7 @@ export class ConfigSpace {
     this.#space.writeUInt32LE(flags, CONFIG.flags);
     this.#space.writeUInt32LE(types, CONFIG.types);
     this.#space.writeUInt32LE(maxData, CONFIG.max_data);
+    this.#space.writeBigUInt64LE(CONFIG_MAGIC, CONFIG.magic);
   }
 
   read(): Uint8Array {

@@ -37,7 +37,7 @@ export interface PstoreDeviceOptions {
   readonly store: DirectoryStore;
   /** Offered to the driver as the size of its buffer, in bytes. */
   readonly bufsize: number;
-  /** The most data that one WRITE of a driver with F_EXTENDED may carry, in bytes. */
+  /** The most data that one WRITE may carry, in bytes, for drivers that know of it. */
   readonly maxData: number;
   /** The types of records that are taken. */
   readonly types: readonly RecordTypeName[];
@@ -55,7 +55,7 @@ const REQUESTS_PER_TURN = LEDGER_SLOTS;
  */
 const BYTES_PER_TURN = 4 << 20;
 
-/** The types that a driver without F_EXTENDED knows. */
+/** The types that a driver of version 2 knows. */
 const V2_TYPES: readonly RecordTypeName[] = ["dmesg", "console"];
 
 /** What looking at a descriptor counts as: a queue may have 32,768, and each chain all of them. */
@@ -83,10 +83,12 @@ export class PstoreDevice implements VirtioDevice {
   readonly #store: DirectoryStore;
   readonly #options: PstoreDeviceOptions;
   readonly #config: ConfigSpace;
-  /** A driver without F_EXTENDED may send as much as this, whatever `maxData` is. */
-  readonly #v2DataBytes: number;
-  #limits: RequestLimits;
-  #extended = false;
+  /**
+   * The same for every driver: a VMM that connects anew, because we were started anew, doesn't repeat by
+   * what its driver, which goes on, has said that it is more than one of version 2.
+   */
+  readonly #limits: RequestLimits;
+  #negotiated = 0n;
   readonly #ledger: Ledger;
   readonly #troubles: TroubleLog;
   /** The driver has made a request since the last reset: its boot has begun. */
@@ -104,14 +106,15 @@ export class PstoreDevice implements VirtioDevice {
   constructor(options: PstoreDeviceOptions) {
     this.#store = options.store;
     this.#options = options;
-    this.#v2DataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
+    const v2DataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
     this.#config = new ConfigSpace({
       bufsize: options.bufsize,
       flags: options.types.includes("console") ? CONFIG_FLAG_CONSOLE : 0,
       types: options.types.reduce((bits, type) => bits | (1 << WIRE_TYPE[type]), 0),
       maxData: options.maxData,
     });
-    this.#limits = this.#limitsNow();
+    const { types, maxData } = options;
+    this.#limits = { types, maxDataBytes: Math.max(maxData, v2DataBytes) };
     this.#ledger = new Ledger(options.memory);
     this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();
@@ -119,8 +122,7 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   negotiated(features: bigint): void {
-    this.#extended = (features & F_EXTENDED) !== 0n;
-    this.#limits = this.#limitsNow();
+    this.#negotiated = features;
   }
 
   readConfig(): Uint8Array {
@@ -173,22 +175,19 @@ export class PstoreDevice implements VirtioDevice {
     if (broken !== undefined) throw broken;
   }
 
-  #limitsNow(): RequestLimits {
-    const { types, maxData } = this.#options;
-    return this.#extended
-      ? { types, maxDataBytes: Math.max(maxData, this.#v2DataBytes) }
-      : {
-          types: types.filter((type) => V2_TYPES.includes(type)),
-          maxDataBytes: this.#v2DataBytes,
-        };
+  /** The types of record that a walk shows. A driver whose VMM keeps feature bits back has a boot id. */
+  get #shownTypes(): readonly RecordTypeName[] {
+    const { types } = this.#options;
+    const extended = (this.#negotiated & F_EXTENDED) !== 0n || this.#config.bootId !== undefined;
+    return extended ? types : types.filter((type) => V2_TYPES.includes(type));
   }
 
   /**
    * The driver's first request: only now is its boot id whole, because a transport may write it byte by
-   * byte, and only now are its features known, because QEMU tells them when the queues start.
+   * byte.
    */
   #begin(): void {
-    this.#store.beginBoot(this.#extended ? this.#config.bootId : undefined, this.#ledger);
+    this.#store.beginBoot(this.#config.bootId, this.#ledger);
     this.#ledger.begun = true;
     this.#begun = true;
   }
@@ -287,7 +286,7 @@ export class PstoreDevice implements VirtioDevice {
   ): Answer["respond"] {
     switch (request.kind) {
       case "open":
-        this.#walk = this.#store.records(this.#limits.types);
+        this.#walk = this.#store.records(this.#shownTypes);
         this.#ledger.walk = { after: 0n, upTo: this.#walk.at(-1)?.id ?? 0n };
         // A directory can be large: one look at it is enough for a turn.
         this.#spent = BYTES_PER_TURN;
@@ -352,7 +351,7 @@ export class PstoreDevice implements VirtioDevice {
 
   /** What a walk that a former process began has yet to return. */
   #walkOf({ after, upTo }: WalkState): RecordName[] {
-    return this.#store.records(this.#limits.types).filter(({ id }) => id > after && id <= upTo);
+    return this.#store.records(this.#shownTypes).filter(({ id }) => id > after && id <= upTo);
   }
 
   #warn(code: string, message: string): void {

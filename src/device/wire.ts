@@ -51,10 +51,21 @@ export const FILEINFO = {
 export const FILEINFO_BYTES = 40;
 
 /** struct virtio_pstore_config; a version 2 driver reads the first CONFIG_V2_BYTES. */
-export const CONFIG = { bufsize: 0, flags: 4, types: 8, max_data: 12, boot_id: 16 } as const;
-export const CONFIG_BYTES = 32;
+export const CONFIG = {
+  bufsize: 0,
+  flags: 4,
+  types: 8,
+  max_data: 12,
+  boot_id: 16,
+  magic: 32,
+} as const;
+export const CONFIG_BYTES = 40;
 export const CONFIG_V2_BYTES = 8;
+/** What a driver needs to which the VMM passes the feature bits. */
+export const CONFIG_EXTENDED_BYTES = CONFIG.magic;
 export const BOOT_ID_BYTES = 16;
+/** virtio_pstore_config.magic: there are the fields before it, and a queue 2, whatever the VMM does to feature bits. */
+export const CONFIG_MAGIC = 0x9cc7cde5b6de5aa1n;
 
 /** The fields of a request that mean something to a version 2 device. */
 export interface RequestHeader {

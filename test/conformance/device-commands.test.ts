@@ -296,7 +296,7 @@ describe("WRITE", () => {
   ])(
     "pstore: with bufsize %i a WRITE of at most %i bytes is taken: -EMSGSIZE beyond, as a driver rounds up to its page",
     async (bufsize, most) => {
-      const guest = await startGuest({ bufsize });
+      const guest = await startGuest({ bufsize, maxData: 4096 });
       const data = Buffer.alloc(most + 1, "x");
       for (const type of [DMESG, CONSOLE]) {
         expect(await guest.driver.write({ type }, data)).toMatchObject({ ret: -errno.EMSGSIZE });

@@ -39,7 +39,7 @@ describe("configuration space", () => {
   });
 
   test("pstore: a bufsize that the driver writes back doesn't change what is taken", async () => {
-    const { driver } = await startGuest();
+    const { driver } = await startGuest({ maxData: 4096 });
     await driver.writeBufsize(0xffff_ffff);
     expect(await driver.write({ type: DMESG }, Buffer.alloc(65537))).toMatchObject({ ret: -90 });
     await driver.writeBufsize(0);

@@ -85,12 +85,13 @@ export function decodeConfig(bytes: Buffer): PstoreConfig {
   return { bufsize: bytes.readUInt32LE(0), flags: bytes.readUInt32LE(4) };
 }
 
-/** bufsize u32, flags u32, types u32, max_data u32, boot_id u8[16] */
+/** bufsize u32, flags u32, types u32, max_data u32, boot_id u8[16], magic u64 */
 export interface ExtendedConfig extends PstoreConfig {
   readonly types: number;
   readonly maxData: number;
   /** In hexadecimal. */
   readonly bootId: string;
+  readonly magic: bigint;
 }
 
 export function decodeExtendedConfig(bytes: Buffer): ExtendedConfig {
@@ -100,8 +101,12 @@ export function decodeExtendedConfig(bytes: Buffer): ExtendedConfig {
     types: bytes.readUInt32LE(8),
     maxData: bytes.readUInt32LE(12),
     bootId: bytes.toString("hex", 16, 32),
+    magic: bytes.readBigUInt64LE(32),
   };
 }
+
+/** `magic` of a device that has the fields before it. */
+export const CONFIG_MAGIC = 0x9cc7cde5b6de5aa1n;
 
 /** Feature bits 0 and 1. */
 export const F_EXTENDED = 1n;

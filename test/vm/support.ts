@@ -164,13 +164,14 @@ export function qemuDevice(
   memoryMiB = 256,
   queues = 3,
   chardev = "pstore",
+  configBytes = 32,
 ): string[] {
   return [
     ...["-object", `memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`],
     ...["-machine", "memory-backend=mem"],
     ...["-chardev", `socket,id=${chardev},path=${socket}`],
     "-device",
-    `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=32,chardev=${chardev}`,
+    `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=${configBytes},chardev=${chardev}`,
   ];
 }
 

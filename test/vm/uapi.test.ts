@@ -17,7 +17,7 @@ const structs = {
 } as const;
 
 /** Every constant of the header, and what it is in TypeScript. */
-const constants: Readonly<Record<string, number>> = {
+const constants: Readonly<Record<string, number | bigint>> = {
   VIRTIO_ID_PSTORE: wire.VIRTIO_ID_PSTORE,
   VIRTIO_PSTORE_VQ_READ: 0,
   VIRTIO_PSTORE_VQ_WRITE: 1,
@@ -30,6 +30,7 @@ const constants: Readonly<Record<string, number>> = {
   ...prefixed("VIRTIO_PSTORE_TYPE_", wire.RecordType),
   VIRTIO_PSTORE_FL_COMPRESSED: wire.FLAG_COMPRESSED,
   VIRTIO_PSTORE_CONFIG_FL_CONSOLE: wire.CONFIG_FLAG_CONSOLE,
+  VIRTIO_PSTORE_CONFIG_MAGIC: wire.CONFIG_MAGIC,
 };
 
 function prefixed(prefix: string, values: Readonly<Record<string, number>>) {
@@ -38,11 +39,13 @@ function prefixed(prefix: string, values: Readonly<Record<string, number>>) {
   );
 }
 
-/** What the C compiler makes of the header: expressions and their values. */
-async function compiled(expressions: readonly string[]): Promise<Record<string, number>> {
+/** What the C compiler makes of the header: expressions and their values, none of which is negative. */
+async function compiled(expressions: readonly string[]): Promise<Record<string, bigint>> {
   const folder = temporaryFolder();
   const source = join(folder, "uapi.c");
-  const prints = expressions.map((text) => `\tprintf("%s=%ld\\n", "${text}", (long)(${text}));`);
+  const prints = expressions.map(
+    (text) => `\tprintf("%s=%llu\\n", "${text}", (unsigned long long)(${text}));`,
+  );
   writeFileSync(
     source,
     [
@@ -67,21 +70,22 @@ async function compiled(expressions: readonly string[]): Promise<Record<string, 
       .split("\n")
       .map((line) => {
         const at = line.lastIndexOf("=");
-        return [line.slice(0, at), Number(line.slice(at + 1))];
+        return [line.slice(0, at), BigInt(line.slice(at + 1))];
       }),
   );
 }
 
 describeGuests("guest/include/uapi/linux/virtio_pstore.h and src/device/wire.ts", () => {
   test("sizes, offsets and constants are the same in C and in TypeScript", async () => {
-    const expected: Record<string, number> = { ...constants };
+    const expected: Record<string, number | bigint> = { ...constants };
     for (const [struct, { fields, bytes }] of Object.entries(structs)) {
       expected[`sizeof(struct ${struct})`] = bytes;
       for (const [field, offset] of Object.entries(fields)) {
         expected[`offsetof(struct ${struct}, ${field})`] = offset;
       }
     }
-    expect(await compiled(Object.keys(expected))).toEqual(expected);
+    const values = Object.entries(expected).map(([name, value]) => [name, BigInt(value)]);
+    expect(await compiled(Object.keys(expected))).toEqual(Object.fromEntries(values));
   });
 
   test("nothing of the header is missing in TypeScript", () => {

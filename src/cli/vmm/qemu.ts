@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { CONFIG_BYTES, QUEUE_COUNT, VIRTIO_ID_PSTORE } from "../../device/index.js";
+import { CONFIG_EXTENDED_BYTES, QUEUE_COUNT, VIRTIO_ID_PSTORE } from "../../device/index.js";
 import { UserError } from "../errors.js";
 import type { Vmm } from "./command.js";
 import { memoryArguments } from "./qemu-memory.js";
@@ -81,7 +81,7 @@ export const qemu: Vmm = {
           `virtio-id=${VIRTIO_ID_PSTORE}`,
           `num_vqs=${QUEUE_COUNT}`,
           `vq_size=${QUEUE_SIZE}`,
-          `config_size=${CONFIG_BYTES}`,
+          `config_size=${CONFIG_EXTENDED_BYTES}`,
           "chardev=virtio-pstore",
         ].join(","),
       ],

@@ -21,7 +21,7 @@
 /* Only with F_PANIC_VQ: nothing but a dying guest places anything here */
 #define VIRTIO_PSTORE_VQ_PANIC		2
 
-/* Feature bits */
+/* Feature bits. A VMM may keep them from the driver: see CONFIG_MAGIC. */
 #define VIRTIO_PSTORE_F_EXTENDED	0	/* config has types to boot_id */
 #define VIRTIO_PSTORE_F_PANIC_VQ	1	/* there is VQ_PANIC */
 
@@ -48,6 +48,12 @@
  * reads a device of 2016 that has no flags, or has garbage there.
  */
 #define VIRTIO_PSTORE_CONFIG_FL_CONSOLE	(1 << 0)	/* type CONSOLE is accepted */
+
+/*
+ * virtio_pstore_config.magic. A driver that reads it, but was offered no
+ * F_EXTENDED, takes both feature bits for negotiated and writes a boot_id.
+ */
+#define VIRTIO_PSTORE_CONFIG_MAGIC	0x9cc7cde5b6de5aa1ULL
 
 struct virtio_pstore_req {
 	__le16		cmd;
@@ -82,11 +88,12 @@ struct virtio_pstore_config {
 	__le32		bufsize;	/* bytes; the driver writes back what it uses */
 	__le32		flags;		/* read-only for the driver */
 
-	/* The rest exists with F_EXTENDED only. */
+	/* The rest exists with F_EXTENDED or CONFIG_MAGIC only. */
 	__le32		types;		/* bit N: records of type N are taken; read-only */
 	__le32		max_data;	/* bytes of data in a WRITE at most; read-only */
 	/* Random, one for each of the guest's boots; written before any request */
 	__u8		boot_id[VIRTIO_PSTORE_BOOT_ID_LEN];
+	__le64		magic;		/* read-only; perhaps behind the end */
 };
 
 /*
