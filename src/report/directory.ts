@@ -28,7 +28,7 @@ import {
   type StreamPiece,
 } from "../store/layout.js";
 import { filePieces } from "./pieces.js";
-import { parsePstorefsName } from "./pstorefs-name.js";
+import { parseEfiName, parsePstorefsName } from "./pstorefs-name.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
 
 /** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
@@ -122,7 +122,9 @@ function recordFile(
 ): RecordEntry {
   const key = keyOf(parsed);
   const name = basename(path);
-  const of = { ...parsed, name, path, guest, size, time: mtime, erased: erased.has(key) };
+  // A copy needn't have the records' times.
+  const time = parseEfiName(name)?.time ?? mtime;
+  const of = { ...parsed, name, path, guest, size, time, erased: erased.has(key) };
   const piece = isStream(parsed.type) ? pieces.get(key) : undefined;
   if (piece === undefined) return { ...of, source };
   const { boot, first, offset } = piece;
@@ -184,9 +186,16 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
     const records = own === undefined ? copied : found;
     records.push(recordFile(path, guest, name, stats, notes, source));
   }
-  // Another back-end's ids needn't go up: ramoops's are the places in its memory.
-  copied.sort((a, b) => a.time.getTime() - b.time.getTime() || compareRecords(a, b));
-  return [...found.sort(compareRecords), ...copied];
+  return [...found.sort(compareRecords), ...copied.sort(compareCopied)];
+}
+
+/**
+ * Another back-end's ids needn't go up: ramoops's are the places in its memory. efi-pstore's go up by part, and
+ * those of two dumps of one second lie between each other.
+ */
+function compareCopied(a: RecordEntry, b: RecordEntry): number {
+  const count = ({ name }: RecordEntry) => parseEfiName(name)?.count ?? 0;
+  return a.time.getTime() - b.time.getTime() || count(a) - count(b) || compareRecords(a, b);
 }
 
 /** fsck's, which only root may read: where a file system of its own is for records, it is no guest's. */

@@ -6,6 +6,17 @@ const PATTERN = /^(dmesg|console|ftrace|pmsg)-[a-z][a-z0-9_]{0,31}-([0-9]{1,20})
 export const familyOf = (name: string): string =>
   /^[a-z]+(?:-[a-z][a-z0-9_]*(?=-[0-9]))?/.exec(name)?.[0] ?? "";
 
+/** efi-pstore's ids: seconds since 1970, the part (two digits), and the dump's number in its boot (three). */
+const EFI_NAME = /^[a-z]+-efi(?:_pstore)?-([0-9]{10})([0-9]{2})([0-9]{3})(?:\.|$)/;
+
+/** What the name of efi-pstore's record says besides; undefined for other names. */
+export function parseEfiName(name: string): { readonly time: Date; count: number } | undefined {
+  const [, seconds, , count] = EFI_NAME.exec(name) ?? [];
+  return seconds === undefined
+    ? undefined
+    : { time: new Date(Number(seconds) * 1000), count: Number(count) };
+}
+
 /**
  * What pstorefs calls a record in the guest, with the back-end's name in it (Linux, fs/pstore/inode.c), and so
  * systemd-pstore and `export`: `dmesg-efi_pstore-167951823001001`, `dmesg-ramoops-0.enc.z`. Undefined for other

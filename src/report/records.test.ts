@@ -45,10 +45,10 @@ describe("where records are found", () => {
 
   test("under the names of pstorefs, as a guest, systemd-pstore or export have them", () => {
     const names = [
+      "dmesg-efi_pstore-167951823001001",
       "dmesg-ramoops-0.enc.z",
       "dmesg-virtio-7",
       "console-virtio-9.gz",
-      "dmesg-efi_pstore-167951823001001",
       `dmesg-erst-${2n ** 64n - 1n}`,
     ];
     for (const name of names) put(name);
@@ -58,10 +58,10 @@ describe("where records are found", () => {
     expect(
       findRecords(folder).map(({ name, compressed, gzip }) => [name, compressed, gzip]),
     ).toEqual([
-      [names[0], true, undefined],
-      [names[1], false, undefined],
-      [names[2], false, true],
-      [names[3], false, undefined],
+      [names[0], false, undefined],
+      [names[1], true, undefined],
+      [names[2], false, undefined],
+      [names[3], false, true],
       [names[4], false, undefined],
     ]);
     expect(found(join(folder, "dmesg-virtio-7"))).toEqual(["/dmesg-7"]);
@@ -76,6 +76,13 @@ describe("where records are found", () => {
       utimesSync(put(name), at, at);
     }
     expect(found()).toEqual(["/dmesg-1", "/dmesg-2", "/dmesg-0"]);
+  });
+
+  test("those of efi-pstore by what its ids say: two dumps of one second aren't mixed, whatever a copy's times", () => {
+    const parts = ["01001", "02001", "01002", "02002"];
+    for (const part of parts) put(`dmesg-efi_pstore-1700100100${part}`);
+    expect(found()).toEqual(parts.map((part) => `/dmesg-1700100100${part}`));
+    expect(findRecords(folder)[0]?.time).toEqual(new Date(1_700_100_100_000));
   });
 
   test("in guests' directories, by guest", () => {
