@@ -50,8 +50,10 @@ function describe(event: DaemonEvent): string | undefined {
     case "stored":
       return `${guest}stored ${event.path} (${formatSize(event.size)})`;
     case "log": {
-      const more = event.suppressed > 0 ? ` (and ${event.suppressed} more like it before)` : "";
-      return `${guest}${event.level}: ${event.message} [${event.code}]${more}`;
+      const { level, message, code, suppressed } = event;
+      const more = suppressed > 0 ? ` (and ${suppressed} more like it before)` : "";
+      if (level === "info") return `${guest}${message}${more}`;
+      return `${guest}${level}: ${message} [${code}]${more}`;
     }
     case "restarted":
       return `the back-end ended (${event.reason}) and was started again; its guests go on`;

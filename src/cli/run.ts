@@ -41,7 +41,7 @@ export function addRun(program: Command): void {
     .description(
       "Starts the back-end, then COMMAND with a virtio-pstore device added, and stops with it. " +
         "COMMAND is a qemu-system-… or a linux.uml command line; its terminal and exit status are " +
-        "passed through. A line on stderr tells each record that was stored.",
+        "passed through. Lines on stderr tell what device the guest got, and each record that was stored.",
     )
     .argument("<command...>", "the VMM's command line")
     .option("--directory <dir>", "where records are stored; made if it isn't there")

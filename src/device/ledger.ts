@@ -47,12 +47,13 @@ export interface WalkState {
 }
 
 // In words of 8 bytes. Head: begun u32 and walk open u32; the walk; two streams of id, inode, and bytes that are missing.
-// Then the entries: position u32 and kind u32; type; id; two numbers.
+// Then the entries: position u32 and kind u32; type; id; two numbers. Last, the queues that were told of, u32.
 const WALK = 1;
 const STREAMS = 3;
 const HEAD = 9;
 const ENTRY = 5;
-const LEDGER_BYTES = 8 * (HEAD + ENTRY * LEDGER_SLOTS * QUEUE_COUNT);
+const TOLD = HEAD + ENTRY * LEDGER_SLOTS * QUEUE_COUNT;
+const LEDGER_BYTES = 8 * (TOLD + 1);
 
 const typeAt = (index: number): RecordTypeName => RECORD_TYPES[index] ?? "dmesg";
 const streamAt = (type: StreamTypeName): number => STREAMS + (type === "console" ? 0 : 3);
@@ -88,6 +89,15 @@ export class Ledger implements BootStreams {
 
   set begun(begun: boolean) {
     this.#words[0] = begun ? 1 : 0;
+  }
+
+  /** Bit N: the operator was told that the driver has started with queue N. */
+  get toldQueues(): number {
+    return this.#words[2 * TOLD] ?? 0;
+  }
+
+  set toldQueues(queues: number) {
+    this.#words[2 * TOLD] = queues;
   }
 
   get walk(): WalkState | undefined {

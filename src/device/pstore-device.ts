@@ -7,9 +7,10 @@ import {
   RefusedError,
   troubleWith,
 } from "../store/index.js";
-import type { DeviceQueue, LogEvent, VirtioDevice } from "../vhost-user/index.js";
+import type { DeviceQueue, LogEvent, StartedDriver, VirtioDevice } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
+import { describeDriver } from "./driver-line.js";
 import { LEDGER_SLOTS, Ledger, type LedgerEntry, type WalkState } from "./ledger.js";
 import { Recovery } from "./recovery.js";
 import {
@@ -17,6 +18,7 @@ import {
   parseRequest,
   type Request,
   type RequestLimits,
+  V2_TYPES,
   WIRE_TYPE,
 } from "./request.js";
 import { TroubleLog } from "./trouble-log.js";
@@ -54,9 +56,6 @@ const REQUESTS_PER_TURN = LEDGER_SLOTS;
  * records keep other guests waiting, and the memory that READs of one turn take.
  */
 const BYTES_PER_TURN = 4 << 20;
-
-/** The types that a driver of version 2 knows. */
-const V2_TYPES: readonly RecordTypeName[] = ["dmesg", "console"];
 
 /** What looking at a descriptor counts as: a queue may have 32,768, and each chain all of them. */
 const BYTES_PER_DESCRIPTOR = 1024;
@@ -125,6 +124,16 @@ export class PstoreDevice implements VirtioDevice {
     this.#negotiated = features;
   }
 
+  started({ queues, configRead }: StartedDriver): void {
+    const bits = queues.reduce((all, queue) => all | (1 << queue), 0);
+    const told = this.#ledger.toldQueues;
+    if ((bits & ~told) === 0) return;
+    this.#ledger.toldQueues = told | bits;
+    const { types, log } = this.#options;
+    const [extended, negotiated] = [this.#extended, this.#negotiated];
+    log?.(describeDriver({ extended, negotiated, types, queues, configRead }));
+  }
+
   readConfig(): Uint8Array {
     return this.#config.read();
   }
@@ -175,11 +184,15 @@ export class PstoreDevice implements VirtioDevice {
     if (broken !== undefined) throw broken;
   }
 
-  /** The types of record that a walk shows. A driver whose VMM keeps feature bits back has a boot id. */
+  /** The driver knows more than version 2. Where its VMM keeps the feature bits back, its boot id says so. */
+  get #extended(): boolean {
+    return (this.#negotiated & F_EXTENDED) !== 0n || this.#config.bootId !== undefined;
+  }
+
+  /** The types of records that a walk shows. */
   get #shownTypes(): readonly RecordTypeName[] {
     const { types } = this.#options;
-    const extended = (this.#negotiated & F_EXTENDED) !== 0n || this.#config.bootId !== undefined;
-    return extended ? types : types.filter((type) => V2_TYPES.includes(type));
+    return this.#extended ? types : types.filter((type) => V2_TYPES.includes(type));
   }
 
   /**

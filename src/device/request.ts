@@ -32,6 +32,9 @@ export const WIRE_TYPE: Readonly<Record<RecordTypeName, number>> = {
   pmsg: RecordType.PMSG,
 };
 
+/** The types of records that a driver of version 2 knows. */
+export const V2_TYPES: readonly RecordTypeName[] = ["dmesg", "console"];
+
 /** What the device was asked to do, checked: nothing of it is read from guest memory again but data. */
 export type Request =
   | { readonly kind: "open" }

@@ -16,6 +16,7 @@ export {
 export { cannotShrink, createMemfd, Mapping, sealLength } from "./mapping.js";
 export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
+export { POLLIN, poll } from "./poll.js";
 export { renameNew } from "./rename.js";
 export {
   acceptUnix,

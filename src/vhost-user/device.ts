@@ -28,6 +28,14 @@ export interface DeviceQueue {
   readonly live: boolean;
 }
 
+/** What a session knows of a driver that has started. */
+export interface StartedDriver {
+  /** The queues that it set up. */
+  readonly queues: readonly number[];
+  /** How many bytes of the configuration space it has seen; 0 where it was there before its VMM connected. */
+  readonly configRead: number;
+}
+
 /**
  * A virtio device as a session drives it: one object for each connection. Everything is called on the
  * event loop's thread.
@@ -51,6 +59,8 @@ export interface VirtioDevice {
    * now or later. Where more may wait it schedules the queue again.
    */
   process(queue: DeviceQueue): void;
+  /** The driver has started. Called again where the rings were stopped meanwhile, or more of them started. */
+  started?(driver: StartedDriver): void;
   /**
    * The driver reset the device, or a new driver begins (virtio 2.4), whether the front-end said so or the
    * session found it out. Nothing is in flight.

@@ -37,6 +37,8 @@ export interface SessionState {
   readonly status: number;
   /** Rings ran since the driver was last reset; a former version's daemon didn't keep it. */
   readonly ran?: boolean;
+  /** Likewise: how many bytes of the configuration space were read since then. */
+  readonly configRead?: number;
   /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
   readonly config: string;
   readonly regions: readonly RegionState[];

@@ -2,6 +2,8 @@ import {
   closeDescriptor,
   type EventLoop,
   errnoOf,
+  POLLIN,
+  poll,
   SystemError,
   send,
   setNonBlocking,
@@ -9,6 +11,7 @@ import {
 import { MAX_QUEUE_SIZE, VirtqueueError } from "../virtqueue/index.js";
 import type { Connection } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
+import { DriverStart } from "./driver-start.js";
 import { createInflight, InflightMemory } from "./inflight-memory.js";
 import { MAX_MEMORY_SLOTS, MemoryTable } from "./memory-table.js";
 import { END, type ReceivedMessage } from "./message-reader.js";
@@ -95,6 +98,8 @@ export class Session {
   #protocolFeatures = 0n;
   #status = 0;
   #ran = false;
+  #configRead = 0;
+  readonly #driverStart: DriverStart;
   #backEndChannel: { readonly fd: number; readonly name: DescriptorName } | undefined;
   #inflight: InflightMemory | undefined;
   /** The names of descriptors that a former process left, while the session is restored. */
@@ -113,6 +118,13 @@ export class Session {
     this.#onClose = options.onClose ?? (() => undefined);
     const session = this;
     const nameOf = (fd: number) => this.#restored.get(fd) ?? this.#connection.nameOf(fd);
+    this.#driverStart = new DriverStart({
+      loop: options.loop,
+      messagesWait: () => poll(this.#connection.fd, POLLIN) !== 0,
+      started: (queues) => {
+        this.#device.started?.({ queues, configRead: this.#configRead });
+      },
+    });
     this.#memory = new MemoryTable(nameOf, () => {
       this.#warnUnsealed("the guest's memory");
     });
@@ -130,6 +142,7 @@ export class Session {
           log: this.#log,
           nameOf,
           completed: () => {
+            this.#driverStart.answered();
             if (this.#whenIdle.length > 0 && this.#runIdle() && !this.#closed) this.#watch();
           },
           fail: (error) => {
@@ -172,6 +185,7 @@ export class Session {
   close(how: "end" | "leave" = "end"): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (how === "end") this.#driverStart.tell();
     this.#unwatch();
     this.#idle(() => {
       for (const vring of this.#vrings) vring.close();
@@ -271,7 +285,7 @@ export class Session {
       for (const fd of descriptors) closeDescriptor(fd);
     }
     if (then !== undefined && !this.#closed) this.#resumeRings();
-    this.#ran ||= this.#running;
+    this.#look();
     const acknowledge =
       (message.flags & FLAG_NEED_REPLY) !== 0 && this.#negotiated(ProtocolFeature.REPLY_ACK);
     if (acknowledge) reply ??= encodeU64(failed ? 1n : 0n);
@@ -291,6 +305,7 @@ export class Session {
       protocolFeatures: this.#protocolFeatures,
       status: this.#status,
       ran: this.#ran,
+      configRead: this.#configRead,
       config: Buffer.from(this.#device.readConfig()).toString("hex"),
       regions: this.#memory.states,
       vrings: this.#vrings.map((vring) => vring.state),
@@ -312,6 +327,7 @@ export class Session {
       this.#protocolFeatures = state.protocolFeatures;
       this.#status = state.status;
       this.#ran = state.ran ?? false;
+      this.#configRead = state.configRead ?? 0;
       this.#device.negotiated(this.#features & this.#device.features);
       this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
       for (const region of state.regions) {
@@ -334,6 +350,7 @@ export class Session {
           this.#complain(error, `queue ${i}`);
         }
       });
+      this.#look();
     } catch (error) {
       this.resumeFailed = true;
       // Whoever makes this session doesn't have it yet.
@@ -514,6 +531,7 @@ export class Session {
     payload.writeUInt32LE(offset, 0);
     payload.writeUInt32LE(size, 4);
     payload.writeUInt32LE(flags, 8);
+    this.#configRead = Math.max(this.#configRead, offset + size);
     payload.set(this.#device.readConfig().subarray(offset, offset + size), 12);
     return payload;
   }
@@ -530,16 +548,24 @@ export class Session {
    * machine's driver does nothing, so this one begins anew.
    */
   #expectDriver(): void {
-    if (this.#ran && !this.#running) this.#resetDevice();
+    if (this.#ran && this.#running.length === 0) this.#resetDevice();
   }
 
   #resetDevice(): void {
     this.#ran = false;
+    this.#configRead = 0;
     this.#device.reset();
   }
 
-  get #running(): boolean {
-    return this.#vrings.some(({ runs }) => runs);
+  get #running(): number[] {
+    return this.#vrings.filter(({ runs }) => runs).map(({ index }) => index);
+  }
+
+  /** A message was handled: rings may run, or not any more. */
+  #look(): void {
+    const running = this.#running;
+    this.#ran ||= running.length > 0;
+    this.#driverStart.running(running);
   }
 
   #subset(message: ReceivedMessage, offered: bigint): bigint {

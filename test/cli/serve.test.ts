@@ -60,6 +60,9 @@ describe("serving one guest", () => {
       expect.stringMatching(/^virtio-pstore: (warning: not )?confined to its directories/),
       `virtio-pstore: ${socket} is served; records go to ${records}`,
       "virtio-pstore: front-end connected",
+      expect.stringMatching(
+        /^virtio-pstore: driver started: interface of 2016 \(.*\); types dmesg \(not console: see --types\); 2 queues$/,
+      ),
       `virtio-pstore: stored ${records}/dmesg-1 (25)`,
       "virtio-pstore: warn: a request was refused: WRITE of type 2, which isn't taken [REFUSED]",
       "virtio-pstore: front-end disconnected",
@@ -90,6 +93,13 @@ describe("serving one guest", () => {
       expect.objectContaining({ kind: "confined" }),
       { kind: "ready" },
       { kind: "connected", guest: "" },
+      expect.objectContaining({
+        kind: "log",
+        guest: "",
+        level: "info",
+        code: "DRIVER",
+        details: { interface: "2016", types: "dmesg,console", queues: 2 },
+      }),
       { kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
       { kind: "disconnected", guest: "" },
     ]);

@@ -12,9 +12,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { errno, landlockAbi } from "../../src/native/index.js";
 import { DEFAULT_RATES } from "../../src/store/index.js";
+import { qemuStart, qemuStop } from "../support/negotiations.js";
 import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
 
-const [DMESG, CONSOLE] = [1, 2] as const;
+const [DMESG, CONSOLE, FTRACE] = [1, 2, 3] as const;
 const text = Buffer.from("Panic#1 Part1\nlast words\n");
 
 function paths() {
@@ -49,6 +50,39 @@ test("a daemon that died is followed by another one, and that is told", async ()
   expect(readdirSync(records)).toContain("dmesg-1");
   expect((await stop(server)).status).toBe(0);
   expect(existsSync(socket)).toBe(false);
+});
+
+test("what a driver wrote to the configuration space, and that it has started, outlives daemons; its reset is noticed by the next one", async () => {
+  const { args, socket, records } = paths();
+  const server = await serve([...args, "--types", "dmesg,ftrace,console"]);
+  const kill = async (times: number) => {
+    process.kill(daemonOf(server) ?? 0, "SIGKILL");
+    await server.says(new RegExp(`(started again.*){${times}}`, "s"));
+  };
+  // Its VMM keeps the feature bits back, so its boot id says what it knows.
+  const { driver, frontEnd } = await connect(socket, { bootId: Buffer.alloc(16, 0xaa) });
+  const types = async () => (await driver.walk()).map(({ info }) => info.type);
+  for (const type of [FTRACE, CONSOLE]) await driver.write({ type }, text);
+  await server.says(/driver started: extended interface/);
+  await kill(1);
+  await driver.write({ type: CONSOLE }, text);
+  expect(await types()).toEqual([FTRACE]);
+
+  await qemuStop(frontEnd, driver.queues);
+  await kill(2);
+  for (const region of driver.ram.regions) await frontEnd.removeRegion(region);
+  for (const queue of driver.queues) queue.restart();
+  // One of 2016.
+  await qemuStart(frontEnd, driver.ram, driver.queues);
+  await driver.write({ type: CONSOLE }, text);
+  expect(await types()).toEqual([CONSOLE]);
+  const { stderr } = await stop(server);
+  expect(stderr.match(/driver started: (extended interface|interface of 2016)/g)).toEqual([
+    "driver started: extended interface",
+    "driver started: interface of 2016",
+  ]);
+  expect(readFileSync(join(records, "console-2"))).toEqual(Buffer.concat([text, text]));
+  expect(readFileSync(join(records, "console-3"))).toEqual(text);
 });
 
 test("daemons that die before they serve are given up at last, in one line", async () => {

@@ -15,7 +15,11 @@ import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam } from "../support/guest-ram.js";
-import { type PstoreDriver, startPstoreDriver } from "../support/pstore-driver.js";
+import {
+  type PstoreDriver,
+  type PstoreDriverOptions,
+  startPstoreDriver,
+} from "../support/pstore-driver.js";
 
 /** The program as users call it; it runs what `npm run build` made. */
 export const program = fileURLToPath(new URL("../../bin/virtio-pstore", import.meta.url));
@@ -122,9 +126,12 @@ export interface Guest {
   close(): void;
 }
 
-export async function startGuest(frontEnd: FakeFrontEnd): Promise<Guest> {
+export async function startGuest(
+  frontEnd: FakeFrontEnd,
+  options?: PstoreDriverOptions,
+): Promise<Guest> {
   const ram = new GuestRam();
-  const driver = await startPstoreDriver(frontEnd, ram);
+  const driver = await startPstoreDriver(frontEnd, ram, options);
   let open = true;
   const close = () => {
     if (!open) return;
@@ -138,7 +145,8 @@ export async function startGuest(frontEnd: FakeFrontEnd): Promise<Guest> {
   return { frontEnd, driver, close };
 }
 
-export const connect = (path: string): Promise<Guest> => startGuest(FakeFrontEnd.connect(path));
+export const connect = (path: string, options?: PstoreDriverOptions): Promise<Guest> =>
+  startGuest(FakeFrontEnd.connect(path), options);
 
 /** An executable shell script. */
 export function script(path: string, ...lines: readonly string[]): string {

@@ -52,6 +52,8 @@ export interface PstoreHost {
   readonly directory: string;
   readonly store: DirectoryStore;
   readonly log: LogEvent[];
+  /** What was told of drivers that have started. */
+  readonly drivers: LogEvent[];
   readonly bufsize: number;
   readonly maxData: number;
   readonly types: readonly RecordTypeName[];
@@ -75,6 +77,7 @@ export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
     directory: folder,
     store: closing(new DirectoryStore(folder, storeOptions)),
     log: [],
+    drivers: [],
     bufsize: bufsize ?? 16384,
     maxData: maxData ?? 1 << 20,
     types: types ?? ["dmesg", "console"],
@@ -98,10 +101,10 @@ export async function connectGuest(
   host: PstoreHost,
   options: PstoreGuestOptions = {},
 ): Promise<PstoreGuest> {
-  const { loop, store, log, bufsize, maxData, types } = host;
+  const { loop, store, log, drivers, bufsize, maxData, types } = host;
   const { ram: specs, ...driverOptions } = options;
   const [own, other] = socketPair();
-  const push = (event: LogEvent) => log.push(event);
+  const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
   closing(new Session({ loop, connection: new PlainConnection(other), device, log: push }));
   const frontEnd = closing(
