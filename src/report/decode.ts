@@ -5,6 +5,7 @@ import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompre
 import { note } from "./note.js";
 import { piecesOf } from "./pieces.js";
 import { ringText } from "./printk-ring.js";
+import { PutTogether } from "./put-together.js";
 import type { RecordEntry } from "./records.js";
 
 /** A record whose beginning was read. */
@@ -32,6 +33,9 @@ const MAX_COMPRESSED_BYTES = 16 << 20;
 /** Of a stream's file that its owner compressed, which has a note at its end, or is a little larger so. */
 const MAX_STREAM_BYTES = MAX_PIECE_BYTES + (1 << 20);
 
+/** Larger than the log of any kernel: it isn't read as a whole to look for parts. */
+const MAX_PUT_TOGETHER_BYTES = 64 << 20;
+
 const contents = (record: RecordEntry, bytes: number): Buffer =>
   Buffer.concat([...record.source.read(record, 0, Math.min(record.size, bytes))]);
 
@@ -41,15 +45,33 @@ export function readHeader(record: RecordEntry): HeadedRecord {
   if (!isDump(record.type)) return none;
   const beginning = contents(record, BEGINNING_BYTES);
   const plain = record.gzip === true ? undefined : parseHeader(beginning);
-  if (plain !== undefined) return { ...record, header: plain.header, headerBytes: plain.bytes };
+  if (plain !== undefined) {
+    const header = plainParts(record, plain)?.header ?? plain.header;
+    return { ...record, header, headerBytes: plain.bytes };
+  }
   const found =
     headerOf(record, beginning) ??
     // Of a format whose blocks are long, a beginning may hold nothing.
     (record.size > BEGINNING_BYTES && record.size <= MAX_COMPRESSED_BYTES && record.compressed
       ? headerOf(record, contents(record, MAX_COMPRESSED_BYTES))
       : undefined);
-  return found === undefined ? none : { ...record, header: found, headerBytes: 0 };
+  if (found === undefined) return none;
+  const header = record.gzip === true ? inflated(none)?.parts?.header : undefined;
+  return { ...record, header: header ?? found, headerBytes: 0 };
 }
+
+/** The parts of a file that lies there as it is; undefined where it can be only one. */
+const plainParts = (
+  record: RecordEntry,
+  { header, bytes }: { readonly header: RecordHeader; readonly bytes: number },
+): PutTogether | undefined =>
+  mayHoldSeveral(record, header)
+    ? new PutTogether(header, record.source.read(record, bytes, record.size))
+    : undefined;
+
+/** Our driver's headers tell the boot, and what the guest compressed is a part as it came. */
+const mayHoldSeveral = ({ type, compressed, size }: RecordEntry, { boot }: RecordHeader): boolean =>
+  type === "dmesg" && !compressed && boot === undefined && size <= MAX_PUT_TOGETHER_BYTES;
 
 function headerOf({ gzip }: RecordEntry, stored: Buffer): RecordHeader | undefined {
   return gzip === true ? parseHeader(gunzip(stored).text)?.header : compressedHeader(stored);
@@ -68,8 +90,13 @@ const isRing = ({ header }: HeadedRecord): boolean => header?.printkRing === tru
 const mostText = ({ type }: RecordEntry): number =>
   isDump(type) ? MAX_TEXT_BYTES : MAX_STREAM_BYTES;
 
+interface Inflated extends Decoded {
+  /** What somebody put together in a file that its owner compressed. */
+  readonly parts?: PutTogether;
+}
+
 /** What a record holds behind its header, decompressed as a whole. Undefined where nothing reads it. */
-function inflated(record: HeadedRecord): Decoded | undefined {
+function inflated(record: HeadedRecord): Inflated | undefined {
   if (record.size > (isDump(record.type) ? MAX_COMPRESSED_BYTES : MAX_STREAM_BYTES)) {
     return record.gzip === true ? { text: Buffer.alloc(0), ending: "too large" } : undefined;
   }
@@ -81,17 +108,27 @@ function inflated(record: HeadedRecord): Decoded | undefined {
   if (decoded === undefined || (decoded.text.length === 0 && isDamaged(decoded))) {
     return undefined;
   }
-  if (!isDump(record.type)) return decoded;
-  return { ...decoded, text: decoded.text.subarray(parseHeader(decoded.text)?.bytes) };
+  const first = isDump(record.type) ? parseHeader(decoded.text) : undefined;
+  if (first === undefined) return decoded;
+  const text = decoded.text.subarray(first.bytes);
+  if (!mayHoldSeveral(record, first.header)) return { ...decoded, text };
+  return { ...decoded, text, parts: new PutTogether(first.header, piecesOf(text)) };
 }
 
 const isDamaged = ({ ending }: Decoded): boolean => ending === "cut" || ending === "broken";
+
+/** The same as plainParts(), of a record whose first header was read. */
+function partsOf(record: HeadedRecord): PutTogether | undefined {
+  const first = record.header && parseHeader(contents(record, record.headerBytes));
+  return first === undefined ? undefined : plainParts(record, first);
+}
 
 /** Reads one record to its end. */
 export function decodeRecord(record: RecordEntry): DecodedRecord {
   const headed = readHeader(record);
   if (isPlain(headed) && !isRing(headed)) {
-    return { ...headed, textBytes: record.size - headed.headerBytes };
+    const more = partsOf(headed)?.headerBytes ?? 0;
+    return { ...headed, textBytes: record.size - headed.headerBytes - more };
   }
   const decoded = inflated(headed);
   const text = decoded === undefined ? undefined : textOf(headed, decoded);
@@ -113,7 +150,10 @@ export function recordText(
   onCut: () => void = () => undefined,
 ): Iterable<Buffer | string> | undefined {
   if (isPlain(record) && !isRing(record)) {
-    return record.source.read(record, record.headerBytes, record.size);
+    const { source, headerBytes, size } = record;
+    const read = (from: number, to: number) =>
+      source.read(record, headerBytes + from, headerBytes + to);
+    return partsOf(record)?.text(read) ?? read(0, size - headerBytes);
   }
   const decoded = inflated(record);
   const text = decoded === undefined ? undefined : textOf(record, decoded);
@@ -121,8 +161,13 @@ export function recordText(
   return decoded.ending === "whole" ? text : withEnding(record, decoded.ending, text, onCut);
 }
 
-const textOf = (record: HeadedRecord, { text }: Decoded): Iterable<Buffer | string> | undefined =>
-  isRing(record) ? ringText(text) : piecesOf(text);
+function textOf(
+  record: HeadedRecord,
+  { text, parts }: Inflated,
+): Iterable<Buffer | string> | undefined {
+  if (isRing(record)) return ringText(text);
+  return parts?.text((from, to) => piecesOf(text.subarray(from, to))) ?? piecesOf(text);
+}
 
 function* withEnding(
   record: HeadedRecord,

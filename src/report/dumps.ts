@@ -1,6 +1,6 @@
 import { type DumpTypeName, LATE_MS } from "../store/layout.js";
 import { type HeadedRecord, textOrNotes } from "./decode.js";
-import { note, notedText } from "./note.js";
+import { missingPartsNote, note, notedText } from "./note.js";
 
 /** A record of a dump, and its number there: its header's, or that of the part that it must be. */
 export interface DumpPart extends HeadedRecord {
@@ -75,7 +75,7 @@ function* textAndNotes(dump: Dump, onCut: (error?: unknown) => void) {
   const apart = partsApart(dump);
   for (const piece of piecesOfDump(dump)) {
     if ("first" in piece) {
-      yield missing(piece.first, piece.last);
+      yield missingPartsNote(piece.first, piece.last);
       continue;
     }
     const ms = apart.get(piece);
@@ -104,9 +104,4 @@ const apartNote = ({ name }: DumpPart, ms: number): string =>
 /** A dump's text as a whole, for a dump that is known to be small. */
 export function joinDump(dump: Dump): Buffer {
   return Buffer.concat([...dumpText(dump)]);
-}
-
-function missing(one: number, other: number): string {
-  if (one === other) return note(`part ${one} is missing`);
-  return note(`parts ${Math.min(one, other)} to ${Math.max(one, other)} are missing`);
 }

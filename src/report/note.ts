@@ -3,6 +3,14 @@ import { printableLine } from "./printable.js";
 /** A line of our own in a guest's text: what is missing of it is said where it is missing. */
 export const note = (text: string): string => `[virtio-pstore: ${printableLine(text)}]\n`;
 
+/** That parts from one number to another are missing. */
+export const missingPartsNote = (one: number, other: number): string =>
+  note(
+    one === other
+      ? `part ${one} is missing`
+      : `parts ${Math.min(one, other)} to ${Math.max(one, other)} are missing`,
+  );
+
 /** A note behind text that ends with a line, or doesn't. */
 export const ownLine = (text: string, newline: boolean): string => (newline ? text : `\n${text}`);
 

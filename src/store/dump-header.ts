@@ -31,9 +31,12 @@ export const HEADER_TEXTS = {
 
 /**
  * pstore's own first line (fs/pstore/platform.c), whose numbers are 32 bits wide, and words of our
- * driver behind it. Words that aren't known are passed over: a later driver may have more to say.
+ * driver behind it. Words that aren't known are passed over: a later driver may have more to say. A copy may have
+ * another system's line ends.
  */
-const HEADER = new RegExp(`^(${REASON})#([0-9]{1,10}) Part([0-9]{1,10})((?: [!-~]{1,80}){0,8})\\n`);
+const HEADER = new RegExp(
+  `^(${REASON})#([0-9]{1,10}) Part([0-9]{1,10})((?: [!-~]{1,80}){0,8})\\r?\\n`,
+);
 const BOOT_WORD = new RegExp(`^boot=(${BOOT})$`);
 const TIME_WORD = new RegExp(`^time=(${GUEST_TIME})$`);
 
