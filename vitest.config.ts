@@ -1,10 +1,13 @@
 import { defineConfig } from "vitest/config";
+import { TEST_PATIENCE_MS } from "./test/support/patience.js";
 
 /**
  * unit: beside the code, and the conformance suite over real sockets; no virtual machine.
  * fuzz: a million inputs to whatever reads what guests and front-ends send; behind the others, as it takes all cores.
- * soak: two minutes of many guests and a daemon that is killed; beside it, as it waits most of the time.
+ * soak: many guests and a daemon that is killed; beside it, as it waits most of the time.
  * vm: a real kernel under QEMU or user-mode-linux, most of them with one processor; two at a time.
+ *
+ * With LONG=1 (npm run test:all) there are more inputs, a longer soak, and a daemon is killed at every step.
  */
 export default defineConfig({
   test: {
@@ -14,7 +17,8 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["src/**/*.test.ts", "test/conformance/**/*.test.ts", "test/cli/**/*.test.ts"],
-          testTimeout: 20_000,
+          testTimeout: TEST_PATIENCE_MS,
+          hookTimeout: TEST_PATIENCE_MS,
           maxWorkers: "100%",
         },
       },
@@ -22,7 +26,8 @@ export default defineConfig({
         test: {
           name: "fuzz",
           include: ["test/fuzz/**/*.test.ts"],
-          testTimeout: 1_800_000,
+          // It looks itself whether anything hangs, and so does the soak.
+          testTimeout: 0,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
@@ -31,7 +36,7 @@ export default defineConfig({
         test: {
           name: "soak",
           include: ["test/soak/**/*.test.ts"],
-          testTimeout: 600_000,
+          testTimeout: 0,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
@@ -41,8 +46,8 @@ export default defineConfig({
           name: "vm",
           include: ["test/vm/**/*.test.ts"],
           globalSetup: "test/vm/setup.ts",
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          testTimeout: TEST_PATIENCE_MS,
+          hookTimeout: TEST_PATIENCE_MS,
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },

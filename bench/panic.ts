@@ -87,7 +87,7 @@ async function measure(way: Way, modules: Modules): Promise<Map<string, number>>
     });
     const run = ["run", "--directory", join(folder, "records"), ...(way.device ?? []), "--"];
     const argv = way.driver === undefined ? guest : [program, ...run, ...guest];
-    const { output } = await runGuest(argv, { timeoutMs: 300_000 });
+    const { output } = await runGuest(argv);
     const [, nanoseconds] = /^stopwatch (\d+)$/m.exec(read("stopwatch")) ?? [];
     const [, microseconds] = /^(\d+)\r?$/m.exec(read("storm")) ?? [];
     const milliseconds =

@@ -49,7 +49,6 @@ export async function finishRoot(root: string): Promise<void> {
 export interface ChrootOptions {
   /** As seen inside. */
   readonly cwd?: string;
-  readonly timeoutMs?: number;
 }
 
 /** Runs a program inside an unpacked Debian, with nothing of the caller's environment. */
@@ -67,7 +66,6 @@ export function inRoot(
       ...command,
     ],
     {
-      timeoutMs: options.timeoutMs ?? 300_000,
       env: { ...process.env, PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` },
     },
   );

@@ -65,7 +65,6 @@ async function demo(target: Target): Promise<void> {
   say(`\n$ virtio-pstore run --directory ${directory} -- ${shown}`);
   const result = await withProgress("Waiting for the guest to boot and panic", () =>
     runGuest([program, "run", "--directory", directory, "--", ...argv], {
-      timeoutMs: 120_000,
       cwd: checkout,
     }),
   );

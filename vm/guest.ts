@@ -116,7 +116,7 @@ function words(...parts: readonly (string | undefined)[]): string {
 }
 
 export interface GuestLimits {
-  /** 60 s by default; then the guest is killed. */
+  /** Ten minutes by default, which only a guest that hangs takes; then it is killed. */
   readonly timeoutMs?: number;
   /** 8 MiB by default; then the guest is killed. */
   readonly maxOutputBytes?: number;
@@ -136,7 +136,7 @@ export async function runGuest(
 ): Promise<GuestResult> {
   const [command = "", ...args] = argv;
   const result = await run(command, args, {
-    timeoutMs: 60_000,
+    timeoutMs: 600_000,
     maxOutputBytes: 8 << 20,
     ...limits,
   });

@@ -4,6 +4,7 @@ import { killTree } from "./process-tree.js";
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** An hour by default: it ends what hangs, and says nothing of how long anything takes. */
   readonly timeoutMs?: number;
   /** A wedged guest can write gigabytes; it is ended when it passes this. */
   readonly maxOutputBytes?: number;
@@ -35,7 +36,7 @@ export function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const { timeoutMs = 600_000, maxOutputBytes = 16 << 20, onOutput } = options;
+  const { timeoutMs = 3_600_000, maxOutputBytes = 16 << 20, onOutput } = options;
   const started = performance.now();
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {

@@ -65,7 +65,7 @@ export async function makeStep(
   label: string,
   command: readonly string[],
 ): Promise<void> {
-  const result = await withProgress(label, () => inRoot(root, command, { timeoutMs: 1_200_000 }));
+  const result = await withProgress(label, () => inRoot(root, command));
   if (result.status !== 0) throw new Error(`${label} failed:\n${lastLines(result.output)}`);
 }
 

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { PATIENCE_MS } from "../../test/support/patience.js";
 
 const native = (name: string) =>
   fileURLToPath(new URL(`../../dist/src/native/${name}.js`, import.meta.url));
@@ -24,7 +25,7 @@ test("a blocking descriptor that somebody else emptied is drained without waitin
       libc.close(pair[1]);
       console.log(drain(pair[0]));`,
     ],
-    { timeout: 10_000, encoding: "utf8" },
+    { timeout: PATIENCE_MS, encoding: "utf8" },
   );
   expect(status).toBe(0);
   expect(stdout).toBe("true true\ntrue true\nfalse\n");

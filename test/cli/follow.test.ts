@@ -4,6 +4,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { until } from "../support/patience.js";
 
 const program = join(import.meta.dirname, "..", "..", "bin", "virtio-pstore");
 
@@ -35,7 +36,7 @@ class Following {
   }
 
   async until(there: () => boolean): Promise<void> {
-    await expect.poll(there, { timeout: 10_000, interval: 10 }).toBe(true);
+    await until(there, () => `it shows ${this.stdout}${this.stderr}`);
   }
 
   async end(signal: NodeJS.Signals): Promise<number | null> {

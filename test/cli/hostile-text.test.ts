@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { until } from "../support/patience.js";
 import { boot, head } from "./crashes.js";
-import { type Ended, program, put, run, temporaryFolder } from "./support.js";
+import { type Ended, program, put, run, start, temporaryFolder } from "./support.js";
 
 /** Commands to a terminal, as C0, C1 and OSC; bidi; and what can't be seen, below and above U+FFFF. */
 const EVIL = "\u001b[2J\u009b31m\u001b]0;t\u0007\u202e\u00ad\u200b\ufe0f\u{e0041}\r";
@@ -88,13 +89,9 @@ describe("what a guest wrote, and how its directory is called, reaches no termin
 });
 
 describe("--raw", () => {
-  const onTerminal = async (...words: readonly string[]) => {
-    // script(1) gives a command a terminal; it takes the command as the shell does.
-    const { status, stdout } = await run(["-qec", words.join(" "), "/dev/null"], {
-      command: "script",
-    });
-    return { status, stdout };
-  };
+  // script(1) gives a command a terminal; it takes the command as the shell does.
+  const onTerminal = (command: string) =>
+    start(["-qec", command, "/dev/null"], { command: "script" });
 
   test.each([["show"], ["follow"]])(
     "%s: to a terminal only where it is forced",
@@ -103,17 +100,20 @@ describe("--raw", () => {
       const records = join(folder, "web");
       put(join(records, "console-1"), `console ${EVIL}end\n`, 1000);
       const what = command === "show" ? `${records} --console` : records;
-      // follow ends on a signal only.
-      const call = `timeout -s INT 2 ${program} ${command} ${what} --raw`;
-      const refused = await onTerminal(call);
+      const call = `${program} ${command} ${what}`;
+      const refused = await onTerminal(`${call} --raw`).ended;
       expect(refused.status).not.toBe(0);
       expect(refused.stdout).toContain("--force");
       expect(refused.stdout).not.toContain("\u001b[2J");
-      const forced = await onTerminal(`${call} --force`);
-      expect(forced.stdout).toContain(EVIL);
-      const shown = await onTerminal(`PAGER=cat ${call.replace(" --raw", "")}`);
-      expect(shown.stdout).toContain("\\x1b[2J");
-      expect(shown.stdout).not.toContain("\u001b[2J");
+      // follow ends on a signal only: that of its terminal's end.
+      const forced = onTerminal(`${call} --raw --force`);
+      await until(() => forced.stdout().includes(EVIL), forced.stdout);
+      forced.child.kill();
+      const shown = onTerminal(`PAGER=cat ${call}`);
+      await until(() => shown.stdout().includes("end"), shown.stdout);
+      shown.child.kill();
+      expect(shown.stdout()).toContain("\\x1b[2J");
+      expect(shown.stdout()).not.toContain("\u001b[2J");
     },
   );
 });

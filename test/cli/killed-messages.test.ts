@@ -57,5 +57,4 @@ test.each(FIRST_STEPS)(
     more.close();
     expect((await stop(server.running)).status).toBe(0);
   },
-  300_000,
 );

@@ -30,14 +30,10 @@ async function exchange(
   for (const [queue, requests] of batches) {
     for (const { head } of requests) {
       let collected = -1;
-      await frontEnd.until(
-        () => {
-          collected = queue.collect();
-          return collected >= 0;
-        },
-        "an answer",
-        20_000,
-      );
+      await frontEnd.until(() => {
+        collected = queue.collect();
+        return collected >= 0;
+      }, "an answer");
       expect(collected).toBe(head);
     }
   }
@@ -130,7 +126,6 @@ test.each(FIRST_STEPS)(
     // Each was told, though a daemon may have died between storing and telling.
     expect(new Set(stderr.match(/stored \S+\/dmesg-\d+/g)).size).toBe(rounds + 3);
   },
-  180_000,
 );
 
 /** The bytes that are missing where a stream's line is a note of that. */

@@ -1,15 +1,16 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FakeFrontEnd } from "../support/fake-front-end.js";
+import { LONG, until } from "../support/patience.js";
 import { daemonOf, type Running, serve, temporaryFolder } from "./support.js";
 
 const preloads = ["refuse-once.cjs", "kill-points.cjs"].map((name) =>
   fileURLToPath(new URL(`../support/${name}`, import.meta.url)),
 );
 
-/** What a daemon does behind an answer is done by then. */
+/** A daemon whose threads sleep all for so long has done what it does behind an answer. */
 const SETTLE_MS = 50;
 
 /** After so many rounds that no kill met, there are no more steps. */
@@ -22,7 +23,9 @@ export interface KillableServer {
   readonly socket: string;
   /** Has the daemon killed before its n-th step from the next one on. */
   killAt(n: number): void;
-  /** Whether that happened since this was asked last. */
+  /** Waits until the daemon has nothing to do. */
+  settled(): Promise<void>;
+  /** Likewise, and whether it is another one than when this was asked last. */
   died(): Promise<boolean>;
 }
 
@@ -40,6 +43,26 @@ export async function serveKillable(...options: readonly string[]): Promise<Kill
     },
   });
   let daemon = daemonOf(running);
+  /** The daemon that is alive. */
+  const current = async (): Promise<number> => {
+    let pid: number | undefined;
+    const isAlive = () => {
+      pid = daemonOf(running);
+      return running.child.exitCode !== null || (pid !== undefined && !isZombie(pid));
+    };
+    await until(isAlive, running.stderr);
+    if (pid === undefined) throw new Error(running.stderr());
+    return pid;
+  };
+  const settled = async (): Promise<void> => {
+    let before: string | undefined;
+    let now = activity(await current());
+    while (now === undefined || now !== before) {
+      before = now;
+      await sleep(SETTLE_MS);
+      now = activity(await current());
+    }
+  };
   return {
     running,
     records,
@@ -49,26 +72,22 @@ export async function serveKillable(...options: readonly string[]): Promise<Kill
       writeFileSync(`${file}.new`, String(n));
       renameSync(`${file}.new`, file);
     },
+    settled,
     died: async () => {
-      await sleep(SETTLE_MS);
+      await settled();
       const before = daemon;
-      for (;;) {
-        daemon = daemonOf(running);
-        if (daemon !== undefined && !isZombie(daemon)) return daemon !== before;
-        if (running.child.exitCode !== null) throw new Error(running.stderr());
-        await sleep(1);
-      }
+      daemon = await current();
+      return daemon !== before;
     },
   };
 }
 
 /**
  * A server's daemons are killed at every seventh step: of more, some would be started with a delay. All
- * steps take minutes; KILL_EVERYWHERE=1 asks for them.
+ * steps take minutes.
  */
 const STRIDE = 7;
-export const FIRST_STEPS =
-  process.env.KILL_EVERYWHERE === undefined ? [0] : Array.from({ length: STRIDE }, (_, i) => i);
+export const FIRST_STEPS = LONG ? Array.from({ length: STRIDE }, (_, i) => i) : [0];
 
 /**
  * Does a round of requests again and again, and has the daemon killed some steps later in each, until a
@@ -88,6 +107,22 @@ export async function killEverywhere(
     await round(n);
     misses = (await server.died()) ? 0 : misses + 1;
     if (misses === MISSES) return n + 1;
+  }
+}
+
+/** How often each of a process's threads was put to sleep; undefined where one of them doesn't sleep, or is gone. */
+function activity(pid: number): string | undefined {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/status`, "latin1"),
+    );
+    if (threads.some((status) => !/^State:\tS/m.test(status))) return undefined;
+    return [
+      pid,
+      ...threads.flatMap((status) => status.match(/^Pid:.*|^.*ctxt_switches:.*/gm)),
+    ].join();
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/native/index.js";
+import { until } from "../support/patience.js";
 import { connect, program, type Running, run, start, temporaryFolder } from "./support.js";
 
 const DMESG = 1;
@@ -39,15 +39,12 @@ class FakeManager {
         LISTEN_FDNAMES: this.#store.map(({ name }) => name).join(":"),
       },
     });
-    await this.until(() => this.#count("READY=1") > ready, running);
+    const isReady = () => {
+      this.take();
+      return this.#count("READY=1") > ready;
+    };
+    await until(isReady, () => `${this.messages}\n${running.stderr()}`);
     return running;
-  }
-
-  async until(condition: () => boolean, running: Running): Promise<void> {
-    for (const end = performance.now() + 10_000; !condition(); this.take()) {
-      if (performance.now() > end) throw new Error(`${this.messages}\n${running.stderr()}`);
-      await sleep(5);
-    }
   }
 
   take(): void {

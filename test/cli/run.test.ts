@@ -2,7 +2,18 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { complaint, connect, run, script, start, stuckDisk, temporaryFolder } from "./support.js";
+import { until } from "../support/patience.js";
+import {
+  childrenOf,
+  complaint,
+  connect,
+  run,
+  script,
+  signalUntilEnded,
+  start,
+  stuckDisk,
+  temporaryFolder,
+} from "./support.js";
 
 const HAS_DEVICE = 'name "vhost-user-test-device-pci", bus PCI';
 const HAS_OLD = 'name "vhost-user-device-pci", bus PCI';
@@ -29,6 +40,15 @@ function paths() {
 
 const argumentsIn = (folder: string) =>
   readFileSync(join(folder, "arguments"), "utf8").trimEnd().split("\n");
+
+/** Waits until the fake QEMU has written its arguments down. */
+const untilItRuns = (folder: string) => {
+  const path = join(folder, "arguments");
+  return until(
+    () => existsSync(path) && readFileSync(path, "utf8").endsWith("\n"),
+    () => "the VMM was never started",
+  );
+};
 
 describe("QEMU", () => {
   test("gets shared memory and the device added to its arguments, at a socket that is there", async () => {
@@ -114,11 +134,10 @@ describe("QEMU", () => {
     const { folder, records, env } = paths();
     const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/done; do sleep 0.02; done`);
     const vmm = start(["run", "--directory", records, "--", qemu], { env });
-    while (!existsSync(join(folder, "arguments"))) await sleep(5);
-    const { pid } = vmm.child;
+    await untilItRuns(folder);
     // The one that was started first.
-    const [daemon] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
-    process.kill(Number(daemon), "SIGTERM");
+    const [daemon = 0] = childrenOf(vmm);
+    process.kill(daemon, "SIGTERM");
     await vmm.says(/the back-end has ended: what the guest says from now on is not stored/);
     writeFileSync(join(folder, "done"), "");
     expect((await vmm.ended).status).toBe(0);
@@ -128,7 +147,7 @@ describe("QEMU", () => {
     const { folder, records, env } = paths();
     const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/done; do sleep 0.02; done`);
     const vmm = start(["run", "--json", "--directory", records, "--", qemu], { env });
-    while (!existsSync(join(folder, "arguments"))) await sleep(5);
+    await untilItRuns(folder);
     const socket =
       argumentsIn(folder)
         .join("\n")
@@ -163,7 +182,10 @@ describe("a signal ends the program", () => {
     const asked = join(folder, "asked");
     const qemu = script(join(folder, "qemu-system-slow"), `touch ${asked}`, "exec sleep 3");
     const vmm = start(["run", "--directory", records, "--", qemu], { env });
-    while (!existsSync(asked)) await sleep(5);
+    await until(
+      () => existsSync(asked),
+      () => "QEMU was never asked",
+    );
     vmm.child.kill("SIGTERM");
     await new Promise((resolve) => vmm.child.on("exit", resolve));
     expect(vmm.child.signalCode).toBe("SIGTERM");
@@ -178,7 +200,10 @@ describe("a signal ends the program", () => {
     const qemu = fakeQemu(folder, HAS_DEVICE);
     const args = ["run", "--directory", records, "--", qemu];
     const vmm = start(args, { env: { ...env, ...disk.env } });
-    while (readdirSync(ownTmp).length === 0) await sleep(5);
+    await until(
+      () => readdirSync(ownTmp).length > 0,
+      () => "no folder was made",
+    );
     await sleep(200);
     vmm.child.kill("SIGINT");
     expect(await vmm.ended).toMatchObject({ status: "SIGINT", stderr: "" });
@@ -192,8 +217,9 @@ describe("a signal ends the program", () => {
     const qemu = fakeQemu(folder, HAS_DEVICE, `until test -e ${folder}/stuck; do sleep 0.02; done`);
     const args = ["run", "--directory", records, "--", qemu];
     const vmm = start(args, { env: { ...env, ...disk.env } });
-    while (!existsSync(join(folder, "arguments"))) await sleep(5);
+    await untilItRuns(folder);
     disk.stick();
+    await until(() => childrenOf(vmm).length === 1, vmm.stderr);
     await sleep(500);
     expect(vmm.child.exitCode).toBe(null);
     vmm.child.kill("SIGTERM");
@@ -212,8 +238,7 @@ describe("a signal ends the program", () => {
     vmm.child.kill("SIGTERM");
     await sleep(500);
     expect(vmm.child.exitCode).toBe(null);
-    vmm.child.kill("SIGTERM");
-    expect(await vmm.ended).toMatchObject({ status: 137 });
+    expect(await signalUntilEnded(vmm, "SIGTERM")).toMatchObject({ status: 137 });
   });
 });
 

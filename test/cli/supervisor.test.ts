@@ -185,7 +185,7 @@ test("a directory that can't be used at a restart is waited for, and other guest
   await server.says(/the back-end ended \(SIGKILL\) and was started again/);
   expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
   expect((await stop(server)).status).toBe(0);
-}, 60_000);
+});
 
 test.skipIf(landlockAbi() === 0)(
   "a directory in place of the one that a daemon is confined to: a line says what to do, and that helps",

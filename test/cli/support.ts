@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam } from "../support/guest-ram.js";
+import { until } from "../support/patience.js";
 import {
   type PstoreDriver,
   type PstoreDriverOptions,
@@ -46,8 +46,8 @@ export interface Running {
   readonly ended: Promise<Ended>;
   stdout(): string;
   stderr(): string;
-  /** Waits until stderr or stdout matches. */
-  says(pattern: RegExp, withinMs?: number): Promise<void>;
+  /** Waits until stderr or stdout matches; throws where the program ends before that. */
+  says(pattern: RegExp): Promise<void>;
 }
 
 export interface StartOptions {
@@ -69,6 +69,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
   });
   let stdout = "";
   let stderr = "";
+  let over = false;
   child.stdout?.on("data", (chunk: Buffer) => {
     stdout += chunk.toString();
   });
@@ -78,6 +79,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (status, signal) => {
+      over = true;
       resolve({ status: status ?? signal ?? "", stdout, stderr });
     });
   });
@@ -89,14 +91,11 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
     ended,
     stdout: () => stdout,
     stderr: () => stderr,
-    says: async (pattern, withinMs = 10_000) => {
-      const deadline = performance.now() + withinMs;
-      while (!pattern.test(stderr) && !pattern.test(stdout)) {
-        if (performance.now() > deadline || child.exitCode !== null) {
-          throw new Error(`${pattern} was never said, but: ${stderr}${stdout}`);
-        }
-        await sleep(5);
-      }
+    says: async (pattern) => {
+      const isSaid = () => pattern.test(stderr) || pattern.test(stdout);
+      const what = () => `${pattern} was never said, but: ${stderr}${stdout}`;
+      await until(() => over || isSaid(), what);
+      if (!isSaid()) throw new Error(what());
     },
   };
 }
@@ -117,6 +116,14 @@ export async function serve(args: readonly string[], options?: StartOptions): Pr
 export async function stop(running: Running, signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
   running.child.kill(signal);
   return running.ended;
+}
+
+/** A signal, and another where it came so soon behind one before, for a busy process, that they count as one. */
+export async function signalUntilEnded(running: Running, signal: NodeJS.Signals): Promise<Ended> {
+  const again = setInterval(() => running.child.kill(signal), 1000);
+  const ended = await stop(running, signal);
+  clearInterval(again);
+  return ended;
 }
 
 /** A guest's driver on a connection to the program. */
@@ -199,9 +206,11 @@ export function put(path: string, contents: string | Uint8Array, seconds: number
   return path;
 }
 
-/** The process number of a running program's daemon, which it started itself; undefined between two. */
-export function daemonOf({ child }: Running): number | undefined {
+/** The process numbers of what a running program started itself, the first one first. */
+export function childrenOf({ child }: Running): number[] {
   const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
-  const [first = ""] = children.trim().split(" ").slice(-1);
-  return first === "" ? undefined : Number(first);
+  return children.trim().split(" ").filter(Boolean).map(Number);
 }
+
+/** The process number of a running program's daemon; undefined between two. */
+export const daemonOf = (running: Running): number | undefined => childrenOf(running).at(-1);

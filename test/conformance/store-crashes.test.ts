@@ -12,8 +12,6 @@ import { checkStore } from "../support/store-check.js";
 import { changes, failure, wrapFiles, writeHalf } from "../support/store-files.js";
 import { Scenario, type Told } from "../support/store-scenario.js";
 
-const LONG_MS = 120_000;
-
 /** In memory where there is such a file system: states are many, and the disk isn't what is tested. */
 const root = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
@@ -74,36 +72,28 @@ function checkStates(
 }
 
 describe("a crash of the host, after any system call", () => {
-  test.each(everyWay)(
-    "whatever the disk kept of what wasn't synced (%s)",
-    (onErase) => {
-      const recorder = new Recorder();
-      const options = { files: recorder.files, onErase };
-      new Scenario(newDirectory(), options, recorder.told).run();
-      expect(checkStates(onErase, recorder)).toBeGreaterThan(500);
-    },
-    LONG_MS,
-  );
+  test.each(everyWay)("whatever the disk kept of what wasn't synced (%s)", (onErase) => {
+    const recorder = new Recorder();
+    const options = { files: recorder.files, onErase };
+    new Scenario(newDirectory(), options, recorder.told).run();
+    expect(checkStates(onErase, recorder)).toBeGreaterThan(500);
+  });
 
-  test(
-    "whatever was done before: longer runs, of which some calls are drawn",
-    () => {
-      const steps = fc.array(fc.nat(13), { minLength: 20, maxLength: 40, size: "max" });
-      const drawn = fc.array(fc.nat(1000), { minLength: 6, maxLength: 6 });
-      fc.assert(
-        fc.property(fc.constantFrom(...everyWay), steps, drawn, (onErase, given, some) => {
-          const recorder = new Recorder();
-          const options = { files: recorder.files, onErase };
-          new Scenario(newDirectory(), options, recorder.told).runSteps(given);
-          const { length } = recorder.operations;
-          const ends = new Set(some.map((one) => Math.floor((one * length) / 1000)));
-          checkStates(onErase, recorder, (end) => ends.has(end));
-        }),
-        { numRuns: 20 },
-      );
-    },
-    LONG_MS,
-  );
+  test("whatever was done before: longer runs, of which some calls are drawn", () => {
+    const steps = fc.array(fc.nat(13), { minLength: 20, maxLength: 40, size: "max" });
+    const drawn = fc.array(fc.nat(1000), { minLength: 6, maxLength: 6 });
+    fc.assert(
+      fc.property(fc.constantFrom(...everyWay), steps, drawn, (onErase, given, some) => {
+        const recorder = new Recorder();
+        const options = { files: recorder.files, onErase };
+        new Scenario(newDirectory(), options, recorder.told).runSteps(given);
+        const { length } = recorder.operations;
+        const ends = new Set(some.map((one) => Math.floor((one * length) / 1000)));
+        checkStates(onErase, recorder, (end) => ends.has(end));
+      }),
+      { numRuns: 20 },
+    );
+  });
 });
 
 describe("a process that is killed", () => {
@@ -142,19 +132,15 @@ describe("a process that is killed", () => {
   }
 
   // What erasing removes makes no difference here that the states above don't show.
-  test(
-    "at any system call of its store",
-    async () => {
-      let next = 1;
-      let ended = false;
-      const worker = async () => {
-        while (!ended) if (!(await dies("keep", next++))) ended = true;
-      };
-      await Promise.all([worker(), worker()]);
-      expect(next).toBeGreaterThan(60);
-    },
-    LONG_MS,
-  );
+  test("at any system call of its store", async () => {
+    let next = 1;
+    let ended = false;
+    const worker = async () => {
+      while (!ended) if (!(await dies("keep", next++))) ended = true;
+    };
+    await Promise.all([worker(), worker()]);
+    expect(next).toBeGreaterThan(60);
+  });
 });
 
 describe("a system call that fails", () => {
@@ -199,6 +185,5 @@ describe("a system call that fails", () => {
         }
       }
     },
-    LONG_MS,
   );
 });

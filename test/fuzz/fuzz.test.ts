@@ -2,9 +2,10 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { LONG } from "../support/patience.js";
 import { TARGETS } from "./targets.js";
 
-const INPUTS = 1_000_000;
+const INPUTS = LONG ? 4_000_000 : 1_000_000;
 
 const program = join(import.meta.dirname, "../../dist/test/fuzz/main.js");
 const run = promisify(execFile);

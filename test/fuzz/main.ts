@@ -15,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { inputName } from "./target.js";
 import { TARGETS } from "./targets.js";
+import { Watchdog } from "./watchdog.js";
 import { CURRENT_BYTES, type WorkerMessage, type WorkerStart } from "./worker-messages.js";
 
 const HELP = `Usage: npm run fuzz -- [options]
@@ -31,9 +32,6 @@ test/fuzz/corpus, then others, made of them and anew. Ends at the first that bre
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const workerFile = fileURLToPath(new URL("./worker.js", import.meta.url));
-
-/** A worker that tells nothing for so long hangs. */
-const HANG_MS = 60_000;
 
 const PROGRESS_MS = 2000;
 
@@ -63,26 +61,24 @@ function work(
   const worker = fork(workerFile, [JSON.stringify(start)]);
   return new Promise((settle) => {
     let result: readonly string[] | Failure | undefined;
-    let hung = false;
-    const onHang = () => {
-      hung = true;
+    let hung: string | undefined;
+    const watchdog = new Watchdog(worker.pid ?? 0, (how) => {
+      hung = how;
       worker.kill("SIGKILL");
-    };
-    let watchdog = setTimeout(onHang, HANG_MS);
+    });
     const currentInput = () => {
       const current = readFileSync(start.current);
       return current.subarray(4, 4 + current.readUInt32LE(0));
     };
     worker.on("message", (message: WorkerMessage) => {
-      clearTimeout(watchdog);
-      watchdog = setTimeout(onHang, HANG_MS);
+      watchdog.progress();
       if (message.kind === "progress") onProgress(message.inputs);
       else if (message.kind === "done") result = message.outcomes;
       else result = { error: message.error, input: currentInput() };
     });
     worker.on("exit", (status, signal) => {
-      clearTimeout(watchdog);
-      const error = hung ? "it takes more than a minute" : `the process ended: ${signal ?? status}`;
+      watchdog.end();
+      const error = hung ?? `the process ended: ${signal ?? status}`;
       settle(result ?? { error, input: currentInput() });
     });
   });

@@ -2,14 +2,6 @@ import { join } from "node:path";
 import { findRecords, recordBytes } from "../../src/report/index.js";
 import type { SoakGuest } from "./guest.js";
 
-/** What is stored of what guests sent. */
-export interface SoakCount {
-  readonly acknowledged: number;
-  readonly refused: number;
-  /** Neither: the guest left before it was answered. */
-  readonly unanswered: number;
-}
-
 /**
  * Compares a guest's directory with what the guest was told: everything acknowledged is there, whole and
  * once; nothing is there twice, or in part, or that wasn't sent. Returns one line for each thing wrong.
@@ -39,13 +31,4 @@ export function checkGuest(directory: string, guest: SoakGuest): string[] {
     if (!sent.has(text)) wrong.push(`${guest.name} has what was never sent: ${text.slice(0, 60)}`);
   }
   return wrong;
-}
-
-export function countOf(guests: readonly SoakGuest[]): SoakCount {
-  const all = guests.flatMap(({ sent }) => sent);
-  return {
-    acknowledged: all.filter(({ ret }) => ret === 0).length,
-    refused: all.filter(({ ret }) => ret !== undefined && ret !== 0).length,
-    unanswered: all.filter(({ ret }) => ret === undefined).length,
-  };
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectUnix, SystemError } from "../../src/native/index.js";
+import { SystemError } from "../../src/native/index.js";
 import { FakeFrontEnd, HungUpError } from "../support/fake-front-end.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";
 import { type PstoreDriver, startPstoreDriver } from "../support/pstore-driver.js";
@@ -10,26 +10,9 @@ import { F_VERSION_1, header, VERSION, VU } from "../support/vhost-user-wire.js"
 const DMESG = 1;
 const CONSOLE = 2;
 
-/** How long a guest waits for anything: longer than any restart of the daemon takes. */
-const PATIENCE_MS = 60_000;
 const POLL_MS = 4;
 const LINE_BYTES = 64;
 const DUMP_BYTES = [200, 4000, 15_000];
-
-/** A front-end that waits for a daemon which is being restarted. */
-class PatientFrontEnd extends FakeFrontEnd {
-  constructor(fd: number) {
-    super(fd, () => sleep(POLL_MS));
-  }
-
-  override async until(
-    condition: () => boolean,
-    what: string,
-    timeoutMs = PATIENCE_MS,
-  ): Promise<void> {
-    await super.until(condition, what, timeoutMs);
-  }
-}
 
 /** What a guest sent, and was told of it: 0 or a negative errno; undefined where it left before. */
 export interface Sent {
@@ -44,6 +27,8 @@ export class SoakGuest {
   readonly sent: Sent[] = [];
   boots = 0;
   misbehaved = 0;
+  acknowledged = 0;
+  refused = 0;
   /** Connections that ended without an answer: of a daemon that was killed before it had given them away. */
   lost = 0;
   readonly #socket: string;
@@ -95,7 +80,7 @@ export class SoakGuest {
   async #connectOnce(): Promise<FakeFrontEnd> {
     for (;;) {
       try {
-        return new PatientFrontEnd(connectUnix(this.#socket));
+        return FakeFrontEnd.connect(this.#socket, () => sleep(POLL_MS));
       } catch (error) {
         // Too many wait at this socket already.
         if (!(error instanceof SystemError) || error.code !== "EAGAIN") throw error;
@@ -130,6 +115,8 @@ export class SoakGuest {
     this.sent.push(sent);
     const number = type === "console" ? CONSOLE : DMESG;
     sent.ret = (await driver.write({ type: number }, Buffer.from(text))).ret;
+    if (sent.ret === 0) this.acknowledged++;
+    else this.refused++;
   }
 }
 

@@ -6,21 +6,26 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { checkGuest, countOf } from "./check.js";
+import { PATIENCE_MS } from "../support/patience.js";
+import { checkGuest } from "./check.js";
 import { SoakGuest } from "./guest.js";
 
-const HELP = `Usage: npm run soak -- [--minutes N] [--guests N]
+const HELP = `Usage: npm run soak -- [--rounds N] [--guests N]
 
-Simulated guests (200) boot, print, crash, leave and misbehave for some minutes (2) against one serve, whose
-daemon is killed all the while and whose disk fills. At the end everything that was acknowledged must be
-there, whole and once, and neither memory nor descriptors may have grown.
+Simulated guests (200) boot, print, crash, leave and misbehave against one serve. A round (of 20) lasts until
+so much was acknowledged; at its end the daemon is killed, in every third the disk was full until so much was
+refused. At the end everything that was acknowledged must be there, whole and once, and neither memory nor
+descriptors may have grown.
 `;
 
 const program = fileURLToPath(new URL("../../../bin/virtio-pstore", import.meta.url));
 
-const KILL_MS = 6000;
-const FULL_EVERY_MS = 15_000;
-const FULL_MS = 2000;
+/** Of each guest, on average. */
+const ACKNOWLEDGED_PER_ROUND = 5;
+const REFUSED_PER_ROUND = 1;
+/** The disk gets full in every so many rounds. */
+const FULL_EVERY = 3;
+const LOOK_MS = 20;
 const DISK_BYTES = 512 << 20;
 const SAMPLE_MS = 1000;
 
@@ -92,15 +97,33 @@ function growth(name: string, samples: readonly Sample[]): { wrong: string[]; li
   return { wrong, line };
 }
 
-async function soak(minutes: number, guestCount: number): Promise<string[]> {
+/** Fills a disk until free() is called. */
+function fill(disk: Disk): { free(): void } {
+  const ballast = join(disk.path, "ballast");
+  try {
+    writeFileSync(ballast, Buffer.alloc(DISK_BYTES));
+  } catch {
+    // As much as there was room for.
+  }
+  return {
+    free: () => {
+      rmSync(ballast, { force: true });
+    },
+  };
+}
+
+async function soak(rounds: number, guestCount: number): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "soak-"));
   const disk = makeDisk(folder);
-  const end = performance.now() + minutes * 60_000;
-  const isOver = () => performance.now() > end;
+  let over = false;
+  const isOver = () => over;
   const guests = Array.from({ length: guestCount }, (_, i) => {
     const name = `guest${String(i).padStart(3, "0")}`;
     return new SoakGuest(name, join(folder, `${name}.socket`), isOver);
   });
+  const sum = (of: (guest: SoakGuest) => number) => guests.reduce((all, one) => all + of(one), 0);
+  const acknowledged = () => sum((guest) => guest.acknowledged);
+  const refused = () => sum((guest) => guest.refused);
   const sockets = guests.flatMap(({ name }) => ["--guest", `${name}=${folder}/${name}.socket`]);
   const room = ["--max-records", "100000", "--max-bytes", "1G"];
   const serve = ["serve", "--directory", disk.path, "--console", ...room, ...sockets];
@@ -116,28 +139,33 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
   let kills = 0;
   let timesFull = 0;
 
-  const killing = async () => {
-    while (!isOver()) {
-      await sleep(KILL_MS);
-      const daemon = daemonOf(server);
-      if (daemon === undefined || isOver()) continue;
-      process.kill(daemon, "SIGKILL");
-      kills++;
+  /** Waits until there are so many more of something, however long that takes, as long as there are answers. */
+  const untilMore = async (count: () => number, more: number) => {
+    const enough = count() + more;
+    const answers = () => acknowledged() + refused();
+    let answered = answers();
+    for (let since = performance.now(); wrong.length === 0 && count() < enough; ) {
+      await sleep(LOOK_MS);
+      if (answers() > answered) since = performance.now();
+      answered = answers();
+      if (performance.now() - since > PATIENCE_MS) {
+        wrong.push(`nothing is answered any more, after ${answered} answers`);
+      }
     }
   };
-  const filling = async () => {
-    while (disk.canFill && !isOver()) {
-      await sleep(FULL_EVERY_MS);
-      const ballast = join(disk.path, "ballast");
-      try {
-        writeFileSync(ballast, Buffer.alloc(DISK_BYTES));
-      } catch {
-        // As much as there was room for.
-      }
+  const goRound = async (round: number) => {
+    if (process.stderr.isTTY) process.stderr.write(`\rround ${round} of ${rounds} `);
+    await untilMore(acknowledged, ACKNOWLEDGED_PER_ROUND * guestCount);
+    if (disk.canFill && round % FULL_EVERY === 0) {
+      const ballast = fill(disk);
+      await untilMore(refused, REFUSED_PER_ROUND * guestCount);
+      ballast.free();
       timesFull++;
-      await sleep(FULL_MS);
-      rmSync(ballast, { force: true });
     }
+    const daemon = daemonOf(server);
+    if (daemon === undefined) return;
+    process.kill(daemon, "SIGKILL");
+    kills++;
   };
   const sampling = async () => {
     while (!isOver()) {
@@ -147,14 +175,12 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
       if (sample !== undefined) daemonSamples.push(sample);
       const own = server.pid === undefined ? undefined : sampleOf(server.pid);
       if (own !== undefined) supervisorSamples.push(own);
-      if (process.stderr.isTTY)
-        process.stderr.write(`\r${Math.round((end - performance.now()) / 1000)} s to go `);
     }
   };
   try {
     while (!said.includes(" is served")) {
       if (server.exitCode !== null) throw new Error(`serve ended: ${said}`);
-      await sleep(50);
+      await sleep(LOOK_MS);
     }
     const running = guests.map(async (guest) => {
       try {
@@ -163,15 +189,16 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
         wrong.push(`${guest.name}: ${error instanceof Error ? error.message : String(error)}`);
       }
     });
-    await Promise.all([...running, killing(), filling(), sampling()]);
+    const sampled = sampling();
+    for (let round = 1; round <= rounds && wrong.length === 0; round++) await goRound(round);
+    over = true;
+    await Promise.all([...running, sampled]);
     server.kill("SIGTERM");
     await ended;
     for (const guest of guests) wrong.push(...checkGuest(disk.path, guest));
     const daemon = growth("daemon", daemonSamples);
     const supervisor = growth("supervisor", supervisorSamples);
     wrong.push(...daemon.wrong, ...supervisor.wrong);
-    const { acknowledged, refused, unanswered } = countOf(guests);
-    const sum = (of: (guest: SoakGuest) => number) => guests.reduce((all, one) => all + of(one), 0);
     console.log(
       `${guestCount} guests, ${sum(({ boots }) => boots)} boots, ${sum(({ misbehaved }) => misbehaved)} of them ended by misbehaving; ` +
         `the daemon was killed ${kills} times, the disk was full ${timesFull} times${disk.canFill ? "" : " (no tmpfs could be mounted)"}`,
@@ -180,9 +207,9 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
     console.log(`${lost} connections lost by a daemon that was killed just behind accept(2)`);
     // It accepts one after the other.
     if (lost > kills) wrong.push(`${lost} connections were lost in ${kills} kills`);
-    console.log(`${acknowledged} acknowledged, ${refused} refused, ${unanswered} unanswered`);
+    const unanswered = sum(({ sent }) => sent.filter(({ ret }) => ret === undefined).length);
+    console.log(`${acknowledged()} acknowledged, ${refused()} refused, ${unanswered} unanswered`);
     console.log(`${daemon.line}\n${supervisor.line}`);
-    if (acknowledged === 0) wrong.push("nothing was acknowledged");
     if (wrong.length > 0) wrong.push(`serve's last lines:\n${said.slice(-4000)}`);
     return wrong;
   } finally {
@@ -193,20 +220,21 @@ async function soak(minutes: number, guestCount: number): Promise<string[]> {
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: "string", default: "2" },
+    rounds: { type: "string", default: "20" },
     guests: { type: "string", default: "200" },
     help: { type: "boolean", default: false },
   },
 });
-const minutes = Number(values.minutes);
+const rounds = Number(values.rounds);
 const count = Number(values.guests);
+const isCount = (number: number) => Number.isInteger(number) && number >= 1 && number <= 999;
 if (values.help) {
   process.stdout.write(HELP);
-} else if (!(minutes > 0) || !Number.isInteger(count) || count < 1 || count > 999) {
+} else if (!isCount(rounds) || !isCount(count)) {
   console.error(HELP);
   process.exitCode = 2;
 } else {
-  const wrong = await soak(minutes, count);
+  const wrong = await soak(rounds, count);
   for (const line of wrong.slice(0, 50)) console.error(line);
   if (wrong.length > 50) console.error(`… and ${wrong.length - 50} more`);
   console.log(wrong.length === 0 ? "everything acknowledged is there, whole and once" : "FAILED");

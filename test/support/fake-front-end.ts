@@ -9,6 +9,7 @@ import {
 } from "../../src/native/index.js";
 import type { DriverQueue } from "./fake-driver.js";
 import type { GuestRam, RamRegion } from "./guest-ram.js";
+import { until } from "./patience.js";
 import {
   HEADER_BYTES,
   memoryRegion,
@@ -30,23 +31,6 @@ export type Pump = () => void | Promise<void>;
 
 /** For a back-end in another process: gives the processor away and looks again. */
 export const otherProcess: Pump = () => new Promise((resolve) => setImmediate(resolve));
-
-/** A back-end that was killed comes back within a second, on an idle machine. */
-const TIMEOUT_MS = 15_000;
-
-/** Pumps until `condition` holds; throws what was waited for when that takes too long. */
-export async function until(
-  pump: Pump,
-  condition: () => boolean,
-  what: string,
-  timeoutMs = TIMEOUT_MS,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`after ${timeoutMs} ms still not: ${what}`);
-    await pump();
-  }
-}
 
 /** A message from the back-end. */
 export interface Incoming {
@@ -126,8 +110,9 @@ export class FakeFrontEnd {
     return new FakeFrontEnd(connectUnix(path), pump);
   }
 
-  async until(condition: () => boolean, what: string, timeoutMs?: number): Promise<void> {
-    await until(this.pump, condition, what, timeoutMs);
+  /** Lets the back-end work until `condition` holds; throws what was waited for where it never does. */
+  async until(condition: () => boolean, what: string): Promise<void> {
+    await until(condition, () => `it never came: ${what}`, this.pump);
   }
 
   /** Sends bytes as they are. */
@@ -152,16 +137,12 @@ export class FakeFrontEnd {
   }
 
   /** The next message of the back-end, whatever it is. */
-  async receive(timeoutMs?: number): Promise<Incoming> {
+  async receive(): Promise<Incoming> {
     let incoming = this.#incomings.next();
-    await this.until(
-      () => {
-        incoming ??= this.#incomings.next();
-        return incoming !== undefined || this.#incomings.ended;
-      },
-      "a message from the back-end",
-      timeoutMs,
-    );
+    await this.until(() => {
+      incoming ??= this.#incomings.next();
+      return incoming !== undefined || this.#incomings.ended;
+    }, "a message from the back-end");
     if (incoming === undefined) throw new HungUpError(HUNG_UP);
     return incoming;
   }

@@ -32,8 +32,8 @@ describeGuests("the console where the host pauses", () => {
         serial: "stdio",
         quiet: true,
         script: [
-          "echo READY; sleep 2",
-          `insmod /crash.ko how=lines lines=${lines}; echo PRINTED`,
+          "echo READY; read _",
+          `insmod /crash.ko how=lines lines=${lines}; echo PRINTED; read _`,
           "sleep 3; echo after the pause > /dev/kmsg; sleep 1\n",
         ].join("\n"),
       })),
@@ -41,8 +41,10 @@ describeGuests("the console where the host pauses", () => {
     ]);
     await guest.printed("READY");
     process.kill(daemon.daemon(), "SIGSTOP");
+    guest.goOn();
     await guest.printed("PRINTED");
     process.kill(daemon.daemon(), "SIGCONT");
+    guest.goOn();
     const { output } = await guest.ended;
     await daemon.stop();
 
@@ -74,12 +76,13 @@ describeGuests("the console where the host pauses", () => {
     const guest = startGuest([
       ...(await crashGuest("6.1", {
         serial: "stdio",
-        script: `echo READY; sleep 2; ${write}; echo WROTE $?; sleep 1\n`,
+        script: `echo READY; read _; ${write}; echo WROTE $?; sleep 1\n`,
       })),
       ...qemuDevice(socket),
     ]);
     await guest.printed("READY");
     process.kill(daemon.daemon(), "SIGSTOP");
+    guest.goOn();
     await guest.printed("WROTE 1");
     process.kill(daemon.daemon(), "SIGCONT");
     expect((await guest.ended).output).toContain("Input/output error");

@@ -10,7 +10,6 @@ import {
 } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
 import { ErstFile, expectUnused } from "../../src/erst/index.js";
 import { buildErstTable, FIRST_PORT } from "../../src/erst/table.js";
@@ -18,6 +17,7 @@ import { inRoot } from "../../vm/chroot.js";
 import { qemuGuest, runGuest } from "../../vm/guest.js";
 import { type KernelName, kernelNames } from "../../vm/kernel.js";
 import { inVm } from "../../vm/paths.js";
+import { until } from "../support/patience.js";
 import { describeGuests, dumpTexts, panic, program, temporaryFolder } from "./support.js";
 
 /** In the middle of a guest's 256 MiB. */
@@ -116,10 +116,10 @@ describeGuests("a stock guest's dump in the file of QEMU's acpi-erst", () => {
     onTestFinished(() => {
       qemu.kill("SIGKILL");
     });
-    const deadline = Date.now() + 60_000;
-    while (!(existsSync(path) && goodIds(path).length > 0) && Date.now() < deadline) {
-      await sleep(100);
-    }
+    await until(
+      () => existsSync(path) && goodIds(path).length > 0,
+      () => "the guest's dump never came",
+    );
     expect(dumpTexts(path)[0]).toContain("still-running");
     expect(qemu.exitCode).toBeNull();
     const [id = 0n] = goodIds(path);
@@ -237,12 +237,6 @@ function watch(...args: readonly string[]) {
       return ended;
     },
   };
-}
-
-async function until(what: () => boolean, log: () => string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !what(); await sleep(50)) {
-    if (Date.now() > deadline) throw new Error(`it didn't come, but: ${log()}`);
-  }
 }
 
 describeGuests("erst watch", () => {

@@ -42,7 +42,7 @@ interface Provocation {
 /** Boots, provokes, and gives the folder of what arrived. */
 async function provoke({ kernel, script, options, queues = 3 }: Provocation) {
   const directory = join(temporaryFolder(), "crashes");
-  const guest = await crashGuest(kernel, { script: `${script}\nsleep 20\n`, ...options });
+  const guest = await crashGuest(kernel, { script: `${script}\nsleep 300\n`, ...options });
   if (queues === 3) {
     const { output } = await runWithDevice(
       directory,

@@ -17,7 +17,8 @@ import {
 
 // CONFIG_PSTORE_CONSOLE and CONFIG_PSTORE_PMSG, which no kernel of Debian has.
 describeGuests("a kernel with pstore's own console and pmsg", () => {
-  beforeAll(() => prepare(["uml-pstore"]), 1_200_000);
+  // What it starts is ended where it hangs.
+  beforeAll(() => prepare(["uml-pstore"]), 0);
 
   it("has each of its messages once, and those of user space, and shows them at the next boot", async () => {
     const directory = temporaryFolder();

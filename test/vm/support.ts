@@ -9,6 +9,7 @@ import { buildDriver, type Target } from "../../vm/build.js";
 import { type GuestResult, type QemuGuestOptions, qemuGuest, runGuest } from "../../vm/guest.js";
 import type { KernelName } from "../../vm/kernel.js";
 import { checkout } from "../../vm/paths.js";
+import { until } from "../support/patience.js";
 
 export const program = join(checkout, "bin", "virtio-pstore");
 
@@ -121,38 +122,35 @@ export async function serve(...args: readonly string[]): Promise<Serving> {
 export interface RunningGuest {
   /** Resolves when the guest has printed `text`. */
   printed(text: string): Promise<void>;
-  readonly ended: Promise<{ status: number | null; elapsedMs: number; output: string }>;
+  /** Ends its script's `read _`. */
+  goOn(): void;
+  readonly ended: Promise<{ status: number | null; output: string }>;
 }
 
 /** Starts a guest; it is gone when the test is over. */
 export function startGuest([command = "", ...args]: readonly string[]): RunningGuest {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
   onTestFinished(() => {
     child.kill("SIGKILL");
   });
-  const started = performance.now();
   let output = "";
-  let look: () => void = () => undefined;
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {
       output += chunk.toString();
-      look();
     });
   }
   return {
     printed: (text) =>
-      new Promise((resolve, reject) => {
-        setTimeout(() => {
-          reject(new Error(`the guest never printed ${text}:\n${output}`));
-        }, 60_000).unref();
-        look = () => {
-          if (output.includes(text)) resolve();
-        };
-        look();
-      }),
+      until(
+        () => output.includes(text),
+        () => `the guest never printed ${text}:\n${output}`,
+      ),
+    goOn: () => {
+      child.stdin.write("\n");
+    },
     ended: new Promise((resolve) => {
       child.on("close", (status) => {
-        resolve({ status, output, elapsedMs: performance.now() - started });
+        resolve({ status, output });
       });
     }),
   };

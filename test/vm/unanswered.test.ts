@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { isCutShort } from "../../src/report/index.js";
 import { qemuGuest } from "../../vm/guest.js";
+import { until } from "../support/patience.js";
 import {
   crashGuest,
   crashLines,
@@ -34,8 +35,8 @@ describeGuests("a host that doesn't answer", () => {
         script: [
           // A queue's first answer comes with an interrupt, which the oops's answers must not be.
           "echo something > /dev/pmsg0; sleep 1",
-          "echo READY; sleep 2",
-          `insmod /crash.ko how=oops lines=${lines}; sleep 2; echo OOPSED; sleep 3`,
+          "echo READY; read _",
+          `insmod /crash.ko how=oops lines=${lines}; sleep 2; echo OOPSED; read _; sleep 1`,
           panic,
         ].join("\n"),
       })),
@@ -43,8 +44,11 @@ describeGuests("a host that doesn't answer", () => {
     ]);
     await guest.printed("READY");
     process.kill(daemon.daemon(), "SIGSTOP");
+    guest.goOn();
     await guest.printed("OOPSED");
     process.kill(daemon.daemon(), "SIGCONT");
+    await until(() => dumpsOf(directory, "dmesg").length > 0, daemon.log);
+    guest.goOn();
     const { output } = await guest.ended;
     await daemon.stop();
 
@@ -75,7 +79,7 @@ describeGuests("a host that doesn't answer", () => {
         // QEMU stops the CPU that resets the device, until the host answers.
         arguments: ["-smp", "2"],
         script: [
-          "umount /sys/fs/pstore; echo READY; sleep 2",
+          "umount /sys/fs/pstore; echo READY; read _",
           "(head -c 65536 /dev/zero > /dev/pmsg0; echo ENDED) &",
           "sleep 1; echo virtio0 > /sys/bus/virtio/drivers/virtio_pstore/unbind; echo UNBOUND\n",
         ].join("\n"),
@@ -84,6 +88,7 @@ describeGuests("a host that doesn't answer", () => {
     ]);
     await guest.printed("READY");
     process.kill(daemon.daemon(), "SIGSTOP");
+    guest.goOn();
     await guest.printed("ENDED");
     process.kill(daemon.daemon(), "SIGCONT");
     const { output } = await guest.ended;
