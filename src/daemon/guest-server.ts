@@ -1,6 +1,6 @@
 import { PstoreDevice } from "../device/index.js";
 import { Keeper } from "../holder/index.js";
-import type { EventLoop } from "../native/index.js";
+import type { Share } from "../native/index.js";
 import { type Committer, DirectoryStore, type StoredRecord, troubleWith } from "../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../vhost-user/index.js";
 import { LogLimiter } from "./log-limiter.js";
@@ -9,7 +9,8 @@ import { StoreLog } from "./store-log.js";
 
 /** What a guest is served with. */
 export interface GuestServerOptions {
-  readonly loop: EventLoop;
+  /** Of its own: what it causes is done in its turns. */
+  readonly loop: Share;
   readonly guest: GuestSettings;
   readonly device: DeviceSettings;
   readonly committer: Committer;

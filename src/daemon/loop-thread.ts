@@ -65,7 +65,9 @@ try {
       if (endless === 0) loop.defer(stop);
     };
     const committer = committers[i % committers.length] ?? new InlineCommitter();
-    guests.push(new GuestServer({ loop, guest, device: settings, committer, tell, onEnd }));
+    guests.push(
+      new GuestServer({ loop: loop.share(), guest, device: settings, committer, tell, onEnd }),
+    );
   });
   loop.watch(stopFd, () => {
     drain(stopFd);

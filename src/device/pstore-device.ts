@@ -48,17 +48,6 @@ export interface PstoreDeviceOptions {
   readonly memory?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** Requests taken from a queue before other guests have their turn. */
-const REQUESTS_PER_TURN = LEDGER_SLOTS;
-
-/**
- * No more is taken in a turn once its requests' buffers have so many bytes: bounds how long large
- * records keep other guests waiting, and the memory that READs of one turn take.
- */
-const BYTES_PER_TURN = 4 << 20;
-
-/** What looking at a descriptor counts as: a queue may have 32,768, and each chain all of them. */
-const BYTES_PER_DESCRIPTOR = 1024;
 
 /** A driver rounds bufsize up to its page size, of which this is the largest on machines with virtio. */
 const LARGEST_PAGE_BYTES = 65536;
@@ -96,8 +85,6 @@ export class PstoreDevice implements VirtioDevice {
   #recovery: Recovery | undefined;
   /** The records that READ has yet to return, while a walk is open. */
   #walk: RecordName[] | undefined;
-  /** Of this turn's BYTES_PER_TURN. */
-  #spent = 0;
   /** Queues whose last batch is not durable yet. */
   readonly #waiting = new Set<number>();
 
@@ -161,10 +148,9 @@ export class PstoreDevice implements VirtioDevice {
   process(queue: DeviceQueue): void {
     if (this.#waiting.has(queue.index)) return;
     const answers: Answer[] = [];
-    this.#spent = 0;
     let more = true;
     let broken: unknown;
-    while (answers.length < REQUESTS_PER_TURN && this.#spent < BYTES_PER_TURN) {
+    do {
       const { position } = queue;
       let chain: DescriptorChain | MalformedChain | undefined;
       try {
@@ -176,10 +162,8 @@ export class PstoreDevice implements VirtioDevice {
         more = false;
         break;
       }
-      this.#spent += chain.descriptors * BYTES_PER_DESCRIPTOR;
-      if (chain.kind === "chain") this.#spent += chain.readable.length + chain.writable.length;
       answers.push({ chain, respond: this.#serve(chain, queue.index, position) });
-    }
+    } while (answers.length < LEDGER_SLOTS && !queue.isTurnOver);
     if (answers.length > 0) this.#finish(queue, answers, more);
     if (broken !== undefined) throw broken;
   }
@@ -301,8 +285,6 @@ export class PstoreDevice implements VirtioDevice {
       case "open":
         this.#walk = this.#store.records(this.#shownTypes);
         this.#ledger.walk = { after: 0n, upTo: this.#walk.at(-1)?.id ?? 0n };
-        // A directory can be large: one look at it is enough for a turn.
-        this.#spent = BYTES_PER_TURN;
         return () => status(0);
       case "close":
         this.#walk = undefined;
@@ -339,8 +321,6 @@ export class PstoreDevice implements VirtioDevice {
     for (let record = this.#walk.shift(); record !== undefined; record = this.#walk.shift()) {
       this.#ledger.walk = { ...this.#ledger.lastWalk, after: record.id };
       try {
-        // What decompressing it may take, however little was asked for.
-        if (record.gzip === true) this.#spent += this.#options.maxData;
         const contents = this.#store.read(record, room);
         if (contents === undefined) continue;
         const info = encodeFileInfo({

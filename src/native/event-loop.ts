@@ -1,11 +1,13 @@
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
+import { type Claim, FairQueue } from "./fair-queue.js";
 import { lastErrno, libc } from "./libc.js";
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
+const EPOLLET = 2 ** 31;
 const MAX_EVENTS = 64;
 
 /** struct epoll_event is packed on x86-64 only; `data` follows `events` at this offset. */
@@ -13,25 +15,158 @@ const DATA_OFFSET = process.arch === "x64" ? 4 : 8;
 const EVENT_BYTES = DATA_OFFSET + 8;
 
 /**
+ * How long a share's turn lasts, if it has so much to do. With less a batch of requests would have fewer of them,
+ * and the disk would be waited for more often; with more the other shares would wait longer.
+ */
+const TURN_MS = 2;
+
+/** What is to be done for a share. */
+type Task = () => void;
+
+interface Watched {
+  readonly share: Share;
+  readonly onReadable: Task;
+  /** Its share has it among its tasks. */
+  isReady: boolean;
+}
+
+interface Timer {
+  readonly at: number;
+  readonly share: Share;
+  readonly task: Task;
+}
+
+/** What shares and their loop ask of each other. */
+interface Host {
+  now(): number;
+  watch(fd: number, watched: Watched, how: "level" | "edge"): void;
+  unwatch(fd: number): void;
+  defer(share: Share, task: Task): void;
+  after(delayMs: number, share: Share, task: Task): void;
+  /** The share has something to do. */
+  wake(share: Share): void;
+}
+
+/**
+ * A part of an event loop's time: what one guest causes, whatever it is, is done in turns of its share, one of
+ * which ends a fixed time after it began. A single task can't be interrupted: it asks whether the turn is over.
+ */
+export class Share implements Claim {
+  usedMs = 0;
+  atMs = 0;
+  dueMs = 0;
+  readonly #host: Host;
+  readonly #tasks: Task[] = [];
+  #isServed = false;
+  #beganMs = 0;
+
+  /** Made by EventLoop's share(). */
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /**
+   * Calls `onReadable` whenever `fd` is readable or its other end is gone, until unwatch(). "edge": only where that
+   * has come about anew, so that what is never emptied isn't readable for ever.
+   */
+  watch(fd: number, onReadable: Task, how: "level" | "edge" = "level"): void {
+    this.#host.watch(fd, { share: this, onReadable, isReady: false }, how);
+  }
+
+  /** Forgets `fd`, which must still be open. */
+  unwatch(fd: number): void {
+    this.#host.unwatch(fd);
+  }
+
+  /** Calls `task` in another turn, behind the descriptors that are ready by then. */
+  defer(task: Task): void {
+    this.#host.defer(this, task);
+  }
+
+  /** Calls `task` once, in `delayMs` or a little later. */
+  after(delayMs: number, task: Task): void {
+    this.#host.after(delayMs, this, task);
+  }
+
+  /** Calls `task` in this share's next turn, or in the one under way. */
+  post(task: Task): void {
+    this.#tasks.push(task);
+    if (!this.#isServed) this.#host.wake(this);
+  }
+
+  /** The turn has lasted long enough: what is left is for the next one. */
+  get isTurnOver(): boolean {
+    return this.#host.now() - this.#beganMs >= TURN_MS;
+  }
+
+  /** One turn, which begins now: true where something is left to do. For the loop. */
+  serve(nowMs: number): boolean {
+    this.#beganMs = nowMs;
+    this.#isServed = true;
+    let done = 0;
+    for (const task of this.#tasks) {
+      done++;
+      task();
+      if (this.isTurnOver) break;
+    }
+    this.#isServed = false;
+    this.#tasks.splice(0, done);
+    return this.#tasks.length > 0;
+  }
+}
+
+/**
  * One epoll(7) loop for any number of descriptors. It blocks the thread it runs on, Node's own loop
- * included: a daemon gives it a worker thread, a test calls turn(). Level-triggered.
+ * included: a daemon gives it a worker thread, a test calls turn().
  */
 export class EventLoop {
   readonly #epoll = check(libc.epollCreate1(EPOLL_CLOEXEC), "epoll_create1");
   readonly #events = Buffer.alloc(EVENT_BYTES * MAX_EVENTS);
-  readonly #watched = new Map<number, () => void>();
-  #deferred: (() => void)[] = [];
+  readonly #watched = new Map<number, Watched>();
+  readonly #now: () => number;
+  readonly #waiting = new FairQueue<Share>();
+  readonly #host: Host;
+  /** The loop's own: nobody has to wait for it. */
+  readonly #own: Share;
+  #ownWaits = false;
+  #deferred: { readonly share: Share; readonly task: Task }[] = [];
   /** Sorted by time. */
-  readonly #timers: { readonly at: number; readonly task: () => void }[] = [];
+  readonly #timers: Timer[] = [];
   #running = false;
 
-  /** Calls `onReadable` whenever `fd` is readable or its other end is gone, until unwatch(). */
-  watch(fd: number, onReadable: () => void): void {
-    const event = Buffer.alloc(EVENT_BYTES);
-    event.writeUInt32LE(EPOLLIN, 0);
-    event.writeInt32LE(fd, DATA_OFFSET);
-    check(libc.epollCtl(this.#epoll, EPOLL_CTL_ADD, fd, event), "epoll_ctl");
-    this.#watched.set(fd, onReadable);
+  /** `turnClock` tells how long turns last: milliseconds that don't go back. */
+  constructor(turnClock: () => number = () => performance.now()) {
+    this.#now = turnClock;
+    this.#host = {
+      now: turnClock,
+      watch: (fd, watched, how) => {
+        this.#watch(fd, watched, how);
+      },
+      unwatch: (fd) => {
+        this.unwatch(fd);
+      },
+      defer: (share, task) => {
+        this.#deferred.push({ share, task });
+      },
+      after: (delayMs, share, task) => {
+        this.#timers.push({ at: performance.now() + delayMs, share, task });
+        this.#timers.sort((a, b) => a.at - b.at);
+      },
+      wake: (share) => {
+        this.#wake(share, turnClock());
+      },
+    };
+    this.#own = new Share(this.#host);
+  }
+
+  /** A new share of this loop's time, as every guest has one. */
+  share(): Share {
+    return new Share(this.#host);
+  }
+
+  /** As a share's; these tasks come before those of any share, and are short. */
+  watch(fd: number, onReadable: Task): void {
+    this.#own.watch(fd, onReadable);
   }
 
   /** Forgets `fd`, which must still be open. */
@@ -40,31 +175,22 @@ export class EventLoop {
     libc.epollCtl(this.#epoll, EPOLL_CTL_DEL, fd, Buffer.alloc(EVENT_BYTES));
   }
 
-  /** Calls `task` in the next turn, after the descriptors that are ready by then had theirs. */
-  defer(task: () => void): void {
-    this.#deferred.push(task);
+  /** As watch(). */
+  defer(task: Task): void {
+    this.#own.defer(task);
   }
 
-  /** Calls `task` once, in `delayMs` or a little later. */
-  after(delayMs: number, task: () => void): void {
-    this.#timers.push({ at: performance.now() + delayMs, task });
-    this.#timers.sort((a, b) => a.at - b.at);
+  /** As watch(). */
+  after(delayMs: number, task: Task): void {
+    this.#own.after(delayMs, task);
   }
 
-  /** Waits at most `timeoutMs` (-1: without end) for something to do and does it. */
+  /** Waits at most `timeoutMs` (-1: without end) for something to do, and has shares do it, for a turn's time. */
   turn(timeoutMs: number): void {
-    const tasks = this.#deferred;
-    this.#deferred = [];
-    const wait = tasks.length > 0 ? 0 : this.#untilTimer(timeoutMs);
-    const count = libc.epollWait(this.#epoll, this.#events, MAX_EVENTS, wait);
-    if (count < 0 && lastErrno() !== errno.EINTR) throw new SystemError("epoll_wait", lastErrno());
-    for (let i = 0; i < count; i++) {
-      const fd = this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET);
-      this.#watched.get(fd)?.();
-    }
-    for (const task of tasks) task();
-    const now = performance.now();
-    while (this.#timers[0] !== undefined && this.#timers[0].at <= now) this.#timers.shift()?.task();
+    this.#poll(timeoutMs);
+    const beganMs = this.#now();
+    let nowMs: number | undefined = beganMs;
+    while (nowMs !== undefined && nowMs - beganMs < TURN_MS) nowMs = this.#serveNext(nowMs);
   }
 
   /** Runs until stop(). */
@@ -78,14 +204,66 @@ export class EventLoop {
     this.#running = false;
   }
 
+  close(): void {
+    libc.close(this.#epoll);
+  }
+
+  #watch(fd: number, watched: Watched, how: "level" | "edge"): void {
+    const event = Buffer.alloc(EVENT_BYTES);
+    event.writeUInt32LE(how === "edge" ? EPOLLIN + EPOLLET : EPOLLIN, 0);
+    event.writeInt32LE(fd, DATA_OFFSET);
+    check(libc.epollCtl(this.#epoll, EPOLL_CTL_ADD, fd, event), "epoll_ctl");
+    this.#watched.set(fd, watched);
+  }
+
+  /** Gives shares what there is to do. */
+  #poll(timeoutMs: number): void {
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    const isBusy = deferred.length > 0 || this.#ownWaits || this.#waiting.size > 0;
+    const wait = isBusy ? 0 : this.#untilTimer(timeoutMs);
+    const count = libc.epollWait(this.#epoll, this.#events, MAX_EVENTS, wait);
+    if (count < 0 && lastErrno() !== errno.EINTR) throw new SystemError("epoll_wait", lastErrno());
+    for (let i = 0; i < count; i++) {
+      const fd = this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET);
+      const watched = this.#watched.get(fd);
+      if (watched === undefined || watched.isReady) continue;
+      watched.isReady = true;
+      watched.share.post(() => {
+        watched.isReady = false;
+        // It may have been forgotten since, and its number be another's.
+        if (this.#watched.get(fd) === watched) watched.onReadable();
+      });
+    }
+    for (const { share, task } of deferred) share.post(task);
+    const now = performance.now();
+    while (this.#timers[0] !== undefined && this.#timers[0].at <= now) {
+      const [{ share, task }] = this.#timers.splice(0, 1) as [Timer];
+      share.post(task);
+    }
+  }
+
+  /** One turn of whoever is next: when it ended; undefined where nobody has anything to do. */
+  #serveNext(beganMs: number): number | undefined {
+    const share = this.#ownWaits ? this.#own : this.#waiting.take();
+    if (share === undefined) return undefined;
+    this.#ownWaits = false;
+    const isLeft = share.serve(beganMs);
+    const nowMs = this.#now();
+    this.#waiting.charge(share, nowMs - beganMs, nowMs);
+    if (isLeft) this.#wake(share, nowMs);
+    return nowMs;
+  }
+
+  #wake(share: Share, nowMs: number): void {
+    if (share === this.#own) this.#ownWaits = true;
+    else this.#waiting.add(share, nowMs);
+  }
+
   #untilTimer(timeoutMs: number): number {
     const next = this.#timers[0];
     if (next === undefined) return timeoutMs;
     const delay = Math.max(0, Math.ceil(next.at - performance.now()));
     return timeoutMs < 0 ? delay : Math.min(delay, timeoutMs);
-  }
-
-  close(): void {
-    libc.close(this.#epoll);
   }
 }

@@ -1,8 +1,9 @@
 export { check } from "./check.js";
 export { closeDescriptor, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
 export { errno, errnoOf, SystemError } from "./errno.js";
-export { EventLoop } from "./event-loop.js";
-export { createEventfd, drain, signal } from "./eventfd.js";
+export { EventLoop, type Share } from "./event-loop.js";
+export { createEventfd, drain, signal, watchKicks } from "./eventfd.js";
+export { type Claim, FairQueue } from "./fair-queue.js";
 export { groupId } from "./group.js";
 export {
   Allow,

@@ -22,7 +22,9 @@ export interface DeviceQueue {
   push: Virtqueue["push"];
   /** Shows the driver what was pushed and calls it if it wants to be called. */
   publish(): void;
-  /** Has the device process the queue again after other sessions had their turn. */
+  /** The guest's turn has lasted long enough: the device takes no more chains, and schedules the queue. */
+  readonly isTurnOver: boolean;
+  /** Has the device process the queue again in another turn. */
   schedule(): void;
   /** False once the queue was taken away: a completion that comes now is dropped. */
   readonly live: boolean;
@@ -55,8 +57,8 @@ export interface VirtioDevice {
   /** The driver wrote `bytes` at `offset`; what isn't writable is ignored. */
   writeConfig(offset: number, bytes: Uint8Array): void;
   /**
-   * The queue was kicked or scheduled: takes a bounded number of chains off it, and gives them back
-   * now or later. Where more may wait it schedules the queue again.
+   * The queue was kicked or scheduled: takes chains off it, one at least, until the turn is over, and gives
+   * them back now or later. Where more may wait it schedules the queue again.
    */
   process(queue: DeviceQueue): void;
   /** The driver has started. Called again where the rings were stopped meanwhile, or more of them started. */

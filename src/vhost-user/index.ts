@@ -1,4 +1,4 @@
-export { EventLoop } from "../native/index.js";
+export { EventLoop, type Share } from "../native/index.js";
 export {
   type Connection,
   doesntRead,

@@ -1,4 +1,4 @@
-import { acceptUnix, closeDescriptor, type EventLoop, SystemError } from "../native/index.js";
+import { acceptUnix, closeDescriptor, type Share, SystemError } from "../native/index.js";
 import { type Connection, PlainConnection, type SessionKeeper } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Session } from "./session.js";
@@ -17,7 +17,8 @@ const BUSY_RETRY_MS = 20;
 
 /** What a server is made with. */
 export interface ServerOptions {
-  readonly loop: EventLoop;
+  /** The guest's, which nobody else has a part of. */
+  readonly loop: Share;
   /** A listening socket, which the server closes. */
   readonly fd: number;
   /** Makes the device of a new connection. */

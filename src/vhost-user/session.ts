@@ -1,9 +1,9 @@
 import {
   closeDescriptor,
-  type EventLoop,
   errnoOf,
   POLLIN,
   poll,
+  type Share,
   SystemError,
   send,
   setNonBlocking,
@@ -71,12 +71,10 @@ const WAITS_UNTIL_IDLE = new Set<number>([
   FrontEndMessage.SET_STATUS,
 ]);
 
-/** Messages handled before other connections get their turn. */
-const MESSAGES_PER_TURN = 16;
-
 /** What a session is made with. */
 export interface SessionOptions {
-  readonly loop: EventLoop;
+  /** The guest's, which nobody else has a part of. */
+  readonly loop: Share;
   /** A front-end's, which the session closes. */
   readonly connection: Connection;
   readonly device: VirtioDevice;
@@ -87,7 +85,7 @@ export interface SessionOptions {
 
 /** One front-end's connection: negotiation, memory, vrings (vhost-user, "Front-end message types"). */
 export class Session {
-  readonly #loop: EventLoop;
+  readonly #loop: Share;
   readonly #connection: Connection;
   readonly #device: VirtioDevice;
   readonly #log: (event: LogEvent) => void;
@@ -214,7 +212,8 @@ export class Session {
 
   #readable(): void {
     try {
-      for (let i = 0; i < MESSAGES_PER_TURN; i++) {
+      // What is left is readable in another turn.
+      do {
         if (this.#closed || this.#whenIdle.length > 0) return;
         const message = this.#connection.next();
         if (message === undefined) return;
@@ -223,7 +222,7 @@ export class Session {
           return;
         }
         this.#dispatch(message);
-      }
+      } while (!this.#loop.isTurnOver);
     } catch (error) {
       this.#fail(error);
     }

@@ -1,4 +1,10 @@
-import { closeDescriptor, drain, type EventLoop, setNonBlocking, signal } from "../native/index.js";
+import {
+  closeDescriptor,
+  type Share,
+  setNonBlocking,
+  signal,
+  watchKicks,
+} from "../native/index.js";
 import {
   type GuestMemory,
   type InflightRegion,
@@ -12,7 +18,7 @@ import type { DescriptorName, RingState } from "./session-state.js";
 
 /** What a vring needs of the session it belongs to. */
 export interface VringOwner {
-  readonly loop: EventLoop;
+  readonly loop: Share;
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
   /** The negotiated feature bits. */
@@ -91,8 +97,8 @@ export class Vring {
     this.#started = true;
     if (fd !== undefined) {
       setNonBlocking(fd);
-      this.#owner.loop.watch(fd, () => {
-        this.#kicked(fd);
+      watchKicks(this.#owner.loop, fd, () => {
+        this.#process();
       });
     }
     // A running ring may have been kicked between the two descriptors.
@@ -234,11 +240,15 @@ export class Vring {
   /** A dead queue's memory may be unmapped: touching it would end the process. */
   #deviceQueue(queue: Virtqueue): DeviceQueue {
     const isLive = () => this.#queue === queue;
+    const { loop } = this.#owner;
     const era = this.#era * 0x10000;
     return {
       index: this.index,
       get live() {
         return isLive();
+      },
+      get isTurnOver() {
+        return loop.isTurnOver;
       },
       get position() {
         return era + queue.nextAvailable;
@@ -259,11 +269,6 @@ export class Vring {
 
   #publish(queue: Virtqueue): void {
     if (queue.publish() && this.#call !== undefined) signal(this.#call.fd);
-  }
-
-  #kicked(fd: number): void {
-    if (!drain(fd)) this.#owner.loop.unwatch(fd);
-    this.#process();
   }
 
   #schedule(): void {

@@ -79,8 +79,6 @@ export interface DescriptorChain {
   readonly kind: "chain";
   /** The index of the chain's first descriptor, which the used ring gives back. */
   readonly head: number;
-  /** How many there were, those of an indirect table included. */
-  readonly descriptors: number;
   readonly readable: Segments;
   readonly writable: Segments;
 }
@@ -89,8 +87,6 @@ export interface DescriptorChain {
 export interface MalformedChain {
   readonly kind: "malformed";
   readonly head: number;
-  /** As many as were looked at, at the most. */
-  readonly descriptors: number;
   readonly error: VirtqueueError;
 }
 
@@ -168,7 +164,6 @@ export function parseChain(context: ChainContext, head: number): DescriptorChain
   return {
     kind: "chain",
     head,
-    descriptors: count,
     readable: new Segments(memory, readable),
     writable: new Segments(memory, writable),
   };

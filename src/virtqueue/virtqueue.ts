@@ -155,7 +155,7 @@ export class Virtqueue {
       return parseChain(this.#context, head);
     } catch (error) {
       if (error instanceof VirtqueueError) {
-        return { kind: "malformed", head, descriptors: this.#size, error };
+        return { kind: "malformed", head, error };
       }
       throw error;
     }

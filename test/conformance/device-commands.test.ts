@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/native/index.js";
 import type { DriverQueue } from "../support/fake-driver.js";
-import { closeAll } from "../support/in-process.js";
+import { closeAll, closing, strictLoop } from "../support/in-process.js";
 import { everyBytes, inOne, type PstoreDriver, pieceByPiece } from "../support/pstore-driver.js";
 import { type PstoreGuest, recordNames, startGuest } from "../support/pstore-in-process.js";
 import { decodeResponse, encodeRequest, type PstoreRequest } from "../support/pstore-wire.js";
@@ -382,10 +382,11 @@ describe("several guests", () => {
     }
   });
 
-  test("pstore: large records are served in turns of 4 MiB, so that others needn't wait for all of them", async () => {
+  test("pstore: large records are served in turns, so that others needn't wait for all of them", async () => {
     const MiB = 1 << 20;
     const ram = [{ guestAddress: 0n, size: 64n << 20n }];
-    const one = await startGuest({ bufsize: MiB }, { ram });
+    const loop = closing(strictLoop());
+    const one = await startGuest({ loop, bufsize: MiB }, { ram });
     const other = await startGuest({ loop: one.loop });
     const queue = one.driver.writeQueue;
     for (let i = 0; i < 10; i++) {
@@ -393,9 +394,8 @@ describe("several guests", () => {
     }
     queue.announce();
     queue.kick();
-    one.loop.turn(0);
-    expect(recordNames(one.directory)).toHaveLength(4);
     expect(await other.driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
+    expect(recordNames(one.directory).length).toBeLessThan(10);
     let used = 0;
     await one.frontEnd.until(() => {
       while (queue.collect() >= 0) used++;

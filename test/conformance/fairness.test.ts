@@ -1,58 +1,124 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { EventLoop } from "../../src/native/index.js";
-import { closeAll, closing } from "../support/in-process.js";
-import { startGuest } from "../support/pstore-in-process.js";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { DriverQueue } from "../support/fake-driver.js";
+import { closeAll, closing, strictLoop } from "../support/in-process.js";
+import { type PstoreGuest, startGuest } from "../support/pstore-in-process.js";
 import { encodeRequest } from "../support/pstore-wire.js";
+import { config, message, VU } from "../support/vhost-user-wire.js";
 
 beforeEach(closeAll);
 afterEach(closeAll);
 
-/** src/device/pstore-device.ts: the requests that a queue gets done before other guests have their turn. */
-const REQUESTS_PER_TURN = 64;
 const CLOSE = 5;
 
-test("a guest that kicks and asks without end keeps another waiting for one turn of its own, and no longer", async () => {
-  const loop = closing(new EventLoop());
-  const busy = await startGuest({ loop }, { queue: { size: 256 } });
-  const other = await startGuest({ loop });
-  const { writeQueue } = busy.driver;
-  const flood = Array.from({ length: 120 }, () =>
-    busy.driver.prepare(writeQueue, [encodeRequest({ cmd: CLOSE })], [8]),
-  );
-  for (const { head } of flood) writeQueue.offer(head);
+/** In a strict loop a turn is over with the first thing that is done in it. */
+const turn = ({ loop }: PstoreGuest) => {
+  loop.turn(0);
+};
 
-  let servedMost = 0;
-  let served = 0;
-  const turn = () => {
-    writeQueue.kick();
-    loop.turn(0);
-    let count = 0;
-    for (let head = writeQueue.collect(); head >= 0; head = writeQueue.collect()) {
-      count++;
-      writeQueue.offer(head);
-    }
-    served += count;
-    servedMost = Math.max(servedMost, count);
-  };
-  for (let i = 0; i < 20; i++) turn();
-  // It is busy all the time.
-  expect(served).toBeGreaterThan(10 * REQUESTS_PER_TURN);
+/** A request on a queue, to be offered as often as wanted. */
+const request = ({ driver }: PstoreGuest, queue: DriverQueue) =>
+  driver.prepare(queue, [encodeRequest({ cmd: CLOSE })], [8]).head;
 
-  const { readQueue } = other.driver;
-  const waited: number[] = [];
-  for (let i = 0; i < 20; i++) {
-    const { head } = other.driver.prepare(readQueue, [encodeRequest({ cmd: CLOSE })], [8]);
-    readQueue.offer(head);
-    const before = served;
-    let turns = 0;
-    while (readQueue.collect() !== head) {
-      turn();
-      turns++;
-      expect(turns).toBeLessThanOrEqual(2);
-    }
-    waited.push(served - before);
+/** Requests that never end, on all of a guest's queues: more() offers again what was answered, and tells how many. */
+function flood(guest: PstoreGuest): { more(): number } {
+  const { queues } = guest.driver;
+  for (const queue of queues) {
+    for (let i = 0; i < 40; i++) queue.stage(request(guest, queue));
+    queue.announce();
   }
-  // In one turn a queue is served where it was kicked, and where it had more than its share before.
-  expect(servedMost).toBeLessThanOrEqual(2 * REQUESTS_PER_TURN);
-  expect(Math.max(...waited)).toBeLessThanOrEqual(2 * REQUESTS_PER_TURN);
+  return {
+    more: () => {
+      let served = 0;
+      for (const queue of queues) {
+        for (let head = queue.collect(); head >= 0; head = queue.collect()) {
+          served++;
+          queue.stage(head);
+        }
+        queue.announce();
+        queue.kick();
+      }
+      return served;
+    },
+  };
+}
+
+/** The turns until a guest's request is answered, which `meanwhile` is called for. */
+function turnsUntilAnswered(guest: PstoreGuest, meanwhile: () => void): number {
+  const { readQueue } = guest.driver;
+  const head = request(guest, readQueue);
+  readQueue.offer(head);
+  for (let turns = 1; ; turns++) {
+    meanwhile();
+    turn(guest);
+    if (readQueue.collect() === head) {
+      readQueue.release(head);
+      return turns;
+    }
+    if (turns > 100) throw new Error("no answer in a hundred turns");
+  }
+}
+
+describe("guests take turns", () => {
+  test("one that asks and kicks without end has no two turns while another has something to do", async () => {
+    const loop = closing(strictLoop());
+    const busy = await startGuest({ loop }, { queue: { size: 256 } });
+    const other = await startGuest({ loop });
+    const { more } = flood(busy);
+    let served = 0;
+    for (let i = 0; i < 100; i++) {
+      more();
+      turn(busy);
+      served += more();
+    }
+    // It is busy all the time.
+    expect(served).toBeGreaterThan(50);
+    for (let i = 0; i < 20; i++) {
+      let before = 0;
+      const turns = turnsUntilAnswered(other, () => {
+        before += more();
+      });
+      expect(turns).toBeLessThanOrEqual(2);
+      expect(before).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test("nor have ten together more than one each while one that used little has something to do", async () => {
+    const loop = closing(strictLoop());
+    const busy = await Promise.all(
+      Array.from({ length: 10 }, () => startGuest({ loop }, { queue: { size: 256 } })),
+    );
+    const other = await startGuest({ loop });
+    const floods = busy.map(flood);
+    const more = () => floods.reduce((sum, one) => sum + one.more(), 0);
+    const rest = () => {
+      for (let i = 0; i < 200; i++) {
+        more();
+        turn(other);
+      }
+    };
+    // What they used to connect is forgotten after some time.
+    for (let i = 0; i < 4; i++) rest();
+    for (let i = 0; i < 10; i++) {
+      rest();
+      expect(turnsUntilAnswered(other, more)).toBeLessThanOrEqual(2);
+    }
+  });
+
+  test("messages are work like any other", async () => {
+    const loop = closing(strictLoop());
+    const busy = await startGuest({ loop });
+    const other = await startGuest({ loop });
+    const ask = message(VU.GET_CONFIG, config(0, 32));
+    for (let i = 0; i < 20; i++) busy.frontEnd.sendBytes(ask);
+    const flooding = () => {
+      for (let i = busy.frontEnd.waitingMessages(); i > 0; i--) busy.frontEnd.sendBytes(ask);
+    };
+    for (let i = 0; i < 100; i++) {
+      flooding();
+      turn(busy);
+    }
+    for (let i = 0; i < 20; i++) {
+      expect(turnsUntilAnswered(other, flooding)).toBeLessThanOrEqual(2);
+    }
+  });
 });

@@ -1,7 +1,6 @@
 import { readdirSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EventLoop } from "../../src/native/index.js";
 import { DriverQueue, type Part, writeDescriptor } from "../support/fake-driver.js";
 import { GIB } from "../support/guest-ram.js";
 import {
@@ -9,6 +8,7 @@ import {
   closing,
   connectPair,
   echo,
+  patientLoop,
   type Running,
   settle,
   startPair,
@@ -255,7 +255,7 @@ describe("messages", () => {
   ])(
     "vhost-user: random messages %s never end the process, and a fresh connection is served",
     async (_name, arbitrary, numRuns) => {
-      const loop = closing(new EventLoop());
+      const loop = closing(patientLoop());
       const bystander = await startPair({ loop });
       const before = readdirSync("/proc/self/fd").length;
       await fc.assert(

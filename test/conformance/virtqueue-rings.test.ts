@@ -1,6 +1,14 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { AVAIL_NO_INTERRUPT } from "../support/fake-driver.js";
-import { closeAll, echo, type Running, settle, startPair } from "../support/in-process.js";
+import {
+  closeAll,
+  closing,
+  echo,
+  type Running,
+  settle,
+  startPair,
+  strictLoop,
+} from "../support/in-process.js";
 import { startRing } from "../support/negotiations.js";
 import { F_EVENT_IDX, F_INDIRECT, F_VERSION_1, u64, VU } from "../support/vhost-user-wire.js";
 
@@ -268,7 +276,7 @@ describe("the driver kicks the device", () => {
   });
 
   test("virtio 2.7.10: without event index, the device never turns kicks off", async () => {
-    const running = await startPair({ features: F_VERSION_1, budget: 1 });
+    const running = await startPair({ features: F_VERSION_1, loop: closing(strictLoop()) });
     const { queue } = running;
     const heads = [place(running), place(running), place(running)];
     for (const head of heads) {

@@ -5,8 +5,6 @@ export interface EchoOptions {
   readonly queueCount?: number;
   readonly features?: bigint;
   readonly config?: Uint8Array;
-  /** Chains taken for each call of process(). */
-  readonly budget?: number;
 }
 
 /** A device that answers each request with its own bytes: at once, or when complete() is called. */
@@ -30,13 +28,11 @@ export class EchoDevice implements VirtioDevice {
   /** Thrown by the next process(). */
   failure: Error | undefined;
   readonly #held: { readonly queue: DeviceQueue; readonly chain: DescriptorChain }[] = [];
-  readonly #budget: number;
 
   constructor(options: EchoOptions = {}) {
     this.features = options.features ?? 0n;
     this.queueCount = options.queueCount ?? 2;
     this.config = options.config ?? Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-    this.#budget = options.budget ?? 64;
   }
 
   get held(): number {
@@ -58,7 +54,7 @@ export class EchoDevice implements VirtioDevice {
   process(queue: DeviceQueue): void {
     this.calls++;
     if (this.failure !== undefined) throw this.failure;
-    for (let i = 0; i < this.#budget; i++) {
+    do {
       const chain = queue.pop();
       if (chain === undefined) {
         queue.publish();
@@ -72,7 +68,7 @@ export class EchoDevice implements VirtioDevice {
       } else {
         this.#echo(queue, chain);
       }
-    }
+    } while (!queue.isTurnOver);
     queue.publish();
     queue.schedule();
   }

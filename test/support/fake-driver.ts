@@ -41,6 +41,8 @@ export interface DriverQueueOptions {
   readonly startIndex?: number;
   /** What the device calls; an eventfd where not given. */
   readonly call?: Notifier;
+  /** What kicks the device; likewise. */
+  readonly kick?: Notifier;
 }
 
 /** Writes one descriptor into a table. */
@@ -65,7 +67,7 @@ export class DriverQueue {
   readonly descriptors: bigint;
   readonly available: bigint;
   readonly used: bigint;
-  readonly kickNotifier: Notifier = eventfdNotifier();
+  readonly kickNotifier: Notifier;
   readonly callNotifier: Notifier;
   readonly errorNotifier: Notifier = eventfdNotifier();
   /** The used length of the chain that collect() returned last. */
@@ -94,6 +96,7 @@ export class DriverQueue {
     this.#eventIndex = eventIndex;
     this.#region = region;
     this.callNotifier = options.call ?? eventfdNotifier();
+    this.kickNotifier = options.kick ?? eventfdNotifier();
     this.descriptors = ram.allocate(DESCRIPTOR_BYTES * size, 16n, region);
     this.available = ram.allocate(6 + 2 * size, 2n, region);
     this.used = ram.allocate(6 + 8 * size, 4n, region);

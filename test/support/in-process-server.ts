@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EventLoop } from "../../src/native/index.js";
+import type { EventLoop } from "../../src/native/index.js";
 import { type LogEvent, listenAt, Server, type SessionKeeper } from "../../src/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
-import { closing } from "./in-process.js";
+import { closing, patientLoop } from "./in-process.js";
 
 /** A server in this thread, at a path of its own. */
 export interface ServerInProcess {
@@ -32,7 +32,7 @@ export function temporaryFolder(): string {
 }
 
 export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): ServerInProcess {
-  const loop = closing(new EventLoop());
+  const loop = closing(patientLoop());
   const path = join(temporaryFolder(), "socket");
   const devices: EchoDevice[] = [];
   const log: LogEvent[] = [];
@@ -50,7 +50,7 @@ export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): Server
       ),
   };
   const server = new Server({
-    loop,
+    loop: loop.share(),
     fd: listenAt(path),
     createDevice: () => {
       if (result.fail) throw new Error("no device today");

@@ -20,6 +20,18 @@ export function closing<T extends { close(): void }>(thing: T): T {
   return thing;
 }
 
+/** A loop whose turns last until nothing is left to do, however slow the machine is. */
+export const patientLoop = (): EventLoop => new EventLoop(() => 0);
+
+/** A loop whose turns are over with the first thing that is done in them: no clock decides who is next. */
+export function strictLoop(): EventLoop {
+  let nowMs = 0;
+  return new EventLoop(() => {
+    nowMs += 2;
+    return nowMs;
+  });
+}
+
 /** A front-end, a session and an echo device in this thread. The loop turns as the front-end waits. */
 export interface Pair {
   readonly loop: EventLoop;
@@ -31,13 +43,13 @@ export interface Pair {
 }
 
 /** Connects a front-end to a session; `loop` where several share one. */
-export function connectPair(options: EchoOptions = {}, loop = closing(new EventLoop())): Pair {
+export function connectPair(options: EchoOptions = {}, loop = closing(patientLoop())): Pair {
   const [own, other] = socketPair();
   const device = new EchoDevice(options);
   const log: LogEvent[] = [];
   let closed = false;
   const session = new Session({
-    loop,
+    loop: loop.share(),
     connection: new PlainConnection(other),
     device,
     log: (event) => log.push(event),

@@ -1,5 +1,6 @@
-import { readSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 import { closeDescriptor, createEventfd, socketPair } from "../../src/native/index.js";
+import { libc } from "../../src/native/libc.js";
 
 /** A front-end's end of a kick, call or error descriptor, and the end that it passes on. */
 export interface Notifier {
@@ -28,6 +29,22 @@ export function eventfdNotifier(): Notifier {
   return {
     passed: fd,
     count: () => (read(fd, counter) === EVENT_BYTES ? Number(counter.readBigUInt64LE()) : 0),
+    close: () => {
+      closeDescriptor(fd);
+    },
+  };
+}
+
+/** An eventfd that never becomes empty, because a read takes 1 of what is there (EFD_SEMAPHORE). */
+export function semaphoreNotifier(): Notifier {
+  const EFD_SEMAPHORE = 1;
+  const fd = libc.eventfd(0, EFD_SEMAPHORE);
+  const most = Buffer.alloc(EVENT_BYTES);
+  most.writeBigUInt64LE(2n ** 64n - 1_000_000n);
+  writeSync(fd, most);
+  return {
+    passed: fd,
+    count: () => 0,
     close: () => {
       closeDescriptor(fd);
     },

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { PstoreDevice } from "../../src/device/index.js";
-import { EventLoop, socketPair } from "../../src/native/index.js";
+import { type EventLoop, socketPair } from "../../src/native/index.js";
 import {
   type Commit,
   type CommitResult,
@@ -14,7 +14,7 @@ import { type LogEvent, PlainConnection, Session } from "../../src/vhost-user/in
 import type { DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { GuestRam, type RamSpec } from "./guest-ram.js";
-import { closing, settle } from "./in-process.js";
+import { closing, patientLoop, settle } from "./in-process.js";
 import { temporaryFolder } from "./in-process-server.js";
 import { qemuStart, qemuStop, type StartOptions } from "./negotiations.js";
 import { type PstoreDriver, type PstoreDriverOptions, startPstoreDriver } from "./pstore-driver.js";
@@ -73,7 +73,7 @@ export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
   const { loop, directory, bufsize, maxData, types, ...storeOptions } = options;
   const folder = directory ?? temporaryFolder();
   return {
-    loop: loop ?? closing(new EventLoop()),
+    loop: loop ?? closing(patientLoop()),
     directory: folder,
     store: closing(new DirectoryStore(folder, storeOptions)),
     log: [],
@@ -106,7 +106,9 @@ export async function connectGuest(
   const [own, other] = socketPair();
   const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
-  closing(new Session({ loop, connection: new PlainConnection(other), device, log: push }));
+  closing(
+    new Session({ loop: loop.share(), connection: new PlainConnection(other), device, log: push }),
+  );
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);

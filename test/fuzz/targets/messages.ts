@@ -4,7 +4,6 @@ import {
   closeDescriptor,
   createEventfd,
   createMemfd,
-  EventLoop,
   receive,
   SystemError,
   send,
@@ -13,6 +12,7 @@ import {
 } from "../../../src/native/index.js";
 import { RECORD_TYPES } from "../../../src/store/index.js";
 import { type LogEvent, PlainConnection, Session } from "../../../src/vhost-user/index.js";
+import { patientLoop } from "../../support/in-process.js";
 import {
   config,
   HEADER_BYTES,
@@ -111,7 +111,7 @@ const CODES = new Set([
  * to one device that stores records. Between messages the guest's memory changes.
  */
 export class Messages implements FuzzTarget {
-  readonly #loop = new EventLoop();
+  readonly #loop = patientLoop();
   readonly #memory = new HostileMemory();
   readonly #kick = createEventfd();
   readonly #closeLater: (() => void)[] = [];
@@ -188,7 +188,7 @@ export class Messages implements FuzzTarget {
       log: push,
     });
     new Session({
-      loop: this.#loop,
+      loop: this.#loop.share(),
       connection: new PlainConnection(other),
       device,
       log: push,

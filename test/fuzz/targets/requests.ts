@@ -1,9 +1,9 @@
 import { PstoreDevice, REQUEST_BYTES, RESPONSE_BYTES } from "../../../src/device/index.js";
-import { EventLoop } from "../../../src/native/index.js";
 import { RECORD_TYPES } from "../../../src/store/index.js";
 import type { DeviceQueue } from "../../../src/vhost-user/index.js";
 import { userAddress, Virtqueue } from "../../../src/virtqueue/index.js";
 import { NEXT, WRITE, writeDescriptor } from "../../support/fake-driver.js";
+import { patientLoop } from "../../support/in-process.js";
 import { encodeRequest } from "../../support/pstore-wire.js";
 import { serveGoodGuest } from "../good-guest.js";
 import { HostileStore } from "../hostile-store.js";
@@ -131,7 +131,7 @@ export class Requests implements FuzzTarget {
   }
 
   async check(): Promise<void> {
-    const loop = new EventLoop();
+    const loop = patientLoop();
     await serveGoodGuest(loop);
     loop.close();
   }
@@ -201,6 +201,7 @@ function process(device: PstoreDevice, queue: Virtqueue): void {
   let scheduled = true;
   const handle: DeviceQueue = {
     index: 0,
+    isTurnOver: false,
     get position() {
       return queue.nextAvailable;
     },
