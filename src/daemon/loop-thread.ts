@@ -75,7 +75,7 @@ try {
   });
   tell({ kind: "ready" });
   tellAll();
-  loop.run();
+  await loop.run();
 } catch (error) {
   if (!(error instanceof Error) || !("code" in error)) throw error;
   tell({ kind: "failed", code: String(error.code), message: error.message });

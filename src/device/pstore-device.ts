@@ -250,7 +250,7 @@ export class PstoreDevice implements VirtioDevice {
         this.#walk = this.#walkOf({ ...this.#ledger.lastWalk, after: former.note.after });
       }
       if (request.kind === "dump") {
-        const data = request.from.views(REQUEST_BYTES);
+        const data = request.from.bytes(REQUEST_BYTES);
         const { type, compressed } = request;
         const place = this.#store.write(type, compressed, data, entry.of(type));
         return ({ writes }) => {
@@ -295,7 +295,7 @@ export class PstoreDevice implements VirtioDevice {
         return () => answer;
       }
       case "stream":
-        this.#store.append(request.type, request.from.views(REQUEST_BYTES), entry.of(request.type));
+        this.#store.append(request.type, request.from.bytes(REQUEST_BYTES), entry.of(request.type));
         entry.appended();
         return () => status(0);
       case "erase": {

@@ -1,4 +1,4 @@
-import { errno, errnoOf } from "../native/index.js";
+import { copyOf, errno, errnoOf } from "../native/index.js";
 import {
   type GuestAddress,
   type GuestMemory,
@@ -197,15 +197,11 @@ export class ErstPortDevice {
   }
 
   #copy(address: GuestAddress, length: number): Buffer {
-    return Buffer.concat(this.#memory.views(address, length));
+    return copyOf(this.#memory.bytes(address, length));
   }
 
   #put(address: GuestAddress, bytes: Uint8Array): void {
-    let at = 0;
-    for (const view of this.#memory.views(address, bytes.length)) {
-      view.set(bytes.subarray(at, at + view.length));
-      at += view.length;
-    }
+    this.#memory.write(address, bytes);
   }
 }
 

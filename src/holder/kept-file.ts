@@ -57,7 +57,7 @@ export class KeptFile {
 
   /** A file that create() made, in any process. Throws where it is of another format. */
   constructor(fd: number) {
-    const memory = new Mapping(fd, 0n, BigInt(FILE_BYTES)).contiguous(0n, FILE_BYTES);
+    const memory = new Mapping(fd, 0n, BigInt(FILE_BYTES)).view(0n, FILE_BYTES);
     this.#bytes = Buffer.from(memory);
     this.#words = new Int32Array(memory, 0, 2);
     this.#longs = new BigInt64Array(memory, 0, 3);

@@ -4,6 +4,7 @@ export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop, type Share } from "./event-loop.js";
 export { createEventfd, drain, signal, watchKicks } from "./eventfd.js";
 export { type Claim, FairQueue } from "./fair-queue.js";
+export { type Bytes, copyOf, ForeignBytes, MAX_VECTOR, writeForeign } from "./foreign-bytes.js";
 export { groupId } from "./group.js";
 export {
   Allow,

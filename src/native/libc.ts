@@ -76,6 +76,15 @@ export const libc = {
   write: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t write(int, const void *, size_t)",
   ),
+  writev: bind<(fd: number, vector: bigint, count: number) => number>(
+    "intptr_t writev(int, void *, int)",
+  ),
+  copyOut: bind<(into: Uint8Array, from: number, length: number) => void>(
+    "void memcpy(void *, intptr_t, size_t)",
+  ),
+  copyIn: bind<(into: number, from: Uint8Array, length: number) => void>(
+    "void memcpy(intptr_t, const void *, size_t)",
+  ),
   pipe2: bind<(pair: Int32Array, flags: number) => number>("int pipe2(_Out_ int *, int)"),
   splice: bind<
     (from: number, at: null, into: number, to: null, length: number, flags: number) => number
@@ -94,7 +103,7 @@ export const libc = {
       offset: bigint,
     ) => bigint | number
   >("intptr_t mmap(void *, size_t, int, int, int, int64_t)"),
-  munmap: bind<(address: bigint, length: bigint) => number>("int munmap(intptr_t, size_t)"),
+  munmap: bind<(address: number, length: bigint) => number>("int munmap(intptr_t, size_t)"),
   memfdCreate: bind<(name: string, flags: number) => number>(
     "int memfd_create(const char *, unsigned int)",
   ),
@@ -145,7 +154,18 @@ export function allocate(length: number): { address: bigint; bytes: Uint8Array }
   return { address: koffi.address(pointer), bytes };
 }
 
+/** ArrayBuffers that were made for memory outside of V8's, and which Node may still have to drop. */
+let views = 0;
+
 /** The memory at `address` as an ArrayBuffer. The caller sees to it that it isn't used after munmap(2). */
-export function viewAt(address: bigint, length: number): ArrayBuffer {
-  return ffi().koffi.view(address, length);
+export function viewAt(address: number, length: number): ArrayBuffer {
+  views++;
+  return ffi().koffi.view(BigInt(address), length);
+}
+
+/** How many ArrayBuffers viewAt() has made since this was last asked. */
+export function takeViewCount(): number {
+  const count = views;
+  views = 0;
+  return count;
 }

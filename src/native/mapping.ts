@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
+import { ForeignBytes } from "./foreign-bytes.js";
 import { lastErrno, libc, viewAt } from "./libc.js";
 
 const PROT_READ_WRITE = 3;
@@ -13,19 +14,12 @@ const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
 const PAGE_BYTES = 4096n;
 
-/**
- * A window's length. An ArrayBuffer can't span a large region (Node 20 ends at 4 GiB), so a mapping
- * is seen through windows of this many bytes, made when they are first touched.
- */
-const WINDOW_BYTES = 1 << 30;
-
 /** A shared, writable mapping of part of a file, for regions of any size. */
 export class Mapping {
-  readonly #address: bigint;
+  readonly #address: number;
   readonly #length: bigint;
   /** Bytes between the mapping's start and the first byte asked for: mmap(2) wants whole pages. */
   readonly #lead: bigint;
-  readonly #windows: (Uint8Array | undefined)[] = [];
   #mapped = true;
 
   /**
@@ -43,54 +37,35 @@ export class Mapping {
     const page = blksize > PAGE_BYTES ? blksize : PAGE_BYTES;
     this.#lead = offset % page;
     this.#length = ((this.#lead + length + page - 1n) / page) * page;
-    const address = BigInt(
-      libc.mmap(null, this.#length, PROT_READ_WRITE, MAP_SHARED, fd, offset - this.#lead),
-    );
-    if (address === -1n) throw new SystemError("mmap", lastErrno(), `of ${length} bytes`);
+    const start = offset - this.#lead;
+    const address = Number(libc.mmap(null, this.#length, PROT_READ_WRITE, MAP_SHARED, fd, start));
+    if (address === -1) throw new SystemError("mmap", lastErrno(), `of ${length} bytes`);
     this.#address = address;
   }
 
+  /** The bytes [offset, offset + length), of which the caller has checked that they are there. */
+  bytes(offset: bigint, length: number): ForeignBytes {
+    return new ForeignBytes(this.#addressOf(offset), length);
+  }
+
   /**
-   * The bytes [offset, offset + length) as views, usually one, two where a window's edge is crossed.
-   * The caller has checked the bounds, and drops the views before unmap().
+   * The same as an ArrayBuffer, for what is read and written all the time: making one costs more than most of what
+   * can be done with it.
    */
-  views(offset: bigint, length: number): Uint8Array[] {
-    const views: Uint8Array[] = [];
-    const from = this.#lead + offset;
-    let index = Number(from / BigInt(WINDOW_BYTES));
-    let start = Number(from % BigInt(WINDOW_BYTES));
-    for (let left = length; left > 0; index++, start = 0) {
-      const take = Math.min(left, WINDOW_BYTES - start);
-      views.push(this.#window(index).subarray(start, start + take));
-      left -= take;
-    }
-    return views;
+  view(offset: bigint, length: number): ArrayBuffer {
+    return viewAt(this.#addressOf(offset), length);
   }
 
-  /** The bytes [offset, offset + length) as one view of their own, whatever windows they lie in. */
-  contiguous(offset: bigint, length: number): ArrayBuffer {
-    if (!this.#mapped) throw new Error("the mapping is gone");
-    return viewAt(this.#address + this.#lead + offset, length);
-  }
-
-  /** munmap(2). A view that is used afterwards crashes the process. */
+  /** munmap(2). Bytes and views that are used afterwards crash the process. */
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    this.#windows.length = 0;
     libc.munmap(this.#address, this.#length);
   }
 
-  #window(index: number): Uint8Array {
+  #addressOf(offset: bigint): number {
     if (!this.#mapped) throw new Error("the mapping is gone");
-    const known = this.#windows[index];
-    if (known !== undefined) return known;
-    const start = BigInt(index) * BigInt(WINDOW_BYTES);
-    const left = this.#length - start;
-    const length = left < BigInt(WINDOW_BYTES) ? Number(left) : WINDOW_BYTES;
-    const window = new Uint8Array(viewAt(this.#address + start, length));
-    this.#windows[index] = window;
-    return window;
+    return this.#address + Number(this.#lead + offset);
   }
 }
 

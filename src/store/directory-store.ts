@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { gzipSync, constants as zlib } from "node:zlib";
-import { errno, errnoOf, SystemError } from "../native/index.js";
+import { type Bytes, copyOf, errno, errnoOf, SystemError } from "../native/index.js";
 import {
   type Commit,
   type CommitResult,
@@ -84,12 +84,7 @@ export class DirectoryStore {
    * its errno at the place that is returned. Throws the system call's error, or RefusedError; then
    * nothing of the record stays. `intent` is told of its name before it gets it.
    */
-  write(
-    type: DumpTypeName,
-    compressed: boolean,
-    data: readonly Uint8Array[],
-    intent?: Intent,
-  ): number {
+  write(type: DumpTypeName, compressed: boolean, data: readonly Bytes[], intent?: Intent): number {
     try {
       return this.#stage(type, compressed, data, intent);
     } catch (error) {
@@ -103,7 +98,7 @@ export class DirectoryStore {
    * the system call's error, or RefusedError; then nothing of the data stays, and the stream says so
    * where it goes on. `intent` is told before.
    */
-  append(type: StreamTypeName, data: readonly Uint8Array[], intent?: Intent): void {
+  append(type: StreamTypeName, data: readonly Bytes[], intent?: Intent): void {
     try {
       if (this.#ending >= MAX_ENDING) {
         throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
@@ -288,7 +283,7 @@ export class DirectoryStore {
   #stage(
     type: DumpTypeName,
     compressed: boolean,
-    data: readonly Uint8Array[],
+    data: readonly Bytes[],
     intent: Intent | undefined,
   ): number {
     const place = this.#here();
@@ -476,7 +471,7 @@ export class DirectoryStore {
     throw new RefusedError("RATE", errno.EBUSY, `${type} comes faster than is taken`);
   }
 
-  #tellRefused(type: RecordTypeName, data: readonly Uint8Array[], error: unknown): void {
+  #tellRefused(type: RecordTypeName, data: readonly Bytes[], error: unknown): void {
     if (error instanceof RefusedError) this.#options.onRefused?.(type, lengthOf(data), error);
   }
 
@@ -492,6 +487,6 @@ const entryOf = ({ size, path, ...name }: StoredRecord): RecordEntry => ({
 });
 
 /** Copied first: the guest may go on changing its memory. Level 1: it is waiting. */
-function deflated(data: readonly Uint8Array[]): Buffer {
-  return gzipSync(Buffer.concat(data), { level: zlib.Z_BEST_SPEED });
+function deflated(data: readonly Bytes[]): Buffer {
+  return gzipSync(copyOf(data), { level: zlib.Z_BEST_SPEED });
 }

@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, constants as zlib } from "node:zlib";
+import { type Bytes, copyOf } from "../native/index.js";
 import { parseHeader, type RecordHeader } from "./dump-header.js";
 import { type Files, isSystemError } from "./files.js";
 import { formatRecordName, type RecordName } from "./record-name.js";
@@ -30,7 +31,7 @@ export class DumpHeaders {
   }
 
   /** A record is written; `data` as the guest sent it. */
-  note(name: RecordName, data: readonly Uint8Array[]): RecordHeader | undefined {
+  note(name: RecordName, data: readonly Bytes[]): RecordHeader | undefined {
     const header = name.compressed ? undefined : parseHeader(beginningOf(data))?.header;
     this.#known.set(recordKey(name), header);
     return header;
@@ -67,16 +68,16 @@ export class DumpHeaders {
   }
 }
 
-function beginningOf(data: readonly Uint8Array[]): Uint8Array {
-  const beginning: Uint8Array[] = [];
+function beginningOf(data: readonly Bytes[]): Uint8Array {
+  const beginning: Bytes[] = [];
   let left = BEGINNING_BYTES;
-  for (const view of data) {
+  for (const all of data) {
     if (left === 0) break;
-    const piece = view.subarray(0, left);
+    const piece = all.subarray(0, left);
     beginning.push(piece);
     left -= piece.length;
   }
-  return Buffer.concat(beginning);
+  return copyOf(beginning);
 }
 
 function gunzipped(beginning: Uint8Array): Uint8Array {

@@ -19,7 +19,14 @@ import {
   writevSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { errno, errnoOf, renameNew } from "../native/index.js";
+import {
+  type Bytes,
+  errno,
+  errnoOf,
+  ForeignBytes,
+  renameNew,
+  writeForeign,
+} from "../native/index.js";
 
 /**
  * The system calls that a store makes on its files, each of which throws with its errno. Tests put
@@ -29,7 +36,7 @@ export interface Files {
   open(path: string, flags: number, mode?: number): number;
   close(fd: number): void;
   /** writev(2): how many bytes the kernel took. */
-  write(fd: number, data: readonly Uint8Array[]): number;
+  write(fd: number, data: readonly Bytes[]): number;
   read(fd: number, into: Uint8Array, position: number): number;
   truncate(fd: number, bytes: number): void;
   fstat(fd: number): Stats;
@@ -48,13 +55,23 @@ export interface Files {
   datasync(fd: number): void;
 }
 
+/** A call for those at the beginning that are of one kind: whoever writes goes on behind what was taken. */
+function writeBytes(fd: number, data: readonly Bytes[]): number {
+  const isForeign = data[0] instanceof ForeignBytes;
+  const end = data.findIndex((one) => one instanceof ForeignBytes !== isForeign);
+  const same = end < 0 ? data : data.slice(0, end);
+  return isForeign
+    ? writeForeign(fd, same as ForeignBytes[])
+    : writevSync(fd, same as Uint8Array[]);
+}
+
 const missing = { throwIfNoEntry: false } as const;
 
 /** The system's own. */
 export const systemFiles: Files = {
   open: openSync,
   close: closeSync,
-  write: writevSync,
+  write: writeBytes,
   read: (fd, into, position) => readSync(fd, into, 0, into.length, position),
   truncate: ftruncateSync,
   fstat: (fd) => fstatSync(fd),
@@ -112,7 +129,7 @@ export function tryUnlink(files: Files, path: string): void {
 }
 
 /** Bytes in all. */
-export function lengthOf(data: readonly Uint8Array[]): number {
+export function lengthOf(data: readonly Bytes[]): number {
   return data.reduce((sum, view) => sum + view.length, 0);
 }
 

@@ -1,7 +1,5 @@
+import { type Bytes, MAX_VECTOR } from "../native/index.js";
 import type { Files } from "./files.js";
-
-/** IOV_MAX: the most buffers that one writev(2) takes. */
-const MAX_VECTOR = 1024;
 
 /** An open file that grows at its end (O_APPEND), each time by all of what it is given or by nothing. */
 export class GrowingFile {
@@ -16,15 +14,15 @@ export class GrowingFile {
   }
 
   /** Throws the system call's error; then nothing of `data` stays once the next append() succeeds. */
-  append(data: readonly Uint8Array[]): void {
+  append(data: readonly Bytes[]): void {
     this.mend();
     try {
       for (let first = 0; first < data.length; first += MAX_VECTOR) {
-        let views = data.slice(first, first + MAX_VECTOR);
-        while (views.length > 0) {
-          const written = this.#files.write(this.fd, views);
+        let pieces = data.slice(first, first + MAX_VECTOR);
+        while (pieces.length > 0) {
+          const written = this.#files.write(this.fd, pieces);
           this.#torn += written;
-          views = behind(views, written);
+          pieces = behind(pieces, written);
         }
       }
       this.#torn = 0;
@@ -50,12 +48,12 @@ export class GrowingFile {
   }
 }
 
-/** What is left of `views` behind their first `bytes`. */
-function behind(views: readonly Uint8Array[], bytes: number): Uint8Array[] {
+/** What is left of `pieces` behind their first `bytes`. */
+function behind(pieces: readonly Bytes[], bytes: number): Bytes[] {
   let left = bytes;
-  return views.flatMap((view) => {
-    const skip = Math.min(left, view.length);
+  return pieces.flatMap((piece) => {
+    const skip = Math.min(left, piece.length);
     left -= skip;
-    return skip < view.length ? [view.subarray(skip)] : [];
+    return skip < piece.length ? [piece.subarray(skip)] : [];
   });
 }

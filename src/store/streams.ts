@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { errno, errnoOf } from "../native/index.js";
+import { type Bytes, errno, errnoOf } from "../native/index.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import type { BootStreams, Intent } from "./intent.js";
@@ -127,7 +127,7 @@ export class Streams {
   }
 
   /** All of `data`, or nothing. Throws the system call's error. */
-  append(type: StreamTypeName, data: readonly Uint8Array[], intent?: Intent): void {
+  append(type: StreamTypeName, data: readonly Bytes[], intent?: Intent): void {
     const former = this.#current(type) ?? this.#resume(type);
     const all = [...this.#missingNote(type, former), ...data];
     const bytes = lengthOf(all);
@@ -273,7 +273,7 @@ export class Streams {
     if (isStream(name.type)) this.#remembered?.set(name.type, name.id, piece.inode);
   }
 
-  #grow(piece: OpenPiece, data: readonly Uint8Array[]): void {
+  #grow(piece: OpenPiece, data: readonly Bytes[]): void {
     const bytes = lengthOf(data);
     piece.file.append(data);
     piece.size += bytes;

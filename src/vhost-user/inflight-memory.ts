@@ -50,7 +50,7 @@ export class InflightMemory {
       this.state = state;
       this.#mapping = new Mapping(fd, state.mmapOffset, state.size);
       this.sealed = cannotShrink(fd);
-      this.#bytes = this.#mapping.contiguous(0n, Number(state.size));
+      this.#bytes = this.#mapping.view(0n, Number(state.size));
     } finally {
       closeDescriptor(fd);
     }

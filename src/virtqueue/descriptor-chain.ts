@@ -1,3 +1,4 @@
+import { copyOf, type ForeignBytes } from "../native/index.js";
 import { type GuestAddress, guestAddress } from "./address.js";
 import { VirtqueueError } from "./errors.js";
 import type { GuestMemory } from "./guest-memory.js";
@@ -34,8 +35,8 @@ export class Segments {
    * The bytes [offset, offset + length) in place, clamped to what there is. The guest may change them
    * at any time: hand them to a system call or copy them, and don't read them twice.
    */
-  views(offset = 0, length = this.length): Uint8Array[] {
-    const views: Uint8Array[] = [];
+  bytes(offset = 0, length = this.length): ForeignBytes[] {
+    const pieces: ForeignBytes[] = [];
     let skip = offset;
     let left = Math.min(length, this.length - offset);
     for (const segment of this.#segments) {
@@ -45,30 +46,24 @@ export class Segments {
         continue;
       }
       const take = Math.min(left, segment.length - skip);
-      views.push(...this.#memory.views(guestAddress(segment.address + BigInt(skip)), take));
+      pieces.push(...this.#memory.bytes(guestAddress(segment.address + BigInt(skip)), take));
       left -= take;
       skip = 0;
     }
-    return views;
+    return pieces;
   }
 
   /** A copy of the bytes [offset, offset + length), clamped to what there is. */
   copy(offset: number, length: number): Buffer {
-    const bytes = Buffer.alloc(Math.max(0, Math.min(length, this.length - offset)));
-    let at = 0;
-    for (const view of this.views(offset, bytes.length)) {
-      bytes.set(view, at);
-      at += view.length;
-    }
-    return bytes;
+    return copyOf(this.bytes(offset, length));
   }
 
   /** Writes `bytes` at `offset`, as far as there is room, and returns how many were written. */
   write(bytes: Uint8Array, offset = 0): number {
     let at = 0;
-    for (const view of this.views(offset, bytes.length)) {
-      view.set(bytes.subarray(at, at + view.length));
-      at += view.length;
+    for (const piece of this.bytes(offset, bytes.length)) {
+      piece.copyFrom(bytes.subarray(at, at + piece.length));
+      at += piece.length;
     }
     return at;
   }

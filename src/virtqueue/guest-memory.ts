@@ -1,4 +1,4 @@
-import type { Mapping } from "../native/index.js";
+import type { ForeignBytes, Mapping } from "../native/index.js";
 import type { GuestAddress, UserAddress } from "./address.js";
 import { VirtqueueError } from "./errors.js";
 
@@ -8,7 +8,7 @@ export interface MemoryRegion {
   readonly userAddress: UserAddress;
   /** In bytes, not 0. */
   readonly size: bigint;
-  readonly mapping: Pick<Mapping, "views" | "contiguous" | "unmap">;
+  readonly mapping: Pick<Mapping, "bytes" | "view" | "unmap">;
 }
 
 const LAST_ADDRESS = 1n << 64n;
@@ -18,14 +18,19 @@ export const PAGE_BYTES = 4096n;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
+/** Rings of three queues, three parts each: more aren't in use at a time. */
+const MAX_RINGS = 9;
+
 /**
- * The guest's memory: regions with holes between them. Views that it hands out end with the region
- * they lie in: nobody keeps one beyond the call it was asked for, except rings, which their session
- * makes anew whenever a region goes.
+ * The guest's memory: regions with holes between them. What it hands out ends with the region it lies in:
+ * nobody keeps any beyond the call it was asked for, except rings, which their session lets go of before a
+ * region goes.
  */
 export class GuestMemory {
   /** Sorted by guest address, without overlaps. */
   readonly #regions: MemoryRegion[] = [];
+  /** By address and length: a ring that is stopped and started again lies where it lay. */
+  readonly #rings = new Map<string, ArrayBuffer>();
 
   get regions(): readonly MemoryRegion[] {
     return this.#regions;
@@ -67,25 +72,36 @@ export class GuestMemory {
         known.size === region.size,
     );
     if (index < 0) return false;
+    this.#rings.clear();
     for (const removed of this.#regions.splice(index, 1)) removed.mapping.unmap();
     return true;
   }
 
   /** Unmaps every region. */
   clear(): void {
+    this.#rings.clear();
     for (const region of this.#regions.splice(0)) region.mapping.unmap();
   }
 
   /**
-   * The bytes [address, address + length) as views. A buffer may cross regions that touch in guest
+   * The bytes [address, address + length) in place. A buffer may cross regions that touch in guest
    * addresses; one that reaches into a hole throws BAD_ADDRESS.
    */
-  views(address: GuestAddress, length: number): Uint8Array[] {
-    const views: Uint8Array[] = [];
+  bytes(address: GuestAddress, length: number): ForeignBytes[] {
+    const pieces: ForeignBytes[] = [];
     this.#walk(address, length, (region, offset, bytes) => {
-      views.push(...region.mapping.views(offset, bytes));
+      pieces.push(region.mapping.bytes(offset, bytes));
     });
-    return views;
+    return pieces;
+  }
+
+  /** Copies [address, address + bytes.length) from `bytes`. */
+  write(address: GuestAddress, bytes: Uint8Array): void {
+    let at = 0;
+    for (const piece of this.bytes(address, bytes.length)) {
+      piece.copyFrom(bytes.subarray(at, at + piece.length));
+      at += piece.length;
+    }
   }
 
   /** Throws BAD_ADDRESS unless all of [address, address + length) is memory. */
@@ -95,11 +111,16 @@ export class GuestMemory {
 
   /** `length` bytes at a front-end's address as one view, as a ring needs them. */
   ring(address: UserAddress, length: number): ArrayBuffer {
+    const key = `${address}+${length}`;
+    const known = this.#rings.get(key);
+    if (known !== undefined) return known;
     for (const region of this.#regions) {
       const offset = address - region.userAddress;
-      if (offset >= 0n && offset + BigInt(length) <= region.size) {
-        return region.mapping.contiguous(offset, length);
-      }
+      if (offset < 0n || offset + BigInt(length) > region.size) continue;
+      if (this.#rings.size >= MAX_RINGS) this.#rings.clear();
+      const ring = region.mapping.view(offset, length);
+      this.#rings.set(key, ring);
+      return ring;
     }
     throw new VirtqueueError(
       "BAD_ADDRESS",

@@ -44,7 +44,7 @@ class UnmappedAtEnd {
   readonly bytes: Uint8Array;
   constructor(fd: number, size: bigint) {
     this.#mapping = new Mapping(fd, 0n, size);
-    this.bytes = new Uint8Array(this.#mapping.contiguous(0n, Number(size)));
+    this.bytes = new Uint8Array(this.#mapping.view(0n, Number(size)));
   }
   close(): void {
     this.#mapping.unmap();

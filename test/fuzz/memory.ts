@@ -34,7 +34,7 @@ export class HostileMemory {
     ftruncateSync(this.#fd, MEMORY_BYTES);
     sealLength(this.#fd);
     this.#whole = new Mapping(this.#fd, 0n, BigInt(MEMORY_BYTES));
-    this.bytes = Buffer.from(this.#whole.contiguous(0n, MEMORY_BYTES));
+    this.bytes = Buffer.from(this.#whole.view(0n, MEMORY_BYTES));
     for (const { at, bytes, guest } of REGIONS) {
       const mapping = new Mapping(this.#fd, BigInt(at), BigInt(bytes));
       const rings = new Map<number, ArrayBuffer>();
@@ -43,14 +43,14 @@ export class HostileMemory {
         userAddress: userAddress(USER_BASE + BigInt(at)),
         size: BigInt(bytes),
         mapping: {
-          views: (offset, length) => {
+          bytes: (offset, length) => {
             this.onAccess(at + Number(offset), length);
-            return mapping.views(offset, length);
+            return mapping.bytes(offset, length);
           },
-          contiguous: (offset, length) => {
+          view: (offset, length) => {
             // Made once: a view of memory costs more than all that is done with it here.
             const key = Number(offset) * MEMORY_BYTES + length;
-            const view = rings.get(key) ?? mapping.contiguous(offset, length);
+            const view = rings.get(key) ?? mapping.view(offset, length);
             rings.set(key, view);
             return view;
           },

@@ -29,7 +29,7 @@ function sharedFile(path: string, length: number): Buffer {
   const fd = openSync(path, "r+");
   const mapping = new Mapping(fd, 0n, BigInt(length));
   closeSync(fd);
-  return Buffer.from(mapping.contiguous(0n, length));
+  return Buffer.from(mapping.view(0n, length));
 }
 
 async function fuzz(start: WorkerStart, target: FuzzTarget): Promise<void> {

@@ -86,7 +86,7 @@ export class GuestRam {
     const index = this.#indexOf(address, length);
     const mapping = this.#mappings[index];
     if (mapping === undefined || !this.#open) throw new Error("the fake guest's memory is gone");
-    return Buffer.from(mapping.contiguous(address - this.region(index).guestAddress, length));
+    return Buffer.from(mapping.view(address - this.region(index).guestAddress, length));
   }
 
   /** A guest address as the front-end sees it: what SET_VRING_ADDR holds. */

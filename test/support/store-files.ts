@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { SystemError } from "../../src/native/index.js";
+import { type Bytes, copyOf, SystemError } from "../../src/native/index.js";
 import { type Files, systemFiles } from "../../src/store/files.js";
 
 export type FileCall = keyof Files;
@@ -35,7 +35,7 @@ export function changes(call: FileCall, args: readonly unknown[]): boolean {
 
 /** Has the first half of a write(), as a full disk or a killed process leaves it. */
 export function writeHalf([fd, data]: readonly unknown[]): void {
-  const bytes = Buffer.concat(data as Uint8Array[]);
+  const bytes = copyOf(data as Bytes[]);
   systemFiles.write(fd as number, [bytes.subarray(0, bytes.length >> 1)]);
 }
 
