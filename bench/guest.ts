@@ -18,12 +18,13 @@ export class Server {
   readonly #log: string;
   readonly #ended: Promise<unknown>;
 
-  constructor(log: string, args: readonly string[]) {
+  /** `before`: a command that runs it, such as `taskset -c 1`. */
+  constructor(log: string, args: readonly string[], before: readonly string[] = []) {
     const fd = openSync(log, "w");
     this.#log = log;
-    this.#child = spawn(join(checkout, "bin", "virtio-pstore"), ["serve", ...args], {
-      stdio: ["ignore", "ignore", fd],
-    });
+    const program = join(checkout, "bin", "virtio-pstore");
+    const [command = program, ...rest] = [...before, program, "serve", ...args];
+    this.#child = spawn(command, rest, { stdio: ["ignore", "ignore", fd] });
     closeSync(fd);
     this.#ended = new Promise((resolve) => this.#child.on("exit", resolve));
   }
@@ -33,6 +34,10 @@ export class Server {
       if (this.#child.exitCode !== null) throw new Error(readFileSync(this.#log, "utf8"));
       await sleep(5);
     }
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
   }
 
   async stop(): Promise<void> {
