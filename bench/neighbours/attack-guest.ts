@@ -15,19 +15,6 @@ import { F_VERSION_1, VU } from "../../test/support/vhost-user-wire.js";
 const RAM: readonly RamSpec[] = [{ guestAddress: 0n, size: 64n << 20n }];
 const CALL_MS = 20;
 
-/** An attacker may be served last. */
-const PATIENCE_MS = 120_000;
-
-class PatientFrontEnd extends FakeFrontEnd {
-  constructor(fd: number) {
-    super(fd, () => sleep(0));
-  }
-
-  override async until(condition: () => boolean, what: string): Promise<void> {
-    await super.until(condition, what, PATIENCE_MS);
-  }
-}
-
 export interface AttackGuestOptions {
   readonly ram?: readonly RamSpec[];
   readonly queue?: DriverQueueOptions;
@@ -52,7 +39,7 @@ export class AttackGuest {
   }
 
   static async connect(socket: string, options: AttackGuestOptions = {}): Promise<AttackGuest> {
-    const frontEnd = new PatientFrontEnd(connectUnix(socket));
+    const frontEnd = new FakeFrontEnd(connectUnix(socket), () => sleep(0));
     const ram = new GuestRam(options.ram ?? RAM);
     const driver = await startPstoreDriver(frontEnd, ram, {
       features: F_VERSION_1 | F_EXTENDED | F_PANIC_VQ,

@@ -48,9 +48,14 @@ export interface PstoreDeviceOptions {
   readonly memory?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-
 /** A driver rounds bufsize up to its page size, of which this is the largest on machines with virtio. */
 const LARGEST_PAGE_BYTES = 65536;
+
+/** For whatever framing a driver chooses: QEMU's own devices take no more. */
+const FRAMING_DESCRIPTORS = 1024;
+
+/** Data that lies in pages all over memory needs a descriptor for each. */
+const PAGE_BYTES = 4096;
 
 /** A chain that was served; what it is answered with depends on how its batch's commit went. */
 interface Answer {
@@ -68,6 +73,7 @@ const nothing: readonly Uint8Array[] = [];
 export class PstoreDevice implements VirtioDevice {
   readonly features = F_EXTENDED | F_PANIC_VQ;
   readonly queueCount = QUEUE_COUNT;
+  readonly maxDescriptors: number;
   readonly #store: DirectoryStore;
   readonly #options: PstoreDeviceOptions;
   readonly #config: ConfigSpace;
@@ -93,14 +99,16 @@ export class PstoreDevice implements VirtioDevice {
     this.#store = options.store;
     this.#options = options;
     const v2DataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
+    const mostBytes = Math.max(options.maxData, v2DataBytes);
+    this.maxDescriptors = FRAMING_DESCRIPTORS + Math.ceil(mostBytes / PAGE_BYTES);
     this.#config = new ConfigSpace({
       bufsize: options.bufsize,
       flags: options.types.includes("console") ? CONFIG_FLAG_CONSOLE : 0,
       types: options.types.reduce((bits, type) => bits | (1 << WIRE_TYPE[type]), 0),
       maxData: options.maxData,
     });
-    const { types, maxData } = options;
-    this.#limits = { types, maxDataBytes: Math.max(maxData, v2DataBytes) };
+    const { types } = options;
+    this.#limits = { types, maxDataBytes: mostBytes };
     this.#ledger = new Ledger(options.memory);
     this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();

@@ -48,6 +48,11 @@ export interface VirtioDevice {
   /** How many virtqueues it has. */
   readonly queueCount: number;
   /**
+   * As many descriptors as any chain needs: longer ones are malformed. A queue may have 32,768, and to look at them
+   * all would keep other guests waiting.
+   */
+  readonly maxDescriptors: number;
+  /**
    * The driver's choice among `features`, before its queues start (VHOST_USER_SET_FEATURES). It holds
    * until the next one: a reset by itself doesn't end it.
    */

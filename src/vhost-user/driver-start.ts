@@ -1,11 +1,11 @@
-import type { EventLoop } from "../native/index.js";
+import type { Share } from "../native/index.js";
 
 /** Where its driver makes no request: how long after the start of a ring the next one may still follow. */
 const SETTLE_MS = 1000;
 
 /** What finding a driver's start needs of its session. */
 export interface DriverStartOwner {
-  readonly loop: EventLoop;
+  readonly loop: Share;
   /** The front-end has sent messages that aren't handled yet. */
   messagesWait(): boolean;
   /** The driver has started, with these queues. More may follow it. */

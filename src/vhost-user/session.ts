@@ -237,8 +237,6 @@ export class Session {
 
   #runIdle(): boolean {
     if (this.#vrings.some((vring) => vring.inFlight > 0)) return false;
-    // A quiesced queue takes no chains any more: those that stay are made anew.
-    for (const vring of this.#vrings) vring.suspend();
     for (const task of this.#whenIdle.splice(0)) task();
     return true;
   }
@@ -255,6 +253,11 @@ export class Session {
         this.#fail(error);
       }
     });
+  }
+
+  /** Memory that rings lie in, or that notes what they have in flight, is about to go. */
+  #suspendRings(): void {
+    for (const vring of this.#vrings) vring.suspend();
   }
 
   #resumeRings(): void {
@@ -412,6 +415,7 @@ export class Session {
       case FrontEndMessage.GET_MAX_MEM_SLOTS:
         return encodeU64(BigInt(MAX_MEMORY_SLOTS));
       case FrontEndMessage.SET_MEM_TABLE:
+        this.#suspendRings();
         this.#memory.replace(decodeMemoryTable(message), descriptors.splice(0));
         return undefined;
       case FrontEndMessage.ADD_MEM_REG:
@@ -420,6 +424,7 @@ export class Session {
         this.#resumeRings();
         return undefined;
       case FrontEndMessage.REM_MEM_REG:
+        this.#suspendRings();
         this.#memory.remove(decodeMemoryRegion(message));
         return undefined;
       case FrontEndMessage.SET_VRING_NUM: {
@@ -489,6 +494,7 @@ export class Session {
         const state = { ...description, file: this.#connection.nameOf(fd) };
         const inflight = new InflightMemory(state, fd, this.#vrings.length);
         if (!inflight.sealed) this.#warnUnsealed("the memory for requests in flight");
+        this.#suspendRings();
         this.#inflight?.unmap();
         this.#inflight = inflight;
         return undefined;

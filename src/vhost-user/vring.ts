@@ -209,7 +209,12 @@ export class Vring {
 
   /** Processes the ring if everything for it is there. Throws where its layout is wrong. */
   resume(): void {
-    if (this.#queue !== undefined || !this.#started || !this.#enabled || this.#broken) return;
+    if (this.#queue !== undefined) {
+      this.#queue.goOn();
+      this.#schedule();
+      return;
+    }
+    if (!this.#started || !this.#enabled || this.#broken) return;
     if (this.#address === undefined) return;
     if (this.#owner.memory.regions.length === 0) {
       this.#owner.log({
@@ -225,6 +230,7 @@ export class Vring {
       descriptors: userAddress(this.#address.descriptor),
       available: userAddress(this.#address.available),
       used: userAddress(this.#address.used),
+      maxDescriptors: this.#owner.device.maxDescriptors,
       indirect: (features & bit(Feature.RING_INDIRECT_DESC)) !== 0n,
       eventIndex: (features & bit(Feature.RING_EVENT_IDX)) !== 0n,
       nextAvailable: this.#nextAvailable,

@@ -90,16 +90,18 @@ export interface ChainContext {
   readonly memory: GuestMemory;
   readonly table: DataView;
   readonly queueSize: number;
+  /** The most descriptors of a chain: not more than the queue's size. */
+  readonly maxDescriptors: number;
   readonly indirect: boolean;
 }
 
 /**
  * Follows the chain that starts at `head` of the descriptor table, through one indirect table where
- * there is one. Each descriptor is read once. The count of descriptors is bounded by the queue size
- * (virtio 2.7.5.3.1), so a looped chain ends. Throws VirtqueueError.
+ * there is one. Each descriptor is read once. The count of descriptors is bounded, by the queue size at the
+ * latest (virtio 2.7.5.3.1), so a looped chain ends. Throws VirtqueueError.
  */
 export function parseChain(context: ChainContext, head: number): DescriptorChain {
-  const { memory, queueSize } = context;
+  const { memory, queueSize, maxDescriptors } = context;
   const readable: Segment[] = [];
   const writable: Segment[] = [];
   let table = context.table;
@@ -130,10 +132,10 @@ export function parseChain(context: ChainContext, head: number): DescriptorChain
       continue;
     }
 
-    if (++count > queueSize) {
+    if (++count > maxDescriptors) {
       throw new VirtqueueError(
         "CHAIN_TOO_LONG",
-        `more than ${queueSize} descriptors, the queue's size: a loop or a chain that is too long`,
+        `more than ${maxDescriptors} descriptors in a queue of ${queueSize}: a loop or a chain that is too long`,
       );
     }
     bytes += length;

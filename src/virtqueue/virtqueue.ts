@@ -22,6 +22,8 @@ export interface VirtqueueLayout {
   readonly descriptors: UserAddress;
   readonly available: UserAddress;
   readonly used: UserAddress;
+  /** Chains with more descriptors are malformed; the queue's size bounds them, too. */
+  readonly maxDescriptors?: number;
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
   readonly indirect: boolean;
   /** VIRTIO_F_EVENT_IDX was negotiated. */
@@ -55,7 +57,8 @@ export class Virtqueue {
   #stopped = false;
   readonly #inflight: InflightRegion | undefined;
   /** Heads that a back-end before this one took: they come first. */
-  readonly #again: number[];
+  readonly #again: readonly number[];
+  #againAt = 0;
   /** Heads that were pushed and not published. */
   #pushed: number[] = [];
 
@@ -81,6 +84,7 @@ export class Virtqueue {
       memory,
       table: new DataView(memory.ring(layout.descriptors, DESCRIPTOR_BYTES * size)),
       queueSize: size,
+      maxDescriptors: Math.min(size, layout.maxDescriptors ?? size),
       indirect: layout.indirect,
     };
     this.#size = size;
@@ -97,7 +101,7 @@ export class Virtqueue {
 
   /** The available ring's index of the next chain to take: what GET_VRING_BASE answers. */
   get nextAvailable(): number {
-    return (this.#nextAvailable - this.#again.length) & 0xffff;
+    return (this.#nextAvailable - (this.#again.length - this.#againAt)) & 0xffff;
   }
 
   /** By how much that would be ahead of the used ring's index if all that is in flight were given back. */
@@ -115,6 +119,11 @@ export class Virtqueue {
     this.#stopped = true;
   }
 
+  /** Has pop() go on. */
+  goOn(): void {
+    this.#stopped = false;
+  }
+
   /**
    * The next available chain, or undefined where there is none (then the driver's next one kicks).
    * A chain that breaks a rule is told as malformed and is the caller's to complete. Throws where the
@@ -122,8 +131,11 @@ export class Virtqueue {
    */
   pop(): DescriptorChain | MalformedChain | undefined {
     if (this.#stopped) return undefined;
-    const again = this.#again.shift();
-    if (again !== undefined) return this.#take(again);
+    const again = this.#again[this.#againAt];
+    if (again !== undefined) {
+      this.#againAt++;
+      return this.#take(again);
+    }
     let index = Atomics.load(this.#available, 1);
     if (index === this.#nextAvailable) {
       if (!this.#eventIndex) return undefined;

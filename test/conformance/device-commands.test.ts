@@ -163,6 +163,35 @@ describe("framing (virtio 2.7.4)", () => {
     );
   });
 
+  test("pstore: a request may have 1,024 descriptors and one for each page of the most data, and no more", async () => {
+    const guest = await startGuest({}, { queue: { size: 2048 } });
+    const { driver, frontEnd } = guest;
+    const most = 1024 + (1 << 20) / 4096;
+    const from = driver.ram.allocate(24);
+    driver.ram.bytes(from, 24).set(encodeRequest({ cmd: CLOSE }));
+    const to = driver.ram.allocate(8);
+    const usedLength = async (descriptors: number) => {
+      const queue = driver.readQueue;
+      const head = queue.add([
+        { address: from, length: 24, writable: false },
+        ...Array.from({ length: descriptors - 2 }, () => ({
+          address: from,
+          length: 1,
+          writable: false,
+        })),
+        { address: to, length: 8, writable: true },
+      ]);
+      let collected = -1;
+      await frontEnd.until(() => {
+        collected = queue.collect();
+        return collected === head;
+      }, "the answer");
+      return queue.usedLength;
+    };
+    expect(await usedLength(most)).toBe(8);
+    expect(await usedLength(most + 1)).toBe(0);
+  });
+
   test("virtio 2.7.4: bytes behind a request that has no data are ignored", async () => {
     const guest = await startGuest();
     const request = [encodeRequest({ cmd: OPEN }), Buffer.alloc(100)];

@@ -43,6 +43,23 @@ async function offerRaw({ frontEnd }: Running, queue: DriverQueue, head: number)
   return queue.usedLength;
 }
 
+test("virtio 2.7.5.3.1: a device takes chains as long as it needs them, and no longer", async () => {
+  const running = await startPair({ queue: { size: 64 }, maxDescriptors: 10 });
+  const { device, queue, ram } = running;
+  const from = ram.allocate(64);
+  const chain = (length: number) =>
+    queue.place(
+      Array.from({ length }, (_, i) => ({
+        address: from + BigInt(i),
+        length: 1,
+        writable: i === length - 1,
+      })),
+    );
+  expect(await offerRaw(running, queue, chain(10))).toBe(1);
+  expect(await offerRaw(running, queue, chain(11))).toBe(0);
+  expect(device.malformed.map(({ code }) => code)).toEqual(["CHAIN_TOO_LONG"]);
+});
+
 const NOWHERE = 0x4000_0000_0000n;
 
 /** Writes a malformed chain with head 3 and returns nothing: the code is what the device must see. */

@@ -5,12 +5,15 @@ export interface EchoOptions {
   readonly queueCount?: number;
   readonly features?: bigint;
   readonly config?: Uint8Array;
+  /** As many as the largest queue has where not given. */
+  readonly maxDescriptors?: number;
 }
 
 /** A device that answers each request with its own bytes: at once, or when complete() is called. */
 export class EchoDevice implements VirtioDevice {
   readonly features: bigint;
   readonly queueCount: number;
+  readonly maxDescriptors: number;
   readonly config: Uint8Array;
   readonly configWrites: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   /** Requests as they arrived, where `keep` is set. */
@@ -32,6 +35,7 @@ export class EchoDevice implements VirtioDevice {
   constructor(options: EchoOptions = {}) {
     this.features = options.features ?? 0n;
     this.queueCount = options.queueCount ?? 2;
+    this.maxDescriptors = options.maxDescriptors ?? 32768;
     this.config = options.config ?? Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
   }
 

@@ -8,7 +8,7 @@ import {
   encodeResponse,
   REQUEST_BYTES,
 } from "../../src/device/wire.js";
-import { EventLoop } from "../../src/native/index.js";
+import { EventLoop, type Share } from "../../src/native/index.js";
 import { DirectoryStore } from "../../src/store/index.js";
 import {
   type DeviceQueue,
@@ -32,14 +32,16 @@ export interface Lie {
 class LyingDevice implements VirtioDevice {
   readonly features: bigint;
   readonly queueCount: number;
+  readonly maxDescriptors: number;
   readonly #honest: PstoreDevice;
   readonly #lie: Lie;
-  readonly #loop: EventLoop;
+  readonly #loop: Share;
   #records = 0n;
 
-  constructor(honest: PstoreDevice, lie: Lie, loop: EventLoop) {
+  constructor(honest: PstoreDevice, lie: Lie, loop: Share) {
     this.features = honest.features;
     this.queueCount = honest.queueCount;
+    this.maxDescriptors = honest.maxDescriptors;
     this.#honest = honest;
     this.#lie = lie;
     this.#loop = loop;
@@ -73,6 +75,9 @@ class LyingDevice implements VirtioDevice {
       },
       get live() {
         return queue.live;
+      },
+      get isTurnOver() {
+        return queue.isTurnOver;
       },
       pop: () => {
         for (;;) {
@@ -120,15 +125,16 @@ export function serveLies(lie: Lie): { readonly socket: string; readonly directo
   const socket = join(folder, "socket");
   const directory = temporaryFolder();
   const loop = new EventLoop();
+  const share = loop.share();
   const store = new DirectoryStore(directory);
   const server = new Server({
-    loop,
+    loop: share,
     fd: listenAt(socket),
     createDevice: () =>
       new LyingDevice(
         new PstoreDevice({ store, bufsize: 16384, maxData: 1 << 20, types: ["dmesg"] }),
         lie,
-        loop,
+        share,
       ),
   });
   let serving = true;
