@@ -40,7 +40,7 @@ describe("the line that says what a guest got", () => {
     ],
     [
       { ...old, configRead: 40 },
-      "interface of 2016 (the driver knows no other); types dmesg, console; 2 queues",
+      "interface of 2016 (the driver knows no other, or the VMM keeps the feature bits below 24 back and changes the configuration); types dmesg, console; 2 queues",
     ],
     [
       { ...old, types: ["dmesg", "ftrace"] },

@@ -53,11 +53,11 @@ function interfaceOf({ extended, configRead }: DriverFacts): keyof typeof INTERF
 function whyNotExtended({ extended, configRead }: DriverFacts): string | undefined {
   if (extended) return undefined;
   if (configRead === 0) return "the VMM connected after its start";
-  if (configRead >= CONFIG_BYTES) return "the driver knows no other";
-  return (
-    "the driver knows no other, or the VMM keeps the feature bits below 24 and the configuration " +
-    `from byte ${configRead} on back`
-  );
+  const kept =
+    configRead < CONFIG_BYTES
+      ? `and the configuration from byte ${configRead} on back`
+      : "back and changes the configuration";
+  return `the driver knows no other, or the VMM keeps the feature bits below 24 ${kept}`;
 }
 
 function whyNoPanicQueue({ extended, negotiated, queues }: DriverFacts): string | undefined {

@@ -32,6 +32,8 @@ interface Served {
   readonly directory: string;
   readonly bases: ReadonlyMap<number, number>;
   readonly output: string;
+  /** What the daemon said of drivers that have started. */
+  readonly started: readonly string[];
 }
 
 /** Runs a guest on a back-end of which its VMM lets only so much through. */
@@ -46,7 +48,8 @@ async function serveTampered(
   const { socket, bases } = tamper(backEnd, tampering);
   const { output } = await startGuest(await argv(socket)).ended;
   expect(await daemon.stop(), daemon.log()).toBe(0);
-  return { directory, bases, output };
+  const started = [...daemon.log().matchAll(/driver started: (.*)/g)].map(([, line = ""]) => line);
+  return { directory, bases, output, started };
 }
 
 const onQemu =
@@ -71,7 +74,11 @@ describeGuests("a guest whose VMM keeps the feature bits below 24 back", () => {
   ] as const)(
     "%s, Linux %s: the configuration space gives it the whole device",
     async (_vmm, _kernel, argv, traces) => {
-      const { directory, bases, output } = await serveTampered({ featuresFrom: MASKED }, argv);
+      const tampering = { featuresFrom: MASKED };
+      const { directory, bases, output, started } = await serveTampered(tampering, argv);
+      expect(started, output).toEqual([
+        "extended interface; types dmesg, console, ftrace, pmsg; 3 queues",
+      ]);
       const [dump, ...others] = dumpsOf(directory, "dmesg");
       if (dump === undefined) throw new Error(`no dump: ${output}`);
       expect(others).toEqual([]);
@@ -96,7 +103,10 @@ describeGuests("a guest whose VMM keeps the feature bits below 24 back", () => {
     "and of the configuration space shows it %s: it gets the device of 2016",
     async (_, config, argv) => {
       const tampering = { featuresFrom: MASKED, ...(config === undefined ? {} : { config }) };
-      const { directory, bases, output } = await serveTampered(tampering, argv);
+      const { directory, bases, output, started } = await serveTampered(tampering, argv);
+      expect(started, output).toEqual([
+        expect.stringMatching(/^interface of 2016 \(.*\); types dmesg, console; 2 queues$/),
+      ]);
       const [dump, ...others] = dumpsOf(directory, "dmesg");
       if (dump === undefined) throw new Error(`no dump: ${output}`);
       expect(others).toEqual([]);
