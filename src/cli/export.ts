@@ -16,6 +16,7 @@ import { systemReason } from "../native/errno.js";
 import {
   type Crash,
   dumpText,
+  isText,
   linePieces,
   ownRecords,
   printable,
@@ -131,8 +132,12 @@ function temporaryIn(directory: string): string {
 }
 
 /** The store never gives a record's id twice: no export of one guest is in another's way. */
-const folderOf = ({ name, guest, dump }: Crash): string =>
-  join(guest, `${dump.parts[0]?.id ?? basename(name)}`);
+function folderOf({ name, guest, dump }: Crash): string {
+  const [first] = dump.parts;
+  // A text has no id.
+  const folder = first === undefined || isText(first) ? name.replaceAll("/", "-") : `${first.id}`;
+  return join(guest, folder);
+}
 
 /** dmesg.txt, what else there is of the boot, and the records as they are stored. */
 function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
@@ -149,8 +154,11 @@ function writeFolder(at: CrashesAt, crash: Crash, folder: string): void {
   const facts = printableJson(crashJson(crash, at.facts(crash)), 2);
   writeFileSync(join(folder, "crash.json"), `${facts}\n`, { mode: 0o600 });
   for (const record of ownRecords(crash, related)) {
-    // As pstorefs calls them in the guest.
-    const name = record.name.replace(/^([a-z]+)-(?=[0-9])/, "$1-virtio-");
+    // As pstorefs calls them in the guest; a text beside the one that is made of it.
+    const stored = basename(record.name);
+    const name = isText(record)
+      ? `stored-${stored}`
+      : stored.replace(/^([a-z]+)-(?=[0-9])/, "$1-virtio-");
     writePieces(join(folder, name), recordBytes(record));
     // Lists and dumps' parts go by it.
     utimesSync(join(folder, name), record.time, record.time);

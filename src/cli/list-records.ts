@@ -1,6 +1,7 @@
 import {
   type DecodedRecord,
   decodeRecord,
+  isText,
   printableJson,
   type RecordEntry,
 } from "../report/index.js";
@@ -80,8 +81,9 @@ function fileCells(record: DecodedRecord): string[] {
   ];
 }
 
-function dumpOf({ header, type }: DecodedRecord): string {
-  if (header === undefined) return isDump(type) ? "unreadable" : "-";
+function dumpOf(record: DecodedRecord): string {
+  const { header, type } = record;
+  if (header === undefined) return isDump(type) && !isText(record) ? "unreadable" : "-";
   const last = header.last === true ? ", the last" : "";
   return `${header.reason}#${header.count} part ${header.part}${last}`;
 }

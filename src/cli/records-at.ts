@@ -26,7 +26,7 @@ export function recordsAt(path: string): RecordsAt {
   const [only] = files;
   if (only === undefined) {
     throw new UserError(
-      `${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, or with a back-end's name as dmesg-efi_pstore-ID, with .enc.z or .gz behind it where it is compressed`,
+      `${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, or with a back-end's name as dmesg-efi_pstore-ID, with .enc.z or .gz behind it where it is compressed; text is called dmesg.txt, or begins as pstore's, with Panic#1 Part1`,
     );
   }
   return { files, only, skipped };

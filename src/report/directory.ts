@@ -22,6 +22,8 @@ import {
   compareRecords,
   formatRecordName,
   isStream,
+  MAX_HEADER_BYTES,
+  parseHeader,
   parseRecordName,
   type RecordName,
   readStreamIndex,
@@ -30,6 +32,7 @@ import {
 import { filePieces } from "./pieces.js";
 import { parseEfiName, parsePstorefsName } from "./pstorefs-name.js";
 import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
+import { parseTextName } from "./text-name.js";
 
 /** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
 const files: RecordSource = {
@@ -162,6 +165,7 @@ function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperReco
 function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
   const found: RecordEntry[] = [];
   const copied: RecordEntry[] = [];
+  const texts: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
   const entries = readdirSync(directory, { withFileTypes: true }).filter((one) => one.isFile());
   const names = new Set(entries.map(({ name }) => name));
@@ -170,7 +174,8 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
   for (const entry of entries) {
     const path = join(directory, entry.name);
     const own = parseRecordName(entry.name);
-    const name = own ?? parsePstorefsName(entry.name);
+    const text = parseTextName(entry.name);
+    const name = own ?? parsePstorefsName(entry.name) ?? text;
     if (name === undefined) {
       const other = cperFile(path, guest, onSkipped);
       if (other !== undefined) found.push(other);
@@ -183,9 +188,12 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() !== true) continue;
-    const records = own === undefined ? copied : found;
+    const records = own !== undefined ? found : text === undefined ? copied : texts;
     records.push(recordFile(path, guest, name, stats, notes, source));
   }
+  // Beside records it is what systemd-pstore, or export, made of them.
+  const hasDumps = [...found, ...copied].some(({ type }) => type === "dmesg");
+  if (!hasDumps) copied.push(...texts);
   return [...found.sort(compareRecords), ...copied.sort(compareCopied)];
 }
 
@@ -222,12 +230,20 @@ export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEn
   return all;
 }
 
-/** One record's file; none where its name is no record's. */
+/** What was saved under any name, if it begins as pstore's records do. */
+function parseContents(path: string): RecordName | undefined {
+  const beginning = Buffer.concat([...filePieces(realpathSync(path), 0, MAX_HEADER_BYTES)]);
+  const isDump = parseHeader(beginning) !== undefined;
+  return isDump ? { type: "dmesg", id: 0n, compressed: false } : undefined;
+}
+
+/** One record's file; none where it is no record. */
 export function recordInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
   const file = basename(path);
-  const name = parseRecordName(file) ?? parsePstorefsName(file);
   const found = statSync(path);
   if (!found.isFile()) return [];
+  const name =
+    parseRecordName(file) ?? parsePstorefsName(file) ?? parseTextName(file) ?? parseContents(path);
   if (name === undefined) return [cperFile(path, "", onSkipped) ?? []].flat();
   // A link that the user names is followed, none that lies in a directory.
   const notes = notesOf(dirname(path), onSkipped);

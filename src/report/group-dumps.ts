@@ -10,6 +10,7 @@ import {
 import type { HeadedRecord } from "./decode.js";
 import type { Dump, DumpPart } from "./dumps.js";
 import { familyOf } from "./pstorefs-name.js";
+import { isText } from "./text-name.js";
 
 /** A dump to which parts may still be added. */
 interface Growing {
@@ -77,12 +78,11 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   /** By guest and type, which are put in order by time; their own dumps stay in that of their ids. */
   const orders = new Map<string, number>();
 
-  function begin(
-    { guest, time }: HeadedRecord,
-    type: DumpTypeName,
-    header?: RecordHeader,
-  ): Growing {
-    const { reason = "unreadable", count = 0, boot, oldestFirst = false } = header ?? {};
+  function begin(record: HeadedRecord, type: DumpTypeName, header?: RecordHeader): Growing {
+    const { guest, time } = record;
+    // As the kernel calls a dump that has no reason.
+    const none = isText(record) ? "Unknown" : "unreadable";
+    const { reason = none, count = 0, boot, oldestFirst = false } = header ?? {};
     const order = Math.max(time.getTime(), orders.get(`${guest}/${type}`) ?? 0);
     orders.set(`${guest}/${type}`, order);
     const begun = { guest, type, reason, count, time, oldestFirst, parts: [], order };

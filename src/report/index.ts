@@ -43,3 +43,4 @@ export {
   type RecordSource,
   type SourceTypeName,
 } from "./records.js";
+export { isText } from "./text-name.js";

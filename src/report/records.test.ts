@@ -133,7 +133,25 @@ describe("where records are found", () => {
   });
 
   test("nowhere in a file whose name isn't a record's", () => {
-    expect(findRecords(put("notes"))).toEqual([]);
+    expect(findRecords(put("notes", "text\n"))).toEqual([]);
+  });
+
+  test("but in one that the user names, and that begins as a record does", () => {
+    expect(findRecords(put("oops.log"))).toMatchObject([{ type: "dmesg", name: "oops.log" }]);
+    expect(found()).toEqual([]);
+  });
+
+  test("in dmesg.txt, where that is all there is", () => {
+    for (const name of ["a/dmesg.txt", "b/dmesg.txt.gz", "c/vmcore-dmesg.txt"]) put(name, "text\n");
+    put("d/dmesg.txt");
+    put("d/dmesg-efi_pstore-170010010001001");
+    expect(findRecords(folder).map(({ guest, name }) => [guest, name])).toEqual([
+      ["a", "dmesg.txt"],
+      ["b", "dmesg.txt.gz"],
+      ["c", "vmcore-dmesg.txt"],
+      ["d", "dmesg-efi_pstore-170010010001001"],
+    ]);
+    expect(findRecords(join(folder, "d", "dmesg.txt"))).toHaveLength(1);
   });
 
   test("a path that isn't there is an error that names it", () => {

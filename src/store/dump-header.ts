@@ -41,7 +41,7 @@ const BOOT_WORD = new RegExp(`^boot=(${BOOT})$`);
 const TIME_WORD = new RegExp(`^time=(${GUEST_TIME})$`);
 
 /** Longer than any header: no more of a record is looked at. */
-const MAX_HEADER_BYTES = 512;
+export const MAX_HEADER_BYTES = 512;
 
 /** The first line of a dump's part, and its length; undefined where it is none. */
 export function parseHeader(

@@ -1,5 +1,5 @@
 // What lies in a directory of records, for those that only read it: it loads nothing that writes.
-export { HEADER_TEXTS, parseHeader, type RecordHeader } from "./dump-header.js";
+export { HEADER_TEXTS, MAX_HEADER_BYTES, parseHeader, type RecordHeader } from "./dump-header.js";
 export { isOfSameDump, LATE_MS, mayContinue, placeOf } from "./dump-units.js";
 export {
   compareRecords,

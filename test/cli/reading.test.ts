@@ -190,7 +190,7 @@ describe("errors of both: one line, status 1", () => {
     const ended = await run([command, path]);
     expect(ended).toMatchObject({ status: 1, stdout: "" });
     expect(complaint(ended)).toEqual([
-      `virtio-pstore: ${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, or with a back-end's name as dmesg-efi_pstore-ID, with .enc.z or .gz behind it where it is compressed`,
+      `virtio-pstore: ${path} is neither a record nor an ERST file: a record's file is called dmesg-ID, ftrace-ID, console-ID or pmsg-ID, or with a back-end's name as dmesg-efi_pstore-ID, with .enc.z or .gz behind it where it is compressed; text is called dmesg.txt, or begins as pstore's, with Panic#1 Part1`,
     ]);
   });
 
