@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { DriverQueue } from "../support/fake-driver.js";
-import { closeAll } from "../support/in-process.js";
+import { closeAll, settle } from "../support/in-process.js";
 import { qemuStop, startRing } from "../support/negotiations.js";
 import {
   disconnectGuest,
@@ -8,7 +8,7 @@ import {
   resetGuest,
   startGuest,
 } from "../support/pstore-in-process.js";
-import { F_EXTENDED, F_PANIC_VQ } from "../support/pstore-wire.js";
+import { encodeRequest, F_EXTENDED, F_PANIC_VQ } from "../support/pstore-wire.js";
 import { F_VERSION_1, u64, VU, vringState } from "../support/vhost-user-wire.js";
 
 afterEach(closeAll);
@@ -85,15 +85,18 @@ describe("that a driver has started is told", () => {
 
   test("with rings whose start its front-end has sent, and that isn't handled yet", async () => {
     const { guest, queues } = await stopped();
-    const { frontEnd } = guest;
+    const { frontEnd, driver } = guest;
     for (const [index, queue] of queues.entries()) {
       if (index === 0) await run(guest, index, queue);
       else await startRing(frontEnd, index, queue);
     }
-    // More than is handled in one turn, and no answer is waited for.
-    for (let i = 0; i < 40; i++) frontEnd.send(VU.SET_OWNER);
+    settle(guest.loop);
+    // The kick is seen first: this front-end waits for no answer.
+    driver.readQueue.offer(
+      driver.prepare(driver.readQueue, [encodeRequest({ cmd: OPEN })], [8]).head,
+    );
     for (const index of [1, 2]) frontEnd.send(VU.SET_VRING_ENABLE, vringState(index, 1));
-    await ask(guest);
+    await frontEnd.until(() => driver.readQueue.collect() >= 0, "the answer");
     await frontEnd.until(() => guest.drivers.length > 0, "the driver's start");
     expect(told(guest)).toEqual([3]);
   });
