@@ -13,6 +13,7 @@ import { isStream, type RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { Names } from "./names.js";
+import { othersBelow } from "./nothing-found.js";
 import { Progress } from "./progress.js";
 import { fullName, recordsAsked } from "./records-at.js";
 
@@ -85,6 +86,8 @@ export class CrashesAt {
   /** For where nothing is found. Streams aren't shown with dumps: one can be very long. */
   nothing(type: RecordTypeName = "dmesg"): UserError {
     const holds = `${this.path} holds no ${type === "dmesg" ? "crash" : `${type} record`}`;
+    const others = this.records.length === 0 ? othersBelow(this.path) : undefined;
+    if (others !== undefined && this.#filter.guest === undefined) return new UserError(others);
     if (isFiltered(this.#filter)) return new UserError(`${holds} that fits`);
     const stream = this.records.findLast((record) => isStream(record.type));
     if (isStream(type) || stream === undefined) return new UserError(holds);

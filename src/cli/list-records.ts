@@ -8,6 +8,7 @@ import {
 import { isDump } from "../store/layout.js";
 import { type CrashFilter, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
+import { tellOthers } from "./nothing-found.js";
 import { Progress } from "./progress.js";
 import { fullName, recordsAsked } from "./records-at.js";
 import { formatSize } from "./size.js";
@@ -25,7 +26,9 @@ export async function listRecords(
 ): Promise<void> {
   // One at a time, and no text is kept: a guest decides how many there are, and how large.
   const progress = new Progress("records");
-  const rows = recordsAsked(path, options, tellPartial)
+  const all = recordsAsked(path, options, tellPartial);
+  if (all.length === 0) tellOthers(path, all, options);
+  const rows = all
     .filter((record) => isWithin(record.time, options))
     .map((record) => {
       progress.step();

@@ -1,19 +1,10 @@
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { type Command, Option } from "commander";
-import {
-  type Crash,
-  type CrashFacts,
-  findRecords,
-  isErstFile,
-  missingParts,
-  printableJson,
-} from "../report/index.js";
+import { type Crash, type CrashFacts, missingParts, printableJson } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
-import { warn } from "./errors.js";
 import { listRecords } from "./list-records.js";
+import { tellOthers } from "./nothing-found.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 import { cut, formatTable, terminalWidth } from "./table.js";
@@ -54,40 +45,18 @@ async function list(path: string, options: ListOptions): Promise<void> {
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
   if (at.isPartial) process.exitCode = 1;
-  if (at.records.length === 0 && options.guest === undefined) tellOthers(path);
+  const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   if (options.json) {
     const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
     await writeOut(`${printableJson(all, 2)}\n`);
     return;
   }
+  if (isTold) return;
   const table = [
     ["CRASH", "AGE", "KERNEL", "PARTS", "SIZE", "TITLE"],
     ...rows.map(({ crash, facts }) => cells(crash, facts)),
   ];
   await writeOut(formatTable(table, terminalWidth()));
-}
-
-/** A directory may hold what is a path of its own: guests' ERST files, or exported crashes' folders. */
-function tellOthers(path: string): void {
-  if (!statSync(path).isDirectory()) return;
-  const entries = readdirSync(path, { withFileTypes: true });
-  const file = entries.find(({ name }) => name.endsWith(".erst") && isErstFile(join(path, name)));
-  if (file !== undefined) {
-    warn(`${path} holds ${file.name}, an ERST file: name that to list it`, "warn");
-    return;
-  }
-  const folder = entries.find((entry) => entry.isDirectory() && hasRecords(join(path, entry.name)));
-  if (folder === undefined) return;
-  warn(`${join(path, folder.name)} holds directories of records: name that to list them`, "warn");
-}
-
-function hasRecords(path: string): boolean {
-  try {
-    return findRecords(path).length > 0;
-  } catch {
-    // It was told as skipped.
-    return false;
-  }
 }
 
 function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {

@@ -19,7 +19,7 @@ export function addRm(program: Command): void {
     .summary("remove crashes")
     .description(
       "Removes the crashes that are named, or all that fit the filters: their log's and their " +
-        "trace's records; or records that are no crash's, as a machine check, by the names that list --records " +
+        "trace's records, with the last of a folder's also the dmesg.txt that was made of them; or records that are no crash's, as a machine check, by the names that list --records " +
         "tells. It doesn't ask, but needs a name or a filter. What may still be written is left.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type Crash, type CrashFacts, printableJson } from "../report/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
+import { tellOthers } from "./nothing-found.js";
 import { writeOut } from "./stdout.js";
 import { formatTable, terminalWidth } from "./table.js";
 import { formatAge } from "./time.js";
@@ -41,6 +42,7 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
   if (at.isPartial) process.exitCode = 1;
+  const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   const isKnown = ({ facts }: Row) => facts.signature !== "";
   const bySignature = group(rows.filter(isKnown), ({ facts }) => facts.signature);
   // Of one title, but nothing tells whether of one bug.
@@ -64,6 +66,7 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
     await writeOut(`${printableJson(counts, 2)}\n`);
     return;
   }
+  if (isTold) return;
   const signatures = [
     ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "SIGNATURE", "TITLE"],
     ...bySignature.map((one) => {

@@ -1,8 +1,15 @@
-import { readdirSync, realpathSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as afterSignals, setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { Arrivals, type Crash, type CrashReader, isSettled, QUIET_MS } from "../report/index.js";
+import {
+  Arrivals,
+  type Crash,
+  type CrashReader,
+  isSettled,
+  QUIET_MS,
+  watchedFolders,
+} from "../report/index.js";
 import { runForCrash } from "./crash-command.js";
 import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
@@ -207,9 +214,8 @@ function stampOf(path: string): string {
       .files.map(({ name }) => name)
       .join("\n");
   }
-  const guests = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const times = guests.map(
-    ({ name }) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,
+  const times = watchedFolders(path).map(
+    (name) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,
   );
   return [own.mtimeMs, ...times].join("\n");
 }

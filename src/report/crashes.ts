@@ -1,8 +1,9 @@
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname } from "node:path";
 import { LATE_MS, type StreamTypeName } from "../store/layout.js";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
 import { type Dump, dumpText, isCutShort } from "./dumps.js";
+import { ownerOf } from "./folders.js";
 import { groupDumps } from "./group-dumps.js";
 import { linePieces } from "./pieces.js";
 import type { RecordEntry } from "./records.js";
@@ -41,7 +42,7 @@ export function guestOf(record: RecordEntry): string {
   const { guest, path } = record;
   if (guest !== "") return guest;
   const erstFile = erstFileOf(record);
-  if (erstFile === undefined) return basename(dirname(resolve(path)));
+  if (erstFile === undefined) return basename(ownerOf(dirname(path)));
   const name = basename(erstFile, ".erst");
   // A folder gets this name: a file called `...erst` isn't for the one above.
   return /^\.*$/.test(name) ? basename(erstFile) : name;

@@ -17,7 +17,6 @@ import {
   payloadOf,
   timeOf,
 } from "../erst/index.js";
-import { errno, errnoOf } from "../native/errno.js";
 import {
   compareRecords,
   formatRecordName,
@@ -39,6 +38,8 @@ const files: RecordSource = {
   read: ({ path }, from, to) => filePieces(path, from, to),
   remove: (records) => {
     for (const record of [...records].reverse()) removeFile(record);
+    const copies = records.filter(({ name }) => parsePstorefsName(basename(name)) !== undefined);
+    for (const directory of new Set(copies.map(({ path }) => dirname(path)))) removeText(directory);
   },
 };
 
@@ -47,6 +48,16 @@ function removeFile({ path, compressed, gzip }: RecordEntry): void {
   const mayHaveCopy = !compressed && gzip !== true;
   if (mayHaveCopy && isCopy(copy, path) && isSameText(copy, path)) unlinkSync(copy);
   unlinkSync(path);
+}
+
+/** Goes with the last of the dumps that systemd-pstore, or export, made it of. */
+function removeText(directory: string): void {
+  const names = readdirSync(directory);
+  const records = names.map((name) => parseRecordName(name) ?? parsePstorefsName(name));
+  if (records.some((record) => record?.type === "dmesg")) return;
+  for (const name of names) {
+    if (parseTextName(name) !== undefined) unlinkSync(join(directory, name));
+  }
 }
 
 /** Whether a .gz file says that it holds as much as the record has (RFC 1952, ISIZE): the copy that gzip -k made. */
@@ -162,23 +173,35 @@ function beginningOf(path: string, size: number, onSkipped: OnSkipped): CperReco
   }
 }
 
-function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): RecordEntry[] {
-  const found: RecordEntry[] = [];
+/** What lies in one directory. */
+export interface Holding {
+  /** Records that the store made, and those of a machine check. */
+  readonly own: RecordEntry[];
+  /** Copies of another back-end's, or a text, in no order. */
+  readonly copied: RecordEntry[];
+  /** The names of its subdirectories. */
+  readonly folders: readonly string[];
+}
+
+/** What lies in a directory, not below it. */
+export function holdingOf(directory: string, guest: string, onSkipped: OnSkipped): Holding {
+  const own: RecordEntry[] = [];
   const copied: RecordEntry[] = [];
   const texts: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
-  const entries = readdirSync(directory, { withFileTypes: true }).filter((one) => one.isFile());
+  const all = readdirSync(directory, { withFileTypes: true });
+  const entries = all.filter((one) => one.isFile());
   const names = new Set(entries.map(({ name }) => name));
   const notes = notesOf(directory, onSkipped);
   const source = filesOf(directory);
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    const own = parseRecordName(entry.name);
+    const stored = parseRecordName(entry.name);
     const text = parseTextName(entry.name);
-    const name = own ?? parsePstorefsName(entry.name) ?? text;
+    const name = stored ?? parsePstorefsName(entry.name) ?? text;
     if (name === undefined) {
       const other = cperFile(path, guest, onSkipped);
-      if (other !== undefined) found.push(other);
+      if (other !== undefined) own.push(other);
       continue;
     }
     // The copy that gzip -k made; the record itself is there, too.
@@ -188,46 +211,23 @@ function recordsOf(directory: string, guest: string, onSkipped: OnSkipped): Reco
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() !== true) continue;
-    const records = own !== undefined ? found : text === undefined ? copied : texts;
+    const records = stored !== undefined ? own : text === undefined ? copied : texts;
     records.push(recordFile(path, guest, name, stats, notes, source));
   }
   // Beside records it is what systemd-pstore, or export, made of them.
-  const hasDumps = [...found, ...copied].some(({ type }) => type === "dmesg");
+  const hasDumps = [...own, ...copied].some(({ type }) => type === "dmesg");
   if (!hasDumps) copied.push(...texts);
-  return [...found.sort(compareRecords), ...copied.sort(compareCopied)];
+  const folders = all.filter((one) => one.isDirectory()).map(({ name }) => name);
+  return { own, copied, folders };
 }
 
 /**
  * Another back-end's ids needn't go up: ramoops's are the places in its memory. efi-pstore's go up by part, and
  * those of two dumps of one second lie between each other.
  */
-function compareCopied(a: RecordEntry, b: RecordEntry): number {
+export function compareCopied(a: RecordEntry, b: RecordEntry): number {
   const count = ({ name }: RecordEntry) => parseEfiName(name)?.count ?? 0;
   return a.time.getTime() - b.time.getTime() || count(a) - count(b) || compareRecords(a, b);
-}
-
-/** fsck's, which only root may read: where a file system of its own is for records, it is no guest's. */
-const LOST_AND_FOUND = "lost+found";
-
-/** Of a directory of records, or of guests' directories. */
-export function recordsInDirectory(path: string, onSkipped: OnSkipped): RecordEntry[] {
-  const guests = readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== LOST_AND_FOUND)
-    .map((entry) => entry.name)
-    .sort();
-  const all = recordsOf(path, "", onSkipped);
-  for (const guest of guests) {
-    try {
-      for (const record of recordsOf(join(path, guest), guest, onSkipped)) all.push(record);
-    } catch (error) {
-      // Node puts U+FFFD in place of what is no UTF-8, and so asks for another name.
-      const isMisread = guest.includes("\ufffd") && errnoOf(error) === errno.ENOENT;
-      onSkipped(
-        isMisread ? new Error(`${join(path, guest)}: the directory's name isn't UTF-8`) : error,
-      );
-    }
-  }
-  return all;
 }
 
 /** What was saved under any name, if it begins as pstore's records do. */

@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import {
   type DumpTypeName,
   isDump,
@@ -37,8 +38,9 @@ function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean
   return mayContinue(asUnread(last), asUnread(record), dump.parts.length);
 }
 
-/** Dumps of other guests, types and back-ends have nothing to do with each other. */
-const placeIn = ({ guest, name }: HeadedRecord): string => `${guest}/${familyOf(name)}`;
+/** Dumps of other guests, types and back-ends have nothing to do with each other, nor have those of other folders. */
+const placeIn = ({ guest, name, path }: HeadedRecord): string =>
+  `${guest}/${familyOf(basename(name))}/${dirname(path)}`;
 
 const asUnread = ({ compressed, time }: HeadedRecord) => ({ compressed, timeMs: time.getTime() });
 

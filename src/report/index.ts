@@ -27,6 +27,7 @@ export {
 } from "./decode.js";
 export { type Dump, dumpText, isCutShort, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";
+export { watchedFolders } from "./folders.js";
 export { groupDumps } from "./group-dumps.js";
 export { notedText } from "./note.js";
 export { linePieces } from "./pieces.js";

@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
 import type { RecordName, RecordTypeName } from "../store/layout.js";
-import { recordInDirectory, recordsInDirectory } from "./directory.js";
+import { recordInDirectory } from "./directory.js";
 import { isErstFile, recordsInErst } from "./erst.js";
+import { recordsInDirectory } from "./folders.js";
 
 /** What pstore knows of, and a source may hold. Only the store's own types come from its directories. */
 export type SourceTypeName = RecordTypeName | "mce" | "unknown";
@@ -53,8 +54,8 @@ export const keyOf = ({ name, size, time }: RecordEntry): string =>
 export type OnSkipped = (error: unknown) => void;
 
 /**
- * The records at `path`: a directory of records, a directory of guests' directories, an ERST file, or one
- * record's file. By guest, oldest first. `onSkipped` is told of what can't be read:
+ * The records at `path`: a directory of records, a directory of guests' directories, one that systemd-pstore or
+ * export made, an ERST file, or one record's file. By guest, oldest first. `onSkipped` is told of what can't be read:
  * subdirectories, and slots that are damaged. Throws ErstError for an ERST file that is none.
  */
 export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {

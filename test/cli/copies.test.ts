@@ -1,7 +1,7 @@
-import { readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { put, run, temporaryFolder } from "./support.js";
+import { complaint, put, run, start, stop, temporaryFolder } from "./support.js";
 
 /** An oops of three parts and the panic behind it, as pstore's own parts, the newest first. */
 const OOPS = [
@@ -66,4 +66,109 @@ test("a copy of efi-pstore's records: an oops and its panic in one second are tw
     ["dmesg-efi_pstore-170010010001002", PANIC_TITLE],
   ]);
   expect(await shown(folder, "170010010001001")).toBe(OOPS_TEXT);
+});
+
+/** What systemd-pstore makes of those: a folder for the second, and one for each dump, with its text. */
+function systemdPstore(top = temporaryFolder()): string {
+  const folder = join(top, "1700100100");
+  OOPS.forEach((text, i) => {
+    put(join(folder, "001", `dmesg-efi_pstore-17001001000${i + 1}001`), text, 2000);
+  });
+  put(join(folder, "001", "dmesg.txt"), [...OOPS].reverse().join(""), 2000);
+  put(join(folder, "002", "dmesg-efi_pstore-170010010001002"), PANIC, 2000);
+  put(join(folder, "002", "dmesg.txt"), PANIC, 2000);
+  return top;
+}
+
+describe("systemd-pstore's folders", () => {
+  const crashes = [
+    ["dmesg-efi_pstore-170010010001001", OOPS_TITLE],
+    ["dmesg-efi_pstore-170010010001002", PANIC_TITLE],
+  ];
+
+  test("are read from their top, or from any folder", async () => {
+    const top = systemdPstore();
+    for (const path of [top, join(top, "1700100100")]) {
+      expect(await listed(path)).toEqual(crashes);
+      expect(await shown(path)).toBe(PANIC.replace(/^.*\n/, ""));
+    }
+    expect(await listed(join(top, "1700100100", "001"))).toEqual(crashes.slice(0, 1));
+  });
+
+  test("are one machine's, by whatever name it has", async () => {
+    const folder = temporaryFolder();
+    for (const host of ["db7", "web1"]) systemdPstore(join(folder, host));
+    expect(await listed(folder)).toEqual(
+      ["db7", "web1"].flatMap((host) => crashes.map(([name, title]) => [`${host}/${name}`, title])),
+    );
+    const { stdout } = await run(["stats", folder, "--json"]);
+    const byGuest = ["db7", "web1"].map((guest) => ({ guest, crashes: 2 }));
+    expect(JSON.parse(stdout)).toMatchObject({ byGuest });
+  });
+
+  test("of which only the texts are left are still crashes of their own", async () => {
+    const top = temporaryFolder();
+    put(join(top, "1700100100", "001", "dmesg.txt"), OOPS.join(""), 2000);
+    put(join(top, "1700100100", "002", "dmesg.txt"), PANIC, 2001);
+    expect(await listed(top)).toEqual([
+      ["1700100100/001/dmesg.txt", OOPS_TITLE],
+      ["1700100100/002/dmesg.txt", PANIC_TITLE],
+    ]);
+  });
+
+  test("ramoops's records of two folders, which have the same names, stay apart", async () => {
+    const top = temporaryFolder();
+    put(join(top, "1700100100", "dmesg-ramoops-0"), PANIC, 2000);
+    put(join(top, "1700100200", "dmesg-ramoops-0"), PANIC, 2000);
+    expect((await listed(top)).map(([name]) => name)).toEqual([
+      ...["1700100100/dmesg-ramoops-0", "1700100200/dmesg-ramoops-0"],
+    ]);
+  });
+
+  test("lose a crash with the text that was made of it", async () => {
+    const top = systemdPstore();
+    expect((await run(["rm", top, "170010010001001"])).status).toBe(0);
+    expect(await listed(top)).toEqual(crashes.slice(1));
+    expect(readdirSync(join(top, "1700100100", "001")).filter((name) => name !== ".index")).toEqual(
+      [],
+    );
+  });
+
+  test("a guest that is called by a number is none of them", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "1700100100", "dmesg-1"), PANIC, 2000);
+    put(join(folder, "100", "dmesg-1"), PANIC, 2001);
+    expect((await listed(folder)).map(([name]) => name)).toEqual([
+      ...["1700100100/dmesg-1", "100/dmesg-1"],
+    ]);
+  });
+
+  test("are watched", async () => {
+    const top = temporaryFolder();
+    const deep = join(top, "1700100100", "001");
+    mkdirSync(deep, { recursive: true });
+    const out = join(temporaryFolder(), "told");
+    const exec = `printf '%s\\n' "$VIRTIO_PSTORE_CRASH" >> ${out}`;
+    const watching = start(["watch", top, "--exec", exec]);
+    const until = async (isDone: () => boolean) => {
+      for (let i = 0; i < 400 && !isDone(); i++) await new Promise((r) => setTimeout(r, 50));
+    };
+    await until(() => existsSync(join(top, ".watched")));
+    put(join(deep, "dmesg-efi_pstore-170010010001001"), PANIC, 2000);
+    await until(() => existsSync(out));
+    expect(readFileSync(out, "utf8")).toBe("dmesg-efi_pstore-170010010001001\n");
+    await stop(watching);
+  });
+});
+
+test("a directory of such directories isn't listed as empty", async () => {
+  const folder = temporaryFolder();
+  put(join(folder, "site", "web", "dmesg-1"), PANIC, 1000);
+  for (const command of ["list", "stats", "show", "rm"]) {
+    const ended = await run([command, folder, ...(command === "rm" ? ["--until", "1d"] : [])]);
+    expect(ended).toMatchObject({ status: 1, stdout: "" });
+    expect(complaint(ended)).toEqual([
+      `virtio-pstore: ${folder}/site holds directories of records: name that`,
+    ]);
+  }
 });

@@ -217,9 +217,31 @@ describe("list", () => {
   test("a directory of ERST files holds none, and says what to name", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "vm1.erst"), encodeStore());
-    expect((await run(["list", folder])).stderr).toBe(
-      `virtio-pstore: ${folder} holds vm1.erst, an ERST file: name that to list it\n`,
-    );
+    for (const command of [
+      ["list"],
+      ["list", "--records"],
+      ["list", "--json"],
+      ["stats"],
+      ["show"],
+    ]) {
+      const ended = await run([...command, folder]);
+      expect(ended).toMatchObject({ status: 1, stdout: "" });
+      expect(complaint(ended)).toEqual([
+        `virtio-pstore: ${folder} holds vm1.erst, an ERST file: name that`,
+      ]);
+    }
+  });
+
+  test("where only other records are, it says so in place of a table", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "console-1"), "text\n", 1);
+    const told = `virtio-pstore: ${folder} holds no crash, but other records: \`virtio-pstore list --records\` lists them\n`;
+    for (const command of ["list", "stats"]) {
+      expect(await run([command, folder])).toEqual({ status: 0, stdout: "", stderr: told });
+    }
+    expect(await run(["list", folder, "--json"])).toEqual({
+      ...{ status: 0, stdout: "[]\n", stderr: told },
+    });
   });
 
   test("a long release doesn't push out titles, and is whole in JSON", async () => {

@@ -1,0 +1,44 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
+import { type CrashFilter, isFiltered } from "./crash-filter.js";
+import { UserError, warn } from "./errors.js";
+
+/**
+ * Where no crash is found, says what is there instead: a table without lines would hide it. Returns whether it
+ * did; throws UserError where it isn't looked at, and has to be named.
+ */
+export function tellOthers(
+  path: string,
+  records: readonly RecordEntry[],
+  filter: CrashFilter,
+): boolean {
+  if (records.length === 0) {
+    const others = filter.guest === undefined ? othersBelow(path) : undefined;
+    if (others !== undefined) throw new UserError(others);
+    return false;
+  }
+  if (isFiltered(filter)) return false;
+  warn(`${path} holds no crash, but other records: \`virtio-pstore list --records\` lists them`);
+  return true;
+}
+
+/** A directory may hold what is a path of its own: guests' ERST files, or directories of directories of records. */
+export function othersBelow(path: string): string | undefined {
+  if (!statSync(path).isDirectory()) return undefined;
+  const entries = readdirSync(path, { withFileTypes: true });
+  const file = entries.find(({ name }) => name.endsWith(".erst") && isErstFile(join(path, name)));
+  if (file !== undefined) return `${path} holds ${file.name}, an ERST file: name that`;
+  const folder = entries.find((entry) => entry.isDirectory() && hasRecords(join(path, entry.name)));
+  if (folder === undefined) return undefined;
+  return `${join(path, folder.name)} holds directories of records: name that`;
+}
+
+function hasRecords(path: string): boolean {
+  try {
+    return findRecords(path).length > 0;
+  } catch {
+    // It was told as skipped.
+    return false;
+  }
+}
