@@ -48,7 +48,7 @@ export function addShow(program: Command): void {
     .summary("show a crash: its log's parts joined oldest first, decompressed")
     .description(
       "Shows the newest crash of a directory, or the one that is named as list names it; or what " +
-        "one record's file holds. Control characters of the guest's text are shown as \\xNN, invisible ones as \\uNNNN. On a " +
+        "one record's file holds. Control characters of the guest's text are shown as \\xNN, invisible ones as \\uNNNN; carriage returns at a line's end aren't shown. On a " +
         "terminal the text has colours and goes through a pager.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")

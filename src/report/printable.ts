@@ -11,12 +11,19 @@ const UNPRINTABLE = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point
 /** Most text is: then there is nothing to look for. */
 const PLAIN = /^[\n\t -~]*$/;
 
+const CARRIAGE_RETURN = 0x0d;
+
+/** A line's end, as other systems and terminals write it; a guest may send any number of carriage returns. */
+const MOST_RETURNS = 4;
+const LINE_END = new RegExp(`\\r{1,${MOST_RETURNS}}\\n`, "g");
+
 /**
  * Guest text made harmless: everything but newline, tab and printable characters becomes `\xNN`,
- * `\uNNNN` or `\u{NNNNN}`; bytes that aren't UTF-8 become `\xNN`. What is harmless already stays.
+ * `\uNNNN` or `\u{NNNNN}`; bytes that aren't UTF-8 become `\xNN`. What is harmless already stays, and
+ * carriage returns at a line's end go.
  */
 export function printable(bytes: Uint8Array): string {
-  return printableText(decode(bytes));
+  return printableText(decode(bytes).replace(LINE_END, "\n"));
 }
 
 /** The same of text that has been decoded. */
@@ -64,13 +71,14 @@ function decode(bytes: Uint8Array): string {
     .join("\n");
 }
 
-/** Makes text printable that comes in pieces: a character may be cut in two where a piece ends. */
+/** Makes text printable that comes in pieces: a character, or a line's end, may be cut in two where a piece ends. */
 export class PrintablePieces {
   #rest = Buffer.alloc(0);
 
   push(piece: Uint8Array): string {
     const bytes = Buffer.concat([this.#rest, piece]);
-    const whole = wholeCharacters(bytes);
+    let whole = wholeCharacters(bytes);
+    for (let i = 0; i < MOST_RETURNS && bytes[whole - 1] === CARRIAGE_RETURN; i++) whole--;
     this.#rest = bytes.subarray(whole);
     return printable(bytes.subarray(0, whole));
   }

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { complaint, put, run, start, stop, temporaryFolder } from "./support.js";
 
@@ -53,6 +54,16 @@ describe("a text that is all somebody kept", () => {
       ...["crash.json", "dmesg.txt", "stored-dmesg.txt"],
     ]);
   });
+});
+
+test("no carriage return is shown of a text that was on another system", async () => {
+  const folder = temporaryFolder();
+  const text = OOPS.join("").replaceAll("\n", "\r\n");
+  put(join(folder, "dmesg-1"), text, 1000);
+  put(join(folder, "dmesg-2.gz"), gzipSync(text), 2000);
+  expect(await shown(folder, "--all")).toBe(OOPS_TEXT.repeat(2));
+  expect(await shown(join(folder, "dmesg-1"))).toBe(OOPS_TEXT);
+  expect(await shown(folder, "--raw")).toBe(OOPS_TEXT.replaceAll("\n", "\r\n"));
 });
 
 test("a copy of efi-pstore's records: an oops and its panic in one second are two crashes", async () => {
