@@ -38,7 +38,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include <linux/virtio_pstore.h>
+#include "include/uapi/linux/virtio_pstore.h"
 
 /* A second one lets a panic write while the device keeps an oops's buffer. */
 #define VPSTORE_DUMP_SLOTS	2

@@ -1,13 +1,5 @@
 import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { inRoot } from "./chroot.js";
 import { type KernelName, kernel, kernelParts } from "./kernel.js";
@@ -15,6 +7,7 @@ import { ensure, identity, type Part } from "./part.js";
 import { checkout, inVm } from "./paths.js";
 import { lastLines } from "./process.js";
 import { withProgress } from "./progress.js";
+import { builtFiles, contentHash, sourceFiles } from "./source-files.js";
 import { toolchains } from "./toolchain.js";
 import { umlBuildTree, umlPart } from "./uml.js";
 import { umlPstoreBuildTree, umlPstorePart } from "./uml-pstore.js";
@@ -41,23 +34,6 @@ export interface ModuleSource {
 }
 
 const driverSource: ModuleSource = { directory: join(checkout, "guest"), module: "virtio_pstore" };
-
-/** What a build of the source leaves in it: no input, and different each time. */
-const builtFiles = /\.(o|ko|mod|mod\.c|cmd|order|symvers)$|^\.tmp_|^modules\.|^Module\./;
-
-function sourceFiles(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !builtFiles.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-}
-
-function contentHash(files: readonly string[], ...others: readonly string[]): string {
-  const hash = createHash("sha256");
-  for (const file of files) hash.update(file).update("\0").update(readFileSync(file)).update("\0");
-  hash.update(JSON.stringify(others));
-  return hash.digest("hex").slice(0, 24);
-}
 
 /** Lines in a build's output that make it a failure although make says it went well. */
 function complaints(log: string, target: Target): string[] {
