@@ -404,7 +404,7 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
   { name: "boots", what: "connections that write a line of console and end", run: boots },
-  { name: "reads", what: "READs of 16 MiB of a console", run: largeReads },
+  { name: "reads", what: "READs of a console into 16 MiB", run: largeReads },
   {
     name: "semaphore",
     what: "kick descriptors that never become empty",

@@ -55,6 +55,7 @@ export class GuestServer {
       after: (delayMs, task) => {
         loop.after(delayMs, task);
       },
+      isTurnOver: () => loop.isTurnOver,
       onStored: tellStored,
       onDropped: (dropped) => {
         storeLog.dropped(dropped);

@@ -2,7 +2,9 @@ import { errno, errnoOf } from "../native/index.js";
 import {
   type BatchResult,
   type DirectoryStore,
-  type RecordName,
+  RECORD_TYPES,
+  type Reading,
+  type RecordPlace,
   type RecordTypeName,
   RefusedError,
   troubleWith,
@@ -64,6 +66,23 @@ interface Answer {
   respond(result: BatchResult): readonly Uint8Array[];
 }
 
+/** A request that was taken off its queue. */
+interface Work {
+  readonly chain: DescriptorChain;
+  readonly position: number;
+  readonly parsed: ParsedRequest;
+  /** What OPEN waits for. */
+  reading?: Reading;
+}
+
+/** A walk over the records. */
+interface Walk {
+  /** The one that was returned last, or a place before which all were; undefined at the beginning. */
+  readonly after: RecordPlace | undefined;
+  /** The id of its last one. */
+  readonly upTo: bigint;
+}
+
 const nothing: readonly Uint8Array[] = [];
 
 /**
@@ -89,8 +108,9 @@ export class PstoreDevice implements VirtioDevice {
   #begun = false;
   /** What a former process's requests did. */
   #recovery: Recovery | undefined;
-  /** The records that READ has yet to return, while a walk is open. */
-  #walk: RecordName[] | undefined;
+  #walk: Walk | undefined;
+  /** What was begun and goes on in its guest's next turn, of each queue. */
+  readonly #held = new Map<DeviceQueue, Work>();
   /** Queues whose last batch is not durable yet. */
   readonly #waiting = new Set<number>();
 
@@ -146,6 +166,7 @@ export class PstoreDevice implements VirtioDevice {
     // A former process's boot ends here, too, and says what is missing at its end.
     if (this.#ledger.begun && !this.#begun) this.#begin();
     this.#walk = undefined;
+    this.#held.clear();
     this.#begun = false;
     this.#recovery = undefined;
     this.#ledger.clear();
@@ -159,20 +180,23 @@ export class PstoreDevice implements VirtioDevice {
     let more = true;
     let broken: unknown;
     do {
-      const { position } = queue;
-      let chain: DescriptorChain | MalformedChain | undefined;
+      let answer: Answer | "none" | "later";
       try {
-        chain = queue.pop();
+        answer = this.#next(queue);
       } catch (error) {
+        if (!(error instanceof VirtqueueError)) throw error;
         broken = error;
+        answer = "none";
       }
-      if (chain === undefined) {
+      if (answer === "none") {
         more = false;
         break;
       }
-      answers.push({ chain, respond: this.#serve(chain, queue.index, position) });
+      if (answer === "later") break;
+      answers.push(answer);
     } while (answers.length < LEDGER_SLOTS && !queue.isTurnOver);
     if (answers.length > 0) this.#finish(queue, answers, more);
+    else if (more) queue.schedule();
     if (broken !== undefined) throw broken;
   }
 
@@ -218,25 +242,47 @@ export class PstoreDevice implements VirtioDevice {
     synchronous = false;
   }
 
-  /** Serves one chain, and returns how it is answered. */
-  #serve(
-    chain: DescriptorChain | MalformedChain,
-    queue: number,
-    position: number,
-  ): Answer["respond"] {
-    const entry = this.#ledger.entry(queue, position);
+  /** Serves the queue's next chain, or the one that was begun; "later" where it goes on in another turn. */
+  #next(queue: DeviceQueue): Answer | "none" | "later" {
+    let work = this.#held.get(queue);
+    if (work === undefined) {
+      const { position } = queue;
+      const chain = queue.pop();
+      if (chain === undefined) return "none";
+      const parsed = this.#parse(chain);
+      if (parsed === undefined || chain.kind === "malformed") {
+        this.#ledger.entry(queue.index, position).begin(position);
+        return { chain, respond: () => nothing };
+      }
+      work = { chain, position, parsed };
+    }
+    const respond = this.#serve(work, queue);
+    if (respond === undefined) {
+      this.#held.set(queue, work);
+      return "later";
+    }
+    this.#held.delete(queue);
+    return { chain: work.chain, respond };
+  }
+
+  /** Undefined where the chain is no request, or can't be answered. */
+  #parse(chain: DescriptorChain | MalformedChain): ParsedRequest | undefined {
     if (chain.kind === "malformed") {
-      entry.begin(position);
       this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
-      return () => nothing;
+      return undefined;
     }
     const parsed = parseRequest(chain, this.#limits);
     if (parsed === undefined) {
-      entry.begin(position);
       this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
-      return () => nothing;
     }
+    return parsed;
+  }
+
+  /** Serves a request, and returns how it is answered; undefined where it goes on in another turn. */
+  #serve(work: Work, queue: DeviceQueue): Answer["respond"] | undefined {
+    const { position, parsed } = work;
     const { request } = parsed;
+    const entry = this.#ledger.entry(queue.index, position);
     const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
     if (!this.#begun) this.#begin();
     try {
@@ -255,21 +301,11 @@ export class PstoreDevice implements VirtioDevice {
       }
       entry.begin(position);
       if (former?.note.kind === "read") {
-        this.#walk = this.#walkOf({ ...this.#ledger.lastWalk, after: former.note.after });
+        this.#walk = walkOf({ ...this.#ledger.lastWalk, after: former.note.after });
       }
-      if (request.kind === "dump") {
-        const data = request.from.bytes(REQUEST_BYTES);
-        const { type, compressed } = request;
-        const place = this.#store.write(type, compressed, data, entry.of(type));
-        return ({ writes }) => {
-          const number = writes[place] ?? errno.EIO;
-          if (number === 0) this.#troubles.succeeded(request.kind);
-          else this.#failed(request, number);
-          return status(-number);
-        };
-      }
-      const respond = this.#do(request, parsed, status, entry);
-      this.#troubles.succeeded(request.kind);
+      const respond = this.#do(work, queue, status, entry);
+      // Of a dump the commit tells.
+      if (respond !== undefined && request.kind !== "dump") this.#troubles.succeeded(request.kind);
       return respond;
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
@@ -282,25 +318,40 @@ export class PstoreDevice implements VirtioDevice {
     }
   }
 
-  /** Everything but a dump's WRITE. */
   #do(
-    request: Exclude<Request, { readonly kind: "dump" }>,
-    parsed: ParsedRequest,
+    work: Work,
+    queue: DeviceQueue,
     status: (ret: number) => Uint8Array[],
     entry: LedgerEntry,
-  ): Answer["respond"] {
+  ): Answer["respond"] | undefined {
+    const { request } = work.parsed;
     switch (request.kind) {
-      case "open":
-        this.#walk = this.#store.records(this.#shownTypes);
-        this.#ledger.walk = { after: 0n, upTo: this.#walk.at(-1)?.id ?? 0n };
+      case "open": {
+        work.reading ??= this.#store.reading;
+        if (!this.#store.isRead(work.reading)) return undefined;
+        const upTo = this.#store.lastShown(this.#shownTypes)?.id ?? 0n;
+        this.#walk = { after: undefined, upTo };
+        this.#ledger.walk = { after: 0n, upTo };
         return () => status(0);
+      }
       case "close":
         this.#walk = undefined;
         this.#ledger.walk = undefined;
         return () => status(0);
       case "read": {
-        const answer = this.#read(request.room, parsed, entry);
-        return () => answer;
+        const answer = this.#read(request.room, work.parsed, queue, entry);
+        return answer && (() => answer);
+      }
+      case "dump": {
+        const { type, compressed, from } = request;
+        const data = from.bytes(REQUEST_BYTES);
+        const place = this.#store.write(type, compressed, data, entry.of(type));
+        return ({ writes }) => {
+          const number = writes[place] ?? errno.EIO;
+          if (number === 0) this.#troubles.succeeded(request.kind);
+          else this.#failed(request, number);
+          return status(-number);
+        };
       }
       case "stream":
         this.#store.append(request.type, request.from.bytes(REQUEST_BYTES), entry.of(request.type));
@@ -318,30 +369,46 @@ export class PstoreDevice implements VirtioDevice {
     }
   }
 
-  /** The next record of the walk that can be read; a response alone at the walk's end. */
-  #read(room: number, { cmd, type }: ParsedRequest, entry: LedgerEntry): readonly Uint8Array[] {
+  /**
+   * The next record of the walk that can be read; a response alone at the walk's end. Undefined where the turn is
+   * over before one is found.
+   */
+  #read(
+    room: number,
+    { cmd, type }: ParsedRequest,
+    queue: DeviceQueue,
+    entry: LedgerEntry,
+  ): readonly Uint8Array[] | undefined {
     const { walk } = this.#ledger;
     if (walk !== undefined) {
       entry.read(walk.after);
-      this.#walk ??= this.#walkOf(walk);
+      this.#walk ??= walkOf(walk);
     }
     if (this.#walk === undefined) return [encodeResponse(cmd, type, -errno.EBADF)];
-    for (let record = this.#walk.shift(); record !== undefined; record = this.#walk.shift()) {
-      this.#ledger.walk = { ...this.#ledger.lastWalk, after: record.id };
+    for (;;) {
+      const { after, upTo }: Walk = this.#walk;
       try {
+        const record = this.#store.firstShown(this.#shownTypes, after);
+        if (record === undefined || record.id > upTo) break;
+        this.#walk = { after: record, upTo };
+        this.#ledger.walk = { after: record.id, upTo };
         const contents = this.#store.read(record, room);
-        if (contents === undefined) continue;
-        const info = encodeFileInfo({
-          id: record.id,
-          type: WIRE_TYPE[record.type],
-          flags: record.compressed ? FLAG_COMPRESSED : 0,
-          len: contents.data.length,
-          timeNs: contents.timeNs,
-        });
-        return [encodeResponse(cmd, type, 0), info, contents.data];
+        if (contents !== undefined) {
+          const info = encodeFileInfo({
+            id: record.id,
+            type: WIRE_TYPE[record.type],
+            flags: record.compressed ? FLAG_COMPRESSED : 0,
+            len: contents.data.length,
+            timeNs: contents.timeNs,
+          });
+          return [encodeResponse(cmd, type, 0), info, contents.data];
+        }
       } catch (error) {
         this.#warn("STORE", `a record can't be read: ${String(error)}`);
+        // Nor can any other.
+        if (this.#walk.after === after) break;
       }
+      if (queue.isTurnOver) return undefined;
     }
     return [encodeResponse(cmd, type, 0)];
   }
@@ -350,12 +417,13 @@ export class PstoreDevice implements VirtioDevice {
     this.#troubles.failed(kind, troubleWith(this.#store.directory, trouble));
   }
 
-  /** What a walk that a former process began has yet to return. */
-  #walkOf({ after, upTo }: WalkState): RecordName[] {
-    return this.#store.records(this.#shownTypes).filter(({ id }) => id > after && id <= upTo);
-  }
-
   #warn(code: string, message: string): void {
     this.#options.log?.({ level: "warn", code, message });
   }
 }
+
+/** What a walk that a former process began has yet to return. */
+const walkOf = ({ after, upTo }: WalkState): Walk => ({
+  after: { id: after, type: RECORD_TYPES.at(-1) ?? "pmsg" },
+  upTo,
+});

@@ -15,7 +15,7 @@ import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
 import type { DumpTypeName, RecordName, RecordTypeName, StreamTypeName } from "./record-name.js";
-import { type RecordEntry, recordKey } from "./record-table.js";
+import { type RecordEntry, type RecordPlace, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import {
@@ -32,6 +32,12 @@ interface Staged extends StagedRecord {
   readonly stored: StoredRecord;
   readonly entry: RecordEntry;
   readonly place: Place;
+}
+
+/** A reading of the directory, as far as a request needs it. */
+export interface Reading {
+  readonly place: Place;
+  readonly number: number;
 }
 
 /** A stream's data is synced so long after it was written, at the latest. */
@@ -54,11 +60,10 @@ export class DirectoryStore {
   readonly #committer: Committer;
   readonly #limiter: RateLimiter;
   readonly #free: FreeSpace;
+  readonly #isTurnOver: () => boolean;
   #place: Place;
   #syncScheduled = false;
   #staged: Staged[] = [];
-  /** Written and not settled yet, whether a commit is under way or not. */
-  readonly #pending = new Set<Staged>();
   /** Boots whose streams are still being synced. */
   #ending = 0;
   #mustCommit = false;
@@ -71,6 +76,7 @@ export class DirectoryStore {
     this.#files = options.files ?? systemFiles;
     this.#committer = options.committer ?? new InlineCommitter(this.#files);
     this.#limiter = new RateLimiter(options.rates ?? {}, options.rateLevels);
+    this.#isTurnOver = options.isTurnOver ?? (() => false);
     this.#free = new FreeSpace(this.#files, options.minFree ?? { bytes: 0, share: 0 });
     try {
       this.#place = this.#openPlace(1n);
@@ -156,15 +162,45 @@ export class DirectoryStore {
 
   /**
    * The records that the guest is shown, oldest first: all but those it erased and the streams of
-   * the current boot. Read anew from the directory, whose owner may add and remove files.
+   * the current boot, and those that the directory's owner added or removed, too.
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
     const place = this.#here();
-    place.scan();
+    place.read(place.directory.nextReading(), () => false);
     return place.directory.table
       .ofType(...types)
       .filter((entry) => !place.isHidden(entry))
       .map(({ name }) => name);
+  }
+
+  /** For isRead(): what has changed in the directory until now. */
+  get reading(): Reading {
+    const place = this.#here();
+    return { place, number: place.directory.nextReading() };
+  }
+
+  /**
+   * Whether firstShown() and lastShown() know what had changed in the directory; goes on with reading it until the
+   * turn is over. Throws the system call's error.
+   */
+  isRead({ place, number }: Reading): boolean {
+    // Another directory in its place was read whole.
+    return this.#here() !== place || place.read(number, this.#isTurnOver);
+  }
+
+  /** The first of the records that the guest is shown which is behind `after`; undefined where there is none. */
+  firstShown(
+    types: readonly RecordTypeName[],
+    after: RecordPlace | undefined,
+  ): RecordName | undefined {
+    const place = this.#here();
+    return place.directory.table.firstShown(after, this.#isShownOf(types, place))?.name;
+  }
+
+  /** The last of them. */
+  lastShown(types: readonly RecordTypeName[]): RecordName | undefined {
+    const place = this.#here();
+    return place.directory.table.lastShown(this.#isShownOf(types, place))?.name;
   }
 
   /**
@@ -202,7 +238,7 @@ export class DirectoryStore {
       }
       directory.table.delete(key);
     } else {
-      directory.erased.add(key);
+      place.setErased(key);
     }
     place.namesChanged = true;
     this.#mustCommit = true;
@@ -318,12 +354,20 @@ export class DirectoryStore {
     };
     intent?.dump(name.id, prepared.inode);
     this.#staged.push(staged);
-    this.#pending.add(staged);
     table.set(entry);
     this.#mustCommit = true;
     place.take();
     makeRoom();
     return this.#staged.length - 1;
+  }
+
+  /** Of what isn't erased. */
+  #isShownOf(
+    types: readonly RecordTypeName[],
+    { streams }: Place,
+  ): (entry: RecordEntry) => boolean {
+    return ({ name, pending }) =>
+      types.includes(name.type) && pending !== true && !streams.isCurrent(name);
   }
 
   /** The directory of our name as it is now. Throws the system call's error. */
@@ -353,8 +397,6 @@ export class DirectoryStore {
       retire: (fd) => {
         this.#close([fd]);
       },
-      pending: (place) =>
-        [...this.#pending].flatMap((one) => (one.place === place ? [one.entry] : [])),
       onDropped: (dropped) => this.#options.onDropped?.(dropped),
     });
   }
@@ -366,7 +408,6 @@ export class DirectoryStore {
   #settle(staged: Staged, result: number, done: StoredRecord[]): number {
     const { place, entry } = staged;
     const { table } = place.directory;
-    this.#pending.delete(staged);
     table.delete(recordKey(entry.name));
     try {
       let { stored } = staged;
@@ -394,7 +435,7 @@ export class DirectoryStore {
   /** Somebody put a file of the same name into the directory since the id was chosen. */
   #storeUnderNewId({ temporaryPath, stored, place, inode, intent }: Staged): StoredRecord {
     const { directory } = place;
-    place.scan();
+    place.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
     intent?.dump(name.id, inode);

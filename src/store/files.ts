@@ -8,8 +8,8 @@ import {
   ftruncateSync,
   lstatSync,
   mkdirSync,
+  opendirSync,
   openSync,
-  readdirSync,
   readSync,
   renameSync,
   type Stats,
@@ -28,6 +28,13 @@ import {
   writeForeign,
 } from "../native/index.js";
 
+/** An open directory. */
+export interface DirectoryEntries {
+  /** The next entry, in no order; undefined where there is none. */
+  read(): Dirent | undefined;
+  close(): void;
+}
+
 /**
  * The system calls that a store makes on its files, each of which throws with its errno. Tests put
  * others in their place, which fail, record what was done, or stop the process.
@@ -44,7 +51,7 @@ export interface Files {
   lstat(path: string): Stats | undefined;
   /** Of the file system. */
   statfs(path: string): StatsFs;
-  list(path: string): Dirent[];
+  openDirectory(path: string): DirectoryEntries;
   mkdir(path: string): void;
   /** Fails with EEXIST where there is a file of the new name. */
   renameNew(from: string, to: string): void;
@@ -65,6 +72,9 @@ function writeBytes(fd: number, data: readonly Bytes[]): number {
     : writevSync(fd, same as Uint8Array[]);
 }
 
+/** Read from the kernel at once, which takes less than a tenth of a millisecond. */
+const ENTRIES_AT_ONCE = 64;
+
 const missing = { throwIfNoEntry: false } as const;
 
 /** The system's own. */
@@ -77,7 +87,15 @@ export const systemFiles: Files = {
   fstat: (fd) => fstatSync(fd),
   lstat: (path) => lstatSync(path, missing),
   statfs: (path) => statfsSync(path),
-  list: (path) => readdirSync(path, { withFileTypes: true }),
+  openDirectory: (path) => {
+    const directory = opendirSync(path, { bufferSize: ENTRIES_AT_ONCE });
+    return {
+      read: () => directory.readSync() ?? undefined,
+      close: () => {
+        directory.closeSync();
+      },
+    };
+  },
   mkdir: (path) => mkdirSync(path, 0o700),
   renameNew,
   rename: renameSync,

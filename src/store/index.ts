@@ -5,13 +5,14 @@ export {
   commit,
   InlineCommitter,
 } from "./commit.js";
-export { DirectoryStore } from "./directory-store.js";
+export { DirectoryStore, type Reading } from "./directory-store.js";
 export { makeDirectory, syncDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
 export type { BootStreams, Intent } from "./intent.js";
 export * from "./layout.js";
 export { type Bound, DEFAULT_RATES, type Rate, RateLimiter, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
+export type { RecordPlace } from "./record-table.js";
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-keeper.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";

@@ -1,13 +1,14 @@
 import { constants, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
 import { errno, errnoOf, SystemError, tryLock } from "../native/index.js";
+import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { ErasedList } from "./erased-list.js";
 import { type Files, makeDirectory } from "./files.js";
 import type { LineFileHost } from "./line-file.js";
 import { NextFile } from "./next-file.js";
-import { formatRecordName, parseRecordName, type RecordName } from "./record-name.js";
-import { type RecordEntry, RecordTable, recordKey } from "./record-table.js";
+import { formatRecordName, type RecordName } from "./record-name.js";
+import { RecordTable, recordKey } from "./record-table.js";
 import { StreamIndex } from "./stream-index.js";
 import { STREAMS_NAME } from "./stream-piece.js";
 
@@ -17,6 +18,12 @@ const ERASED_NAME = ".erased";
 
 /** Notes on so many records that are gone are worth making their file anew. */
 const MAX_STALE = 1000;
+
+/**
+ * What changes a directory changes its time, but some file systems tell that no finer than in steps of 2 s. What was
+ * read so soon behind a change may have changed again.
+ */
+const SETTLED_MS = 2500;
 
 const NO_ROOM: readonly number[] = [errno.ENOSPC, errno.EDQUOT];
 
@@ -37,13 +44,20 @@ export class DirectoryInUseError extends SystemError {
 export class OpenDirectory {
   readonly path: string;
   readonly fd: number;
-  readonly table = new RecordTable();
+  readonly table = new RecordTable((key) => this.erased.has(key));
   readonly headers: DumpHeaders;
   readonly next: NextFile;
   readonly erased: ErasedList;
   readonly index: StreamIndex;
   readonly #files: Files;
   readonly #found: Stats;
+  #reading:
+    | { readonly reading: DirectoryReading; readonly changedMs: number | undefined }
+    | undefined;
+  /** Readings that have ended. */
+  #read = 0;
+  /** When the directory was changed last before the last one; undefined where that isn't certain. */
+  #changedMs: number | undefined;
 
   /**
    * Opens or makes the directory; a link in its place is refused with ENOTDIR. Ids begin at `firstId`, or behind those that it knows of. Throws
@@ -68,7 +82,7 @@ export class OpenDirectory {
       this.erased = keep(new ErasedList(host, join(path, ERASED_NAME)));
       this.next.skipTo(firstId);
       this.next.skipTo(this.erased.highestId + 1n);
-      this.next.recover(this.scan([]));
+      this.next.recover(this.readAnew());
       const isThere = (name: RecordName) => this.table.has(recordKey(name));
       this.index = keep(new StreamIndex(host, join(path, STREAMS_NAME), isThere));
       this.#prepareNext();
@@ -104,29 +118,35 @@ export class OpenDirectory {
     return found.ino === this.#found.ino && found.dev === this.#found.dev;
   }
 
+  /** The number of the reading behind which the table has all that is there now, as read() takes it. */
+  nextReading(): number {
+    // One that is under way may be past what has changed since.
+    return this.#read + (this.#reading === undefined ? 1 : 2);
+  }
+
   /**
-   * Reads the directory anew: its owner may add and remove files. `pending` is in files that don't have
-   * their names yet. Returns the names of all that is there.
+   * Has the table know the directory as it is, whose owner may add and remove files: goes on until that reading has
+   * ended, unless nothing has changed since the last one. False where the turn is over before. Throws the system
+   * call's error.
    */
-  scan(pending: Iterable<RecordEntry>): string[] {
-    const entries = this.#files.list(this.path);
-    this.table.clear();
-    let newest = 0n;
-    for (const entry of entries) {
-      const name = parseRecordName(entry.name);
-      if (name === undefined) continue;
-      // Whatever has a record's name takes its id; only a file is a record.
-      if (name.id > newest) newest = name.id;
-      if (!entry.isFile()) continue;
-      const found = this.#files.lstat(this.pathOf(name));
-      if (found !== undefined) this.table.set({ name, size: found.size, timeMs: found.mtimeMs });
+  read(number: number, isTurnOver: () => boolean): boolean {
+    while (this.#read < number) {
+      if (this.#reading === undefined) {
+        const { ctimeMs } = this.#files.fstat(this.fd);
+        if (ctimeMs === this.#changedMs) return true;
+        this.#begin(ctimeMs);
+      }
+      if (!this.#goOn(isTurnOver)) return false;
     }
-    for (const entry of pending) {
-      if (!this.table.has(recordKey(entry.name))) this.table.set(entry);
-    }
-    // A record put there by hand may have the id that was to come next.
-    this.next.skipTo(newest + 1n);
-    return entries.map(({ name }) => name);
+    return true;
+  }
+
+  /** Reads it whatever is known of it. Returns the names of what is no record. */
+  readAnew(): readonly string[] {
+    this.#reading?.reading.abandon();
+    const reading = this.#begin(this.#files.fstat(this.fd).ctimeMs);
+    this.#goOn(() => false);
+    return reading.others;
   }
 
   /** Drops notes on records that are gone, where there are many. Throws the system call's error. */
@@ -139,8 +159,34 @@ export class OpenDirectory {
     if (headers.size > most) headers.prune(isThere);
   }
 
+  #begin(ctimeMs: number): DirectoryReading {
+    const isSettled = Date.now() - ctimeMs > SETTLED_MS;
+    const reading = new DirectoryReading(this.#files, this.path, this.table);
+    this.#changedMs = undefined;
+    this.#reading = { reading, changedMs: isSettled ? ctimeMs : undefined };
+    return reading;
+  }
+
+  #goOn(isTurnOver: () => boolean): boolean {
+    if (this.#reading === undefined) return true;
+    const { reading, changedMs } = this.#reading;
+    let isEnd = true;
+    try {
+      isEnd = reading.goOn(isTurnOver);
+      if (!isEnd) return false;
+    } finally {
+      if (isEnd) this.#reading = undefined;
+    }
+    this.#read++;
+    this.#changedMs = changedMs;
+    // A record put there by hand may have the id that was to come next.
+    this.next.skipTo(reading.newest + 1n);
+    return true;
+  }
+
   /** Its descriptors, for the caller to close. */
   end(): number[] {
+    this.#reading?.reading.abandon();
     return [...this.next.end(), ...this.erased.end(), ...this.index.end(), this.fd];
   }
 }

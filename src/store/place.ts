@@ -18,8 +18,6 @@ export interface PlaceOptions {
   readonly rooms: Rooms;
   /** Closes a descriptor once no commit that is under way uses it. */
   readonly retire: (fd: number) => void;
-  /** What is in its files, and doesn't have its names yet. */
-  readonly pending: (place: Place) => readonly RecordEntry[];
   readonly onDropped: (dropped: Dropped) => void;
 }
 
@@ -58,9 +56,7 @@ export class Place {
       rooms,
       directory,
       streams: this.streams,
-      scan: () => {
-        this.scan();
-      },
+      read: (number, isTurnOver) => this.read(number, isTurnOver),
       onDropped: (dropped) => {
         this.namesChanged = true;
         options.onDropped(dropped);
@@ -74,12 +70,20 @@ export class Place {
     return pending === true || erased || this.streams.isCurrent(name);
   }
 
-  /** Reads the directory anew. Throws the system call's error. */
-  scan(): void {
-    const { next } = this.directory;
-    const { id } = next;
-    this.directory.scan(this.#options.pending(this));
-    if (next.id !== id) this.namesChanged = true;
+  /** As OpenDirectory's. */
+  read(number: number, isTurnOver: () => boolean): boolean {
+    return this.#noteNext(() => this.directory.read(number, isTurnOver));
+  }
+
+  /** As OpenDirectory's. */
+  readAnew(): void {
+    this.#noteNext(() => this.directory.readAnew());
+  }
+
+  /** The guest erased a record that is kept. Throws the system call's error. */
+  setErased(key: string): void {
+    this.directory.erased.add(key);
+    this.directory.table.setErased(key);
   }
 
   /** Notes on what is gone can wait: nothing depends on it. */
@@ -95,6 +99,15 @@ export class Place {
   take(): void {
     this.directory.next.take();
     this.namesChanged = true;
+  }
+
+  /** A file that was prepared for another id was made, where that has changed. */
+  #noteNext<T>(action: () => T): T {
+    const { next } = this.directory;
+    const { id } = next;
+    const result = action();
+    if (next.id !== id) this.namesChanged = true;
+    return result;
   }
 
   #beginStream(
@@ -117,7 +130,7 @@ export class Place {
     } catch (error) {
       if (errnoOf(error) !== errno.EEXIST) throw error;
       // Somebody put a file of the same name into the directory since the id was chosen.
-      this.scan();
+      this.readAnew();
       return begin();
     }
   }

@@ -11,8 +11,11 @@ export interface RecordContents {
   readonly timeNs: bigint;
 }
 
-/** The most that one READ returns, in bytes: bounds what a guest's buffer can make us allocate. */
-const MAX_READ_BYTES = 16 << 20;
+/**
+ * The most that one READ returns, and the most text that it inflates, in bytes: as much as the largest WRITE has. It
+ * bounds what a guest's buffer can make us allocate, and how long other guests wait for it.
+ */
+const MAX_READ_BYTES = 4 << 20;
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
@@ -46,7 +49,7 @@ export function readRecord(
       return { data: Buffer.from(text.subarray(Math.max(0, text.length - most))), timeNs };
     }
     const bytes = Math.min(Number(size), most);
-    const data = Buffer.alloc(bytes);
+    const data = Buffer.allocUnsafe(bytes);
     const from = record.compressed ? 0 : Number(size) - bytes;
     const count = readSync(fd, data, 0, bytes, from);
     return { data: data.subarray(0, count), timeNs };

@@ -1,4 +1,4 @@
-import { compareRecords, type RecordName, type RecordTypeName } from "./record-name.js";
+import { RECORD_TYPES, type RecordName, type RecordTypeName } from "./record-name.js";
 
 /** A record in a directory, as far as it is known without reading it. */
 export interface RecordEntry {
@@ -22,52 +22,155 @@ const NONE: Totals = { records: 0, bytes: 0 };
 /** `dmesg-1`: the name without what says how it is compressed. */
 export const recordKey = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
 
-/** The records of a directory, and what each type of them takes. */
+/** A place in the order of records. Their owner may have put two of one id there, of different types. */
+export type RecordPlace = Pick<RecordName, "id" | "type">;
+
+function isBefore(a: RecordPlace, b: RecordPlace): boolean {
+  if (a.id !== b.id) return a.id < b.id;
+  return RECORD_TYPES.indexOf(a.type) < RECORD_TYPES.indexOf(b.type);
+}
+
+interface Item {
+  entry: RecordEntry;
+  isErased: boolean;
+}
+
+/** The records of a directory, oldest first, and what each type of them takes. */
 export class RecordTable {
-  readonly #entries = new Map<string, RecordEntry>();
+  readonly #isErased: (key: string) => boolean;
+  readonly #items = new Map<string, Item>();
+  #order: Item[] = [];
   readonly #totals = new Map<RecordTypeName, Totals>();
+  readonly #watchers = new Set<(key: string, type: RecordTypeName) => void>();
+
+  /** `isErased`: whether the guest erased a record that the host keeps. */
+  constructor(isErased: (key: string) => boolean = () => false) {
+    this.#isErased = isErased;
+  }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#items.size;
+  }
+
+  /** Of all records, in no order. What is set or deleted meanwhile may be among them or not. */
+  keys(): Iterable<string> {
+    return this.#items.keys();
   }
 
   has(key: string): boolean {
-    return this.#entries.has(key);
+    return this.#items.has(key);
   }
 
   get(key: string): RecordEntry | undefined {
-    return this.#entries.get(key);
+    return this.#items.get(key)?.entry;
   }
 
   totals(type: RecordTypeName): Totals {
     return this.#totals.get(type) ?? NONE;
   }
 
+  /** Calls `watcher` for each record that is set or deleted, until what is returned is called. */
+  watch(watcher: (key: string, type: RecordTypeName) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
   /** Adds a record, or puts what is known of it now in the place of what was. */
   set(entry: RecordEntry): void {
     const key = recordKey(entry.name);
-    this.delete(key);
-    this.#entries.set(key, entry);
-    this.#count(entry, 1);
+    const item = this.#items.get(key);
+    if (item === undefined) {
+      this.#order.splice(this.#indexOf(entry.name), 0, this.#add(key, entry));
+    } else {
+      this.#count(item.entry, -1);
+      this.#count(entry, 1);
+      item.entry = entry;
+      this.#tell(key, entry);
+    }
+  }
+
+  /** Adds many records, none of which is there. */
+  addAll(entries: readonly RecordEntry[]): void {
+    const added = entries.map((entry) => this.#add(recordKey(entry.name), entry));
+    this.#order = [...this.#order, ...added].sort((a, b) =>
+      isBefore(a.entry.name, b.entry.name) ? -1 : 1,
+    );
   }
 
   delete(key: string): void {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    this.#entries.delete(key);
-    this.#count(entry, -1);
+    const item = this.#items.get(key);
+    if (item === undefined) return;
+    this.#items.delete(key);
+    this.#order.splice(this.#indexOf(item.entry.name), 1);
+    this.#count(item.entry, -1);
+    this.#tell(key, item.entry);
   }
 
-  clear(): void {
-    this.#entries.clear();
-    this.#totals.clear();
+  /** The guest erased the record, and the host keeps it. */
+  setErased(key: string): void {
+    const item = this.#items.get(key);
+    if (item !== undefined) item.isErased = true;
   }
 
   /** Oldest first. */
   ofType(...types: readonly RecordTypeName[]): RecordEntry[] {
-    return [...this.#entries.values()]
-      .filter(({ name }) => types.includes(name.type))
-      .sort((a, b) => compareRecords(a.name, b.name));
+    return this.#order.flatMap(({ entry }) => (types.includes(entry.name.type) ? [entry] : []));
+  }
+
+  /** The first record behind `place`, or of all; undefined where there is none. */
+  after(place: RecordPlace | undefined): RecordEntry | undefined {
+    return this.#order[this.#indexAfter(place)]?.entry;
+  }
+
+  /** The first record behind `place`, or of all, that isn't erased and that `matches` says yes to. */
+  firstShown(
+    place: RecordPlace | undefined,
+    matches: (entry: RecordEntry) => boolean,
+  ): RecordEntry | undefined {
+    for (let i = this.#indexAfter(place); i < this.#order.length; i++) {
+      const item = this.#order[i];
+      if (item?.isErased === false && matches(item.entry)) return item.entry;
+    }
+    return undefined;
+  }
+
+  /** The last such record. */
+  lastShown(matches: (entry: RecordEntry) => boolean): RecordEntry | undefined {
+    return this.#order.findLast(({ entry, isErased }) => !isErased && matches(entry))?.entry;
+  }
+
+  #add(key: string, entry: RecordEntry): Item {
+    const item = { entry, isErased: this.#isErased(key) };
+    this.#items.set(key, item);
+    this.#count(entry, 1);
+    this.#tell(key, entry);
+    return item;
+  }
+
+  /** Of the first item that isn't before `place`. */
+  #indexOf(place: RecordPlace): number {
+    const last = this.#order.at(-1)?.entry.name;
+    if (last === undefined || isBefore(last, place)) return this.#order.length;
+    let from = 0;
+    let to = this.#order.length - 1;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const item = this.#order[middle];
+      if (item !== undefined && isBefore(item.entry.name, place)) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
+  #indexAfter(place: RecordPlace | undefined): number {
+    if (place === undefined) return 0;
+    const index = this.#indexOf(place);
+    const found = this.#order[index]?.entry.name;
+    return found !== undefined && !isBefore(place, found) ? index + 1 : index;
+  }
+
+  #tell(key: string, { name }: RecordEntry): void {
+    for (const watcher of this.#watchers) watcher(key, name.type);
   }
 
   #count({ name, size }: RecordEntry, sign: 1 | -1): void {

@@ -36,8 +36,8 @@ export interface RoomKeeperOptions {
   readonly rooms: Rooms;
   readonly directory: OpenDirectory;
   readonly streams: Streams;
-  /** Reads the directory anew. */
-  readonly scan: () => void;
+  /** Reads the directory as far as OpenDirectory's read(). */
+  readonly read: (number: number, isTurnOver: () => boolean) => boolean;
   readonly onDropped: (dropped: Dropped) => void;
 }
 
@@ -59,7 +59,7 @@ export class RoomKeeper {
     if (this.#fits(wanted)) return () => undefined;
     if (performance.now() - this.#scannedMs > SCAN_MS) {
       this.#scannedMs = performance.now();
-      this.#options.scan();
+      this.#options.read(this.#options.directory.nextReading(), () => false);
       if (this.#fits(wanted)) return () => undefined;
     }
     // Over its bounds already: they are lower than they were, or what should have gone couldn't.

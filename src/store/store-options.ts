@@ -47,6 +47,8 @@ export interface StoreOptions {
   readonly compress?: boolean;
   /** Calls a function once, after so many milliseconds: streams are synced then. */
   readonly after?: (delayMs: number, task: () => void) => void;
+  /** Whether the guest's turn has lasted long enough: what can wait is left to another. */
+  readonly isTurnOver?: () => boolean;
   readonly onStored?: (record: StoredRecord) => void;
   /** Records had to make room for others. */
   readonly onDropped?: (dropped: Dropped) => void;

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { DriverQueue } from "../support/fake-driver.js";
 import { closeAll, closing, strictLoop } from "../support/in-process.js";
@@ -8,6 +10,7 @@ import { config, message, VU } from "../support/vhost-user-wire.js";
 beforeEach(closeAll);
 afterEach(closeAll);
 
+const OPEN = 1;
 const CLOSE = 5;
 
 /** In a strict loop a turn is over with the first thing that is done in it. */
@@ -102,6 +105,24 @@ describe("guests take turns", () => {
       rest();
       expect(turnsUntilAnswered(other, more)).toBeLessThanOrEqual(2);
     }
+  });
+
+  test("a directory is read in as many turns as it takes", async () => {
+    const loop = closing(strictLoop());
+    const busy = await startGuest({ loop });
+    const other = await startGuest({ loop });
+    for (let i = 0; i < 300; i++) writeFileSync(join(busy.directory, `dmesg-${i + 1}`), "text");
+    const { readQueue } = busy.driver;
+    const open = busy.driver.prepare(readQueue, [encodeRequest({ cmd: OPEN })], [8]);
+    readQueue.offer(open.head);
+    for (let i = 0; i < 50; i++) turn(busy);
+    for (let i = 0; i < 10; i++) {
+      expect(turnsUntilAnswered(other, () => turn(other))).toBeLessThanOrEqual(2);
+    }
+    expect(readQueue.collect()).toBe(-1);
+    while (readQueue.collect() !== open.head) turn(busy);
+    expect(open.writable.readInt32LE(4)).toBe(0);
+    expect((await busy.driver.walk()).length).toBe(300);
   });
 
   test("messages are work like any other", async () => {

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { PstoreDevice } from "../../src/device/index.js";
-import { type EventLoop, socketPair } from "../../src/native/index.js";
+import { type EventLoop, type Share, socketPair } from "../../src/native/index.js";
 import {
   type Commit,
   type CommitResult,
@@ -49,6 +49,8 @@ export class HeldCommitter implements Committer {
 /** The host's side of one guest, in this thread. */
 export interface PstoreHost {
   readonly loop: EventLoop;
+  /** The guest's. */
+  readonly share: Share;
   readonly directory: string;
   readonly store: DirectoryStore;
   readonly log: LogEvent[];
@@ -72,10 +74,14 @@ export interface PstoreHostOptions extends StoreOptions {
 export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
   const { loop, directory, bufsize, maxData, types, ...storeOptions } = options;
   const folder = directory ?? temporaryFolder();
+  const eventLoop = loop ?? closing(patientLoop());
+  const share = eventLoop.share();
+  const isTurnOver = () => share.isTurnOver;
   return {
-    loop: loop ?? closing(patientLoop()),
+    loop: eventLoop,
+    share,
     directory: folder,
-    store: closing(new DirectoryStore(folder, storeOptions)),
+    store: closing(new DirectoryStore(folder, { isTurnOver, ...storeOptions })),
     log: [],
     drivers: [],
     bufsize: bufsize ?? 16384,
@@ -101,14 +107,12 @@ export async function connectGuest(
   host: PstoreHost,
   options: PstoreGuestOptions = {},
 ): Promise<PstoreGuest> {
-  const { loop, store, log, drivers, bufsize, maxData, types } = host;
+  const { loop, share, store, log, drivers, bufsize, maxData, types } = host;
   const { ram: specs, ...driverOptions } = options;
   const [own, other] = socketPair();
   const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
-  closing(
-    new Session({ loop: loop.share(), connection: new PlainConnection(other), device, log: push }),
-  );
+  closing(new Session({ loop: share, connection: new PlainConnection(other), device, log: push }));
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);
