@@ -12,7 +12,7 @@ export interface KeptDescriptors {
 }
 
 /** Of what is kept: a daemon that knows another one leaves it alone, and its sessions end. */
-const FORMAT = 2;
+const FORMAT = 3;
 const PARTS = ["file", "in", "out"] as const;
 
 const nameOf = (part: string, guest: string): string => `${part}.${FORMAT}@${guest}`;

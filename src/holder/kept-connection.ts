@@ -2,8 +2,8 @@ import { writeSync } from "node:fs";
 import {
   closeDescriptor,
   createPipe,
+  makePlainStream,
   readInto,
-  receive,
   send,
   setNonBlocking,
   splice,
@@ -12,15 +12,13 @@ import {
   type Connection,
   descriptorNames,
   doesntRead,
-  END,
-  HEADER_BYTES,
-  MAX_MESSAGE_DESCRIPTORS,
-  ProtocolError,
-  payloadBytes,
+  type END,
   type ReceivedMessage,
+  receiveMessage,
   type SessionState,
 } from "../vhost-user/index.js";
 import type { KeptFile } from "./kept-file.js";
+import { KeptMessage } from "./kept-message.js";
 import { decodeState, encodeState } from "./kept-state.js";
 import type { Shelf } from "./shelf.js";
 
@@ -35,9 +33,7 @@ const SPARE_ENTRIES = 32;
  * A front-end's connection whose messages are each received, handled and answered once, whenever the
  * processes die that do it.
  *
- * Receiving: a part of a message is looked at without being taken; its bytes are put into the kept
- * file and its descriptors on the shelf, then it is taken, into memory of the kept file that held each
- * byte's complement before. What is no complement there was taken.
+ * Receiving: src/holder/kept-message.ts.
  *
  * Handling: what a message changes is in the new state, which one store makes count.
  *
@@ -53,11 +49,8 @@ export class KeptConnection implements Connection {
   readonly #pipe: readonly [from: number, into: number];
   /** What a former process had, until the session took it. */
   readonly #entries: Map<string, number[]>;
-  /** The kept names of the descriptors of the message that came last. */
-  readonly #names = new Map<number, string>();
+  readonly #message: KeptMessage;
   #sequence: number;
-  #filled = 0;
-  #descriptors: number[] = [];
 
   private constructor(file: KeptFile, shelf: Shelf, entries: Map<string, number[]>) {
     this.#file = file;
@@ -70,7 +63,11 @@ export class KeptConnection implements Connection {
     const { sequence, text } = file.committed;
     this.#sequence = sequence;
     this.former = text === FRESH ? undefined : decodeState(text);
-    this.#resumeIntake();
+    makePlainStream(fd);
+    this.#message = new KeptMessage(fd, file, shelf, sequence, entries);
+    // With a message that isn't handled, what is in the pipe is its reply, and comes anew.
+    if (this.#message.filled > 0) this.#dropReply();
+    else this.#sendReply();
   }
 
   /**
@@ -117,29 +114,14 @@ export class KeptConnection implements Connection {
   }
 
   next(): ReceivedMessage | typeof END | undefined {
-    for (;;) {
-      const { message, incoming } = this.#file;
-      const header = this.#filled < HEADER_BYTES;
-      const end = header ? HEADER_BYTES : HEADER_BYTES + payloadBytes(message);
-      if (!header && this.#filled === end) return this.#whole(end);
-      const part = receive(this.fd, end - this.#filled, "peek");
-      if (part === undefined) return undefined;
-      this.#shelve(part.descriptors);
-      const { length } = part.bytes;
-      if (length === 0) return END;
-      message.set(part.bytes, this.#filled);
-      for (let i = 0; i < length; i++) incoming[i] = ~(part.bytes[i] ?? 0);
-      this.#setIntake(length);
-      this.#filled += readInto(this.fd, incoming.subarray(0, length)) ?? 0;
-      this.#setIntake(0);
-    }
+    return receiveMessage(this.#message);
   }
 
   done(state: () => SessionState, reply: Uint8Array | undefined): void {
     const now = state();
     if (reply !== undefined) writeSync(this.#pipe[1], reply);
     this.#sequence = after(this.#sequence);
-    this.#filled = 0;
+    this.#message.begin(this.#sequence);
     this.#file.commit({ sequence: this.#sequence, text: encodeState(now) });
     if (reply !== undefined && this.#sendReply() < reply.length) throw doesntRead();
     const live = new Set(descriptorNames(now).map(entryOf));
@@ -154,7 +136,7 @@ export class KeptConnection implements Connection {
   }
 
   nameOf(fd: number): string {
-    const name = this.#names.get(fd);
+    const name = this.#message.nameOf(fd);
     if (name === undefined) throw new Error(`descriptor ${fd} came with no message`);
     return name;
   }
@@ -181,64 +163,8 @@ export class KeptConnection implements Connection {
 
   leave(): void {
     this.resumed();
-    for (const fd of [...this.#descriptors.splice(0), this.fd, ...this.#pipe]) closeDescriptor(fd);
-  }
-
-  #whole(end: number): ReceivedMessage {
-    const { message } = this.#file;
-    return {
-      request: message.readUInt32LE(0),
-      flags: message.readUInt32LE(4),
-      payload: Buffer.from(message.subarray(HEADER_BYTES, end)),
-      descriptors: this.#descriptors.splice(0),
-    };
-  }
-
-  #setIntake(pending: number): void {
-    this.#file.intake = { sequence: this.#sequence, filled: this.#filled, pending };
-  }
-
-  /** Keeps descriptors that came with the message's part from byte `filled` on. */
-  #shelve(descriptors: readonly number[]): void {
-    if (descriptors.length === 0) return;
-    const key = `${this.#sequence}.${this.#filled}`;
-    this.#adopt(key, descriptors);
-    if (this.#descriptors.length > MAX_MESSAGE_DESCRIPTORS) {
-      throw new ProtocolError(
-        "BAD_DESCRIPTORS",
-        `more than ${MAX_MESSAGE_DESCRIPTORS} descriptors came with one message`,
-        true,
-      );
-    }
-    this.#shelf.put(key, descriptors);
-  }
-
-  #adopt(key: string, descriptors: readonly number[]): void {
-    this.#descriptors.push(...descriptors);
-    descriptors.forEach((fd, i) => {
-      this.#names.set(fd, `${key}#${i}`);
-    });
-  }
-
-  /** What a former process had of a message, and whether its last reply was sent. */
-  #resumeIntake(): void {
-    const { message, incoming, intake } = this.#file;
-    if (intake.sequence !== this.#sequence) {
-      this.#sendReply();
-      return;
-    }
-    const expected = message.subarray(intake.filled, intake.filled + intake.pending);
-    const taken = expected.findIndex((byte, i) => byte !== incoming[i]);
-    this.#filled = intake.filled + (taken < 0 ? intake.pending : taken);
-    this.#setIntake(0);
-    for (const [key, descriptors] of this.#entries) {
-      const [sequence, at] = key.split(".");
-      // What came with a part that wasn't taken comes again.
-      if (Number(sequence) !== this.#sequence || Number(at) >= this.#filled) continue;
-      this.#adopt(key, descriptors.splice(0));
-    }
-    if (this.#filled > 0) this.#dropReply();
-    else this.#sendReply();
+    this.#message.close();
+    for (const fd of [this.fd, ...this.#pipe]) closeDescriptor(fd);
   }
 
   /** Returns how many bytes went out. */
@@ -252,7 +178,8 @@ export class KeptConnection implements Connection {
   }
 
   #dropReply(): void {
-    while (readInto(this.#pipe[0], this.#file.incoming) !== undefined);
+    const dropped = Buffer.alloc(4096);
+    while (readInto(this.#pipe[0], dropped) !== undefined);
   }
 }
 

@@ -16,6 +16,7 @@ export {
   setNoNewPrivileges,
 } from "./landlock.js";
 export { cannotShrink, createMemfd, Mapping, sealLength } from "./mapping.js";
+export { NotedReceive } from "./noted-receive.js";
 export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
 export { POLLIN, poll } from "./poll.js";
@@ -29,6 +30,7 @@ export {
   endListening,
   isListening,
   listenUnix,
+  makePlainStream,
   messagePair,
   type Received,
   receive,

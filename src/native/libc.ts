@@ -61,9 +61,15 @@ export const libc = {
   getsockopt: bind<
     (fd: number, level: number, name: number, value: Int32Array, length: Uint32Array) => number
   >("int getsockopt(int, int, int, _Out_ int *, _Inout_ unsigned int *)"),
+  setsockopt: bind<
+    (fd: number, level: number, name: number, value: Uint8Array, length: number) => number
+  >("int setsockopt(int, int, int, const void *, unsigned int)"),
   recvmsg: bind<(fd: number, message: bigint, flags: number) => number>(
     "intptr_t recvmsg(int, void *, int)",
   ),
+  recvmmsg: bind<
+    (fd: number, messages: number, count: number, flags: number, timeout: null) => number
+  >("int recvmmsg(int, intptr_t, unsigned int, int, void *)"),
   sendmsg: bind<(fd: number, message: bigint, flags: number) => number>(
     "intptr_t sendmsg(int, const void *, int)",
   ),

@@ -9,7 +9,11 @@ const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_OOBINLINE = 10;
+const SO_PASSCRED = 16;
 const SO_ACCEPTCONN = 30;
+const SO_PASSSEC = 34;
+const SO_PASSPIDFD = 76;
 const SCM_RIGHTS = 1;
 const MSG_PEEK = 0x2;
 const MSG_CTRUNC = 0x8;
@@ -105,6 +109,26 @@ export function acceptUnix(fd: number): number | undefined {
   throw new SystemError("accept4", number);
 }
 
+/** What makes a connection one of bytes in their order, which only descriptors come along with. */
+const PLAIN_STREAM = [
+  // A listening socket of systemd's may ask for more (`PassCredentials=` and the like); what it accepts inherits that.
+  [SO_PASSCRED, 0],
+  [SO_PASSSEC, 0],
+  [SO_PASSPIDFD, 0],
+  // Else a peek passes an urgent byte (MSG_OOB) over, and epoll(7) tells of it again and again.
+  [SO_OOBINLINE, 1],
+] as const;
+
+/**
+ * Has nothing come from a stream socket but all bytes in their order, and descriptors. Options that this kernel
+ * doesn't know do nothing in it.
+ */
+export function makePlainStream(fd: number): void {
+  for (const [option, value] of PLAIN_STREAM) {
+    libc.setsockopt(fd, SOL_SOCKET, option, new Uint8Array([value, 0, 0, 0]), 4);
+  }
+}
+
 function pairOf(type: number): [number, number] {
   const pair = new Int32Array(2);
   check(libc.socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), "socketpair");
@@ -135,6 +159,17 @@ function messageHeader(dataBytes: number, controlBytes: number): void {
   fields.setUint32(48, 0, true);
   fields.setBigUint64(56, base + BigInt(DATA), true);
   fields.setBigUint64(64, BigInt(dataBytes), true);
+}
+
+/** A message's descriptors couldn't all be taken; none were. */
+class CutDescriptorsError extends Error {
+  readonly code = "BAD_DESCRIPTORS";
+
+  constructor() {
+    super(
+      `a message came with more descriptors than ${MAX_DESCRIPTORS}, or than this process may have`,
+    );
+  }
 }
 
 /** What recvmsg(2) brought: `bytes` is empty at the end of the stream. */
@@ -173,7 +208,7 @@ export function receive(fd: number, length: number, how?: "peek"): Received | un
   }
   if ((fields.getUint32(48, true) & MSG_CTRUNC) !== 0) {
     for (const extra of descriptors) libc.close(extra);
-    throw new Error(`more than ${MAX_DESCRIPTORS} descriptors came with one message`);
+    throw new CutDescriptorsError();
   }
   return { bytes: scratch.slice(DATA, DATA + count), descriptors };
 }

@@ -1,4 +1,4 @@
-import { closeDescriptor, send, setNonBlocking } from "../native/index.js";
+import { closeDescriptor, makePlainStream, send, setNonBlocking } from "../native/index.js";
 import { type END, MessageReader, type ReceivedMessage } from "./message-reader.js";
 import { ProtocolError } from "./protocol.js";
 import type { DescriptorName, SessionState } from "./session-state.js";
@@ -46,6 +46,7 @@ export class PlainConnection implements Connection {
   /** Takes `fd` over. */
   constructor(fd: number) {
     setNonBlocking(fd);
+    makePlainStream(fd);
     this.fd = fd;
     this.#reader = new MessageReader(fd);
   }

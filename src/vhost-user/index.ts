@@ -9,9 +9,9 @@ export type { DeviceQueue, LogEvent, StartedDriver, VirtioDevice } from "./devic
 export { MAX_MEMORY_SLOTS } from "./memory-table.js";
 export {
   END,
-  MAX_MESSAGE_DESCRIPTORS,
-  payloadBytes,
+  type IncomingMessage,
   type ReceivedMessage,
+  receiveMessage,
 } from "./message-reader.js";
 export * from "./protocol.js";
 export { Server, type ServerOptions } from "./server.js";

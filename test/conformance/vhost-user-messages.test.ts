@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { createMemfd } from "../../src/native/index.js";
 import { MIB } from "../support/guest-ram.js";
 import { closeAll, connectPair, echo, settle, startPair } from "../support/in-process.js";
+import { rawSend } from "../support/raw-send.js";
 import {
   header,
   memoryTable,
@@ -123,10 +124,16 @@ describe("the stream", () => {
 
 describe("no descriptor is lost", () => {
   test("vhost-user: whatever message descriptors come with, they are closed with the connection", async () => {
+    const idle = connectPair();
     const before = openDescriptors();
+    idle.frontEnd.close();
+    settle(idle.loop);
+    const ofConnection = before - openDescriptors();
+    // Both ends of the socket pair.
+    expect(ofConnection).toBeGreaterThanOrEqual(2);
+
     const { frontEnd, loop, device } = connectPair();
     const withBoth = openDescriptors();
-    expect(withBoth).toBeGreaterThan(before);
     const fds = Array.from({ length: 4 }, (_, i) => createMemfd(`spare-${i}`));
     const withSpares = openDescriptors();
     const requests = Object.values(VU).filter((request) => request !== VU.GET_VRING_BASE);
@@ -143,8 +150,7 @@ describe("no descriptor is lost", () => {
     settle(loop);
     expect(device.closed).toBe(true);
     for (const fd of fds) closeSync(fd);
-    // Both ends of the socket pair are gone.
-    expect(openDescriptors()).toBe(withBoth - 2);
+    expect(openDescriptors()).toBe(withBoth - ofConnection);
   });
 
   test("vhost-user: a connection that ran closes everything, in the middle of a message too", async () => {
@@ -167,16 +173,32 @@ describe("no descriptor is lost", () => {
   });
 
   test("vhost-user: more descriptors than any message carries end the connection", async () => {
-    const { frontEnd, loop, queues } = await startPair();
+    const { frontEnd, queues, log, ram } = await startPair();
     const before = openDescriptors();
+    const fds = Array.from({ length: 17 }, () => queues[0]?.errorNotifier.passed ?? -1);
+    rawSend(frontEnd.fd, message(VU.SET_MEM_TABLE, memoryTable(ram.regions)), fds);
+    await frontEnd.ended();
+    expect(log.map(({ level, code }) => [level, code])).toEqual([["error", "BAD_DESCRIPTORS"]]);
+    expect(openDescriptors()).toBeLessThanOrEqual(before);
+  });
+
+  test("vhost-user: descriptors that come with another byte than a message's first are closed at once", async () => {
+    const { frontEnd, loop, queues } = await startPair();
     const fds = Array.from({ length: 16 }, () => queues[0]?.errorNotifier.passed ?? -1);
     // A byte at a time, each with 16 descriptors: an open message could collect thousands.
     const bytes = message(VU.SET_CONFIG, Buffer.alloc(100));
     frontEnd.sendBytes(bytes.subarray(0, 1), fds);
     settle(loop);
-    frontEnd.sendBytes(bytes.subarray(1, 2), fds);
-    await frontEnd.ended();
-    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    const before = openDescriptors();
+    for (const byte of bytes.subarray(1, -1)) {
+      frontEnd.sendBytes(Uint8Array.of(byte), fds);
+      settle(loop);
+      expect(openDescriptors()).toBe(before);
+    }
+    frontEnd.sendBytes(bytes.subarray(-1), fds);
+    settle(loop);
+    expect(openDescriptors()).toBe(before - fds.length);
+    await frontEnd.barrier();
   });
 
   test("vhost-user SET_MEM_TABLE: more or fewer descriptors than regions are refused and closed", async () => {
