@@ -58,7 +58,7 @@ export class MemoryTable {
       if (regions.length !== descriptors.length) {
         throw new ProtocolError(
           "BAD_DESCRIPTORS",
-          `SET_MEM_TABLE has ${regions.length} regions and ${descriptors.length} descriptors`,
+          `${descriptors.length} descriptors came for ${regions.length} regions`,
         );
       }
       regions.forEach((region, i) => {
@@ -80,7 +80,7 @@ export class MemoryTable {
       if (fd === undefined || descriptors.length !== 1) {
         throw new ProtocolError(
           "BAD_DESCRIPTORS",
-          `ADD_MEM_REG comes with one descriptor, not ${descriptors.length}`,
+          `${descriptors.length} descriptors came for one region`,
         );
       }
       this.#map(region, fd, this.#nameOf(fd));

@@ -42,6 +42,8 @@ export interface SessionState {
   /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
   readonly config: string;
   readonly regions: readonly RegionState[];
+  /** Which message left the guest without memory, and how. */
+  readonly memoryLost: string | undefined;
   readonly vrings: readonly RingState[];
   readonly backEndChannel: DescriptorName | undefined;
   readonly inflight: InflightState | undefined;

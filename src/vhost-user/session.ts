@@ -71,6 +71,13 @@ const WAITS_UNTIL_IDLE = new Set<number>([
   FrontEndMessage.SET_STATUS,
 ]);
 
+/** Messages that say where the guest's memory is. */
+const TELLS_MEMORY = new Set<number>([
+  FrontEndMessage.SET_MEM_TABLE,
+  FrontEndMessage.ADD_MEM_REG,
+  FrontEndMessage.REM_MEM_REG,
+]);
+
 /** What a session is made with. */
 export interface SessionOptions {
   /** The guest's, which nobody else has a part of. */
@@ -100,6 +107,8 @@ export class Session {
   readonly #driverStart: DriverStart;
   #backEndChannel: { readonly fd: number; readonly name: DescriptorName } | undefined;
   #inflight: InflightMemory | undefined;
+  /** Which message left the guest without memory, and how. */
+  #memoryLost: string | undefined;
   /** The names of descriptors that a former process left, while the session is restored. */
   readonly #restored = new Map<number, DescriptorName>();
   /** What goes on once nothing is in flight; no message is read until then. */
@@ -137,6 +146,9 @@ export class Session {
             return session.#features;
           },
           inflight: (queue, size) => this.#inflight?.region(queue, size),
+          get whyNoMemory() {
+            return session.#memoryLost ?? "the VMM named none, as QEMU does without share=on";
+          },
           log: this.#log,
           nameOf,
           completed: () => {
@@ -275,6 +287,7 @@ export class Session {
     const name = messageName(message.request);
     let reply: Uint8Array | "sent" | undefined;
     let failed = false;
+    let outcome = "left none";
     // Descriptors that nobody takes over are closed here.
     const descriptors = [...message.descriptors];
     try {
@@ -283,8 +296,12 @@ export class Session {
       failed = true;
       this.#complain(error, name);
       reply = this.#errorReply(message.request, error);
+      outcome = `failed: ${error instanceof Error ? error.message : String(error)}`;
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
+    }
+    if (TELLS_MEMORY.has(message.request) && this.#memory.states.length === 0) {
+      this.#memoryLost = `${name} ${outcome}`;
     }
     if (then !== undefined && !this.#closed) this.#resumeRings();
     this.#look();
@@ -310,6 +327,7 @@ export class Session {
       configRead: this.#configRead,
       config: Buffer.from(this.#device.readConfig()).toString("hex"),
       regions: this.#memory.states,
+      memoryLost: this.#memoryLost,
       vrings: this.#vrings.map((vring) => vring.state),
       backEndChannel: this.#backEndChannel?.name,
       inflight: this.#inflight?.state,
@@ -332,6 +350,7 @@ export class Session {
       this.#configRead = state.configRead ?? 0;
       this.#device.negotiated(this.#features & this.#device.features);
       this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
+      this.#memoryLost = state.memoryLost;
       for (const region of state.regions) {
         this.#memory.restore(region, this.#connection.descriptor(region.file));
       }

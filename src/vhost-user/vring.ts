@@ -23,6 +23,8 @@ export interface VringOwner {
   readonly memory: GuestMemory;
   /** The negotiated feature bits. */
   readonly features: bigint;
+  /** Why there is none, where `memory` has no region. */
+  readonly whyNoMemory: string;
   /** Where the front-end keeps what a ring has in flight. */
   inflight(index: number, size: number): InflightRegion | undefined;
   log(event: LogEvent): void;
@@ -56,6 +58,7 @@ export class Vring {
   #enabled = false;
   #started = false;
   #broken = false;
+  #noMemorySaid: string | undefined;
   #kick: NamedDescriptor | undefined;
   #call: NamedDescriptor | undefined;
   #err: NamedDescriptor | undefined;
@@ -217,13 +220,10 @@ export class Vring {
     if (!this.#started || !this.#enabled || this.#broken) return;
     if (this.#address === undefined) return;
     if (this.#owner.memory.regions.length === 0) {
-      this.#owner.log({
-        level: "warn",
-        code: "NO_MEMORY",
-        message: `queue ${this.index} was started, but no guest memory is shared: the VMM's memory needs share=on`,
-      });
+      this.#sayNoMemory();
       return;
     }
+    this.#noMemorySaid = undefined;
     const { features } = this.#owner;
     this.#queue = new Virtqueue(this.#owner.memory, {
       size: this.#size,
@@ -241,6 +241,18 @@ export class Vring {
     this.#handle = this.#deviceQueue(this.#queue);
     // Kicks may have been lost with a former back-end or before the ring was enabled.
     this.#schedule();
+  }
+
+  /** Once for each reason: whatever the front-end says next tries the ring again. */
+  #sayNoMemory(): void {
+    const reason = this.#owner.whyNoMemory;
+    if (reason === this.#noMemorySaid) return;
+    this.#noMemorySaid = reason;
+    this.#owner.log({
+      level: "warn",
+      code: "NO_MEMORY",
+      message: `queue ${this.index} was started, but no guest memory is shared: ${reason}`,
+    });
   }
 
   /** A dead queue's memory may be unmapped: touching it would end the process. */

@@ -13,6 +13,7 @@ import { expect, test } from "vitest";
 import { errno, landlockAbi } from "../../src/native/index.js";
 import { DEFAULT_RATES } from "../../src/store/index.js";
 import { qemuStart, qemuStop } from "../support/negotiations.js";
+import { memoryTable, VU } from "../support/vhost-user-wire.js";
 import { complaint, connect, daemonOf, run, serve, stop, temporaryFolder } from "./support.js";
 
 const [DMESG, CONSOLE, FTRACE] = [1, 2, 3] as const;
@@ -83,6 +84,24 @@ test("what a driver wrote to the configuration space, and that it has started, o
   ]);
   expect(readFileSync(join(records, "console-2"))).toEqual(Buffer.concat([text, text]));
   expect(readFileSync(join(records, "console-3"))).toEqual(text);
+});
+
+test("why rings have no memory is known to the daemon that follows", async () => {
+  const { args, socket } = paths();
+  const server = await serve(args);
+  const { frontEnd, driver } = await connect(socket);
+  const table = memoryTable(driver.ram.regions);
+  expect(await frontEnd.tell(VU.SET_MEM_TABLE, table, [])).toBe(1n);
+  const why = "no guest memory is shared: SET_MEM_TABLE failed: 0 descriptors came for 1 regions";
+  await server.says(new RegExp(`queue 1 was started, but ${why}`));
+  process.kill(daemonOf(server) ?? 0, "SIGKILL");
+  await server.says(/was started again/);
+  await frontEnd.barrier();
+  const { stderr } = await stop(server);
+  expect(stderr.match(/queue 1 was started.*/g)).toEqual([
+    expect.stringContaining(why),
+    expect.stringContaining(why),
+  ]);
 });
 
 test("daemons that die before they serve are given up at last, in one line", async () => {

@@ -1,8 +1,16 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { DriverQueue } from "../support/fake-driver.js";
+import { DriverQueue } from "../support/fake-driver.js";
 import { GIB, GuestRam, MIB, type RamSpec } from "../support/guest-ram.js";
-import { closeAll, closing, echo, type Running, settle, startPair } from "../support/in-process.js";
-import { startRing } from "../support/negotiations.js";
+import {
+  closeAll,
+  closing,
+  connectPair,
+  echo,
+  type Running,
+  settle,
+  startPair,
+} from "../support/in-process.js";
+import { qemuConnect, qemuStart, startRing } from "../support/negotiations.js";
 import { memoryRegion, memoryTable, VU } from "../support/vhost-user-wire.js";
 
 afterEach(closeAll);
@@ -157,6 +165,49 @@ describe("memory that changes", () => {
     expect(await frontEnd.setMemoryTable(ram)).toBe(0n);
     settle(loop);
     expect(queue.collect()).toBeGreaterThanOrEqual(0);
+  });
+
+  test.each<[string, (running: Running) => Promise<unknown>, string]>([
+    [
+      "SET_MEM_TABLE lacks its descriptor",
+      ({ frontEnd, ram }) => frontEnd.tell(VU.SET_MEM_TABLE, memoryTable(ram.regions), []),
+      "SET_MEM_TABLE failed: 0 descriptors came for 1 regions",
+    ],
+    [
+      "SET_MEM_TABLE names no region",
+      ({ frontEnd }) => frontEnd.tell(VU.SET_MEM_TABLE, memoryTable([])),
+      "SET_MEM_TABLE left none",
+    ],
+    [
+      "REM_MEM_REG takes the last region",
+      ({ frontEnd, ram }) => frontEnd.removeRegion(ram.region(0)),
+      "REM_MEM_REG left none",
+    ],
+  ])("vhost-user: without memory, as %s, each ring tells once why", async (_name, lose, why) => {
+    const running = await startPair();
+    const { frontEnd, log } = running;
+    await lose(running);
+    // Whatever is said next tries the rings again.
+    for (let i = 0; i < 3; i++) await frontEnd.setRingState(VU.SET_VRING_ENABLE, 0, 1);
+    const said = log.filter(({ code }) => code === "NO_MEMORY");
+    expect(said.map(({ message }) => message)).toEqual(
+      [0, 1].map((i) => `queue ${i} was started, but no guest memory is shared: ${why}`),
+    );
+  });
+
+  test("vhost-user: without memory, as the front-end never told of any, each ring tells what QEMU needs", async () => {
+    const { frontEnd, log } = connectPair();
+    const ram = closing(new GuestRam());
+    const queues = [0, 1].map(() => closing(new DriverQueue(ram)));
+    await qemuConnect(frontEnd, queues);
+    // As QEMU 11.1.3 does without share=on.
+    await qemuStart(frontEnd, closing(new GuestRam([])), queues);
+    expect(log.map(({ code, message }) => [code, message])).toEqual(
+      [0, 1].map((i) => [
+        "NO_MEMORY",
+        `queue ${i} was started, but no guest memory is shared: the VMM named none, as QEMU does without share=on`,
+      ]),
+    );
   });
 
   test("vhost-user REM_MEM_REG: the region is gone, and ADD_MEM_REG brings it back", async () => {
