@@ -59,12 +59,10 @@ describe("the stream", () => {
       frontEnd.sendBytes(Uint8Array.of(byte));
       settle(loop);
     }
-    const replies = [await frontEnd.receive(), await frontEnd.receive(), await frontEnd.receive()];
-    expect(replies.map((reply) => reply.request)).toEqual([
-      VU.SET_VRING_ENABLE,
-      VU.SET_VRING_ENABLE,
-      VU.GET_FEATURES,
-    ]);
+    const acknowledged = frontEnd.hasReplyAck ? [VU.SET_VRING_ENABLE, VU.SET_VRING_ENABLE] : [];
+    for (const request of [...acknowledged, VU.GET_FEATURES]) {
+      expect((await frontEnd.receive()).request).toBe(request);
+    }
     expect(await echo(running, queue, text)).toEqual(text);
   });
 

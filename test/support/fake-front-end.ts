@@ -8,6 +8,7 @@ import {
   socketPair,
 } from "../../src/native/index.js";
 import type { DriverQueue } from "./fake-driver.js";
+import { frontEndMode } from "./front-end-mode.js";
 import type { GuestRam, RamRegion } from "./guest-ram.js";
 import { until } from "./patience.js";
 import {
@@ -93,6 +94,10 @@ export class FakeFrontEnd {
   readonly pump: Pump;
   /** What was negotiated: set by whoever negotiates. */
   protocolFeatures = 0n;
+  /** How many messages the back-end refused, where its log is at hand. */
+  refusals: (() => number) | undefined;
+  /** Requests whose replies were taken for granted and are still to come, while queueing. */
+  #owed: number[] | undefined;
   readonly #incomings: Incomings;
   #channel: { readonly fd: number; readonly incomings: Incomings } | undefined;
   #open = true;
@@ -108,6 +113,10 @@ export class FakeFrontEnd {
   /** Connects to a back-end that listens at `path`. */
   static connect(path: string, pump: Pump = otherProcess): FakeFrontEnd {
     return new FakeFrontEnd(connectUnix(path), pump);
+  }
+
+  get hasReplyAck(): boolean {
+    return (this.protocolFeatures & P_REPLY_ACK) !== 0n;
   }
 
   /** Lets the back-end work until `condition` holds; throws what was waited for where it never does. */
@@ -127,13 +136,39 @@ export class FakeFrontEnd {
     descriptors: readonly number[] = [],
     flags = 0,
   ): void {
+    const bytes = message(request, payload, flags);
     try {
-      this.sendBytes(message(request, payload, flags), descriptors);
+      if (frontEndMode().speech !== "bytewise") {
+        this.sendBytes(bytes, descriptors);
+        return;
+      }
+      for (const [i, byte] of bytes.entries()) {
+        this.sendBytes(Uint8Array.of(byte), i === 0 ? descriptors : []);
+        void this.pump();
+      }
     } catch (error) {
       throw error instanceof SystemError && error.code === "EPIPE"
         ? new HungUpError(HUNG_UP)
         : error;
     }
+  }
+
+  /**
+   * Has ask() believe what it is told to expect, and tell() that it succeeded, until caughtUp(): so nothing is
+   * waited for.
+   */
+  queue(): void {
+    this.#owed ??= [];
+  }
+
+  /** The end of queueing: everything that was sent is handled. Throws where some of it was refused. */
+  async caughtUp(): Promise<void> {
+    const before = this.refusals?.();
+    const owed = this.#owed ?? [];
+    this.#owed = undefined;
+    for (const request of owed) await this.#reply(request);
+    await this.barrier();
+    if (this.refusals?.() !== before) throw new Error("the back-end refused a queued message");
   }
 
   /** The next message of the back-end, whatever it is. */
@@ -154,9 +189,22 @@ export class FakeFrontEnd {
     return count;
   }
 
-  /** Sends a message that has a reply of its own, and returns the reply's payload. */
-  async ask(request: number, payload?: Uint8Array): Promise<Buffer> {
+  /**
+   * Sends a message that has a reply of its own, and returns the reply's payload: the one that is `expected`,
+   * while queueing.
+   */
+  async ask(request: number, payload?: Uint8Array, expected?: Buffer): Promise<Buffer> {
+    if (this.#owed !== undefined && expected !== undefined) {
+      this.send(request, payload);
+      this.#owed.push(request);
+      return expected;
+    }
+    if (this.#owed !== undefined) await this.caughtUp();
     this.send(request, payload);
+    return this.#reply(request);
+  }
+
+  async #reply(request: number): Promise<Buffer> {
     const reply = await this.receive();
     if (reply.request !== request || reply.flags !== (VERSION | REPLY)) {
       throw new Error(`a reply to ${reply.request} with flags ${reply.flags} came for ${request}`);
@@ -164,22 +212,27 @@ export class FakeFrontEnd {
     return reply.payload;
   }
 
-  async askU64(request: number): Promise<bigint> {
-    return (await this.ask(request)).readBigUInt64LE();
+  async askU64(request: number, expected?: bigint): Promise<bigint> {
+    const bytes = expected === undefined ? undefined : u64(expected);
+    return (await this.ask(request, undefined, bytes)).readBigUInt64LE();
   }
 
   /**
    * Sends a message without a reply of its own. Where REPLY_ACK is negotiated, asks for one and returns
-   * it (0 is success); otherwise it returns 0 at once.
+   * it (0 is success); otherwise it looks into the back-end's log where that is at hand, or else, and while
+   * queueing, returns 0 at once.
    */
   async tell(
     request: number,
     payload?: Uint8Array,
     descriptors: readonly number[] = [],
   ): Promise<bigint> {
-    if ((this.protocolFeatures & P_REPLY_ACK) === 0n) {
+    if (!this.hasReplyAck) {
+      const before = this.refusals?.() ?? 0;
       this.send(request, payload, descriptors);
-      return 0n;
+      if (this.#owed !== undefined || this.refusals === undefined) return 0n;
+      await this.barrier();
+      return BigInt(this.refusals() - before);
     }
     this.send(request, payload, descriptors, NEED_REPLY);
     const reply = await this.receive();

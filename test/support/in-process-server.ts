@@ -5,7 +5,7 @@ import type { EventLoop } from "../../src/native/index.js";
 import { type LogEvent, listenAt, Server, type SessionKeeper } from "../../src/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
-import { closing, patientLoop } from "./in-process.js";
+import { closing, keeperOfMode, patientLoop, refusalsIn } from "./in-process.js";
 
 /** A server in this thread, at a path of its own. */
 export interface ServerInProcess {
@@ -42,12 +42,15 @@ export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): Server
     devices,
     log,
     fail: false,
-    connect: () =>
-      closing(
+    connect: () => {
+      const frontEnd = closing(
         FakeFrontEnd.connect(path, () => {
           loop.turn(0);
         }),
-      ),
+      );
+      frontEnd.refusals = () => refusalsIn(log);
+      return frontEnd;
+    },
   };
   const server = new Server({
     loop: loop.share(),
@@ -58,7 +61,7 @@ export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): Server
       devices.push(device);
       return device;
     },
-    keeper,
+    keeper: keeper ?? keeperOfMode(),
     log: (event) => log.push(event),
   });
   closing({

@@ -1,8 +1,18 @@
-import { EventLoop, socketPair } from "../../src/native/index.js";
-import { type LogEvent, PlainConnection, Session } from "../../src/vhost-user/index.js";
+import { KeptConnection } from "../../src/holder/kept-connection.js";
+import { KeptFile } from "../../src/holder/kept-file.js";
+import { Shelf } from "../../src/holder/shelf.js";
+import { closeDescriptor, EventLoop, socketPair } from "../../src/native/index.js";
+import {
+  type Connection,
+  type LogEvent,
+  PlainConnection,
+  Session,
+  type SessionKeeper,
+} from "../../src/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { DriverQueue, type DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
+import { frontEndMode } from "./front-end-mode.js";
 import { GuestRam, type RamSpec } from "./guest-ram.js";
 import { ALL_FEATURES, qemuConnect, qemuStart } from "./negotiations.js";
 import { F_EVENT_IDX } from "./vhost-user-wire.js";
@@ -32,6 +42,31 @@ export function strictLoop(): EventLoop {
   });
 }
 
+/** Keeps sessions beyond this process, where the mode asks for that. */
+export function keeperOfMode(): SessionKeeper | undefined {
+  if (!frontEndMode().kept) return undefined;
+  const descriptors = [KeptFile.create(), ...Shelf.create()] as const;
+  const [file, ...ends] = descriptors;
+  closing({
+    close: () => {
+      for (const fd of descriptors) closeDescriptor(fd);
+    },
+  });
+  return {
+    resume: () => undefined,
+    begin: (accept) => KeptConnection.begin(new KeptFile(file), new Shelf(ends), accept),
+  };
+}
+
+/** A session's end of a connection, as the mode has it. */
+export function connectionOf(fd: number): Connection {
+  return keeperOfMode()?.begin(() => fd) ?? new PlainConnection(fd);
+}
+
+/** How many messages a log says were refused. */
+export const refusalsIn = (log: readonly LogEvent[]): number =>
+  log.filter(({ message }) => /^([A-Z_]+|message \d+): /.test(message)).length;
+
 /** A front-end, a session and an echo device in this thread. The loop turns as the front-end waits. */
 export interface Pair {
   readonly loop: EventLoop;
@@ -50,7 +85,7 @@ export function connectPair(options: EchoOptions = {}, loop = closing(patientLoo
   let closed = false;
   const session = new Session({
     loop: loop.share(),
-    connection: new PlainConnection(other),
+    connection: connectionOf(other),
     device,
     log: (event) => log.push(event),
     onClose: () => {
@@ -62,6 +97,7 @@ export function connectPair(options: EchoOptions = {}, loop = closing(patientLoo
       loop.turn(0);
     }),
   );
+  frontEnd.refusals = () => refusalsIn(log);
   closing({
     close: () => {
       device.complete();

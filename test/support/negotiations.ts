@@ -1,5 +1,6 @@
 import type { DriverQueue } from "./fake-driver.js";
 import type { FakeFrontEnd } from "./fake-front-end.js";
+import { frontEndMode } from "./front-end-mode.js";
 import type { GuestRam } from "./guest-ram.js";
 import {
   config,
@@ -47,20 +48,33 @@ const UML_KNOWS = P_REPLY_ACK | P_BACKEND_REQ | P_CONFIG | P_INBAND_NOTIFICATION
 const STATUS_FEATURES_OK = 8n;
 export const ALL_FEATURES = F_VERSION_1 | F_INDIRECT | F_EVENT_IDX;
 
+/** What front-ends leave out that speak so. */
+function unknownBits(): bigint {
+  const { speech } = frontEndMode();
+  return speech === "unacknowledged" || speech === "queued" ? P_REPLY_ACK : 0n;
+}
+
+/** A front-end that doesn't wait for replies knows what the back-end offers. */
+function beginNegotiation(frontEnd: FakeFrontEnd): void {
+  if (frontEndMode().speech === "queued") frontEnd.queue();
+}
+
 /** What QEMU 11.1.3's vhost-user-test-device says when it starts, in its order. */
 export async function qemuConnect(
   frontEnd: FakeFrontEnd,
   queues: readonly DriverQueue[],
   known = QEMU_KNOWS,
 ): Promise<Offer> {
-  const offered = await frontEnd.askU64(VU.GET_FEATURES);
-  const protocolFeatures = await frontEnd.askU64(VU.GET_PROTOCOL_FEATURES);
-  await frontEnd.must(VU.SET_PROTOCOL_FEATURES, u64(protocolFeatures & known));
-  frontEnd.protocolFeatures = protocolFeatures & known;
-  const queueCount = Number(await frontEnd.askU64(VU.GET_QUEUE_NUM));
-  const memorySlots = Number(await frontEnd.askU64(VU.GET_MAX_MEM_SLOTS));
+  beginNegotiation(frontEnd);
+  const offered = await frontEnd.askU64(VU.GET_FEATURES, ALL_FEATURES | F_PROTOCOL_FEATURES);
+  const protocolFeatures = await frontEnd.askU64(VU.GET_PROTOCOL_FEATURES, QEMU_KNOWS);
+  const chosen = protocolFeatures & known & ~unknownBits();
+  await frontEnd.must(VU.SET_PROTOCOL_FEATURES, u64(chosen));
+  frontEnd.protocolFeatures = chosen;
+  const queueCount = Number(await frontEnd.askU64(VU.GET_QUEUE_NUM, BigInt(queues.length)));
+  const memorySlots = Number(await frontEnd.askU64(VU.GET_MAX_MEM_SLOTS, 8n));
   await frontEnd.must(VU.SET_OWNER);
-  await frontEnd.askU64(VU.GET_FEATURES);
+  await frontEnd.askU64(VU.GET_FEATURES, offered);
   for (const [index, queue] of queues.entries()) {
     await frontEnd.setRingDescriptor(VU.SET_VRING_CALL, index, queue.callNotifier.passed);
     await frontEnd.setRingDescriptor(VU.SET_VRING_ERR, index, queue.errorNotifier.passed);
@@ -76,9 +90,9 @@ export async function qemuStart(
   options: StartOptions = {},
 ): Promise<void> {
   const { features = F_VERSION_1, base = 0, configBytes = 8 } = options;
-  await frontEnd.ask(VU.GET_CONFIG, config(0, configBytes));
+  await frontEnd.ask(VU.GET_CONFIG, config(0, configBytes), Buffer.alloc(12 + configBytes));
   await frontEnd.must(VU.SET_FEATURES, u64(features | F_PROTOCOL_FEATURES));
-  const status = await frontEnd.askU64(VU.GET_STATUS);
+  const status = await frontEnd.askU64(VU.GET_STATUS, 0n);
   if ((status & STATUS_FEATURES_OK) === 0n) {
     await frontEnd.must(VU.SET_STATUS, u64(status | STATUS_FEATURES_OK));
   }
@@ -96,6 +110,7 @@ export async function qemuStart(
   for (const index of queues.keys()) {
     await frontEnd.setRingState(VU.SET_VRING_ENABLE, index, 1);
   }
+  await frontEnd.caughtUp();
 }
 
 /** What QEMU says when the driver resets the device, or the machine stops: each ring's index. */
@@ -126,10 +141,14 @@ export async function startRing(
 
 /** What virtio_uml says when it connects. */
 export async function umlConnect(frontEnd: FakeFrontEnd, replyAck = true): Promise<Offer> {
+  beginNegotiation(frontEnd);
   frontEnd.send(VU.SET_OWNER);
-  const features = await frontEnd.askU64(VU.GET_FEATURES);
-  const protocolFeatures = await frontEnd.askU64(VU.GET_PROTOCOL_FEATURES);
-  const chosen = protocolFeatures & UML_KNOWS & (replyAck ? ~0n : ~P_REPLY_ACK);
+  const features = await frontEnd.askU64(VU.GET_FEATURES, F_PROTOCOL_FEATURES);
+  const protocolFeatures = await frontEnd.askU64(
+    VU.GET_PROTOCOL_FEATURES,
+    UML_KNOWS & ~P_INBAND_NOTIFICATIONS,
+  );
+  const chosen = protocolFeatures & UML_KNOWS & ~(replyAck ? unknownBits() : P_REPLY_ACK);
   // It counts on REPLY_ACK before the message that negotiates it is answered.
   frontEnd.protocolFeatures = chosen;
   await frontEnd.must(VU.SET_PROTOCOL_FEATURES, u64(chosen));
@@ -158,8 +177,9 @@ export async function umlStart(
     await frontEnd.setRingState(VU.SET_VRING_ENABLE, index, 1);
   }
   for (let bytes = 1; bytes <= configBytes; bytes++) {
-    await frontEnd.ask(VU.GET_CONFIG, config(0, bytes));
+    await frontEnd.ask(VU.GET_CONFIG, config(0, bytes), Buffer.alloc(12 + bytes));
   }
+  await frontEnd.caughtUp();
 }
 
 /** What virtio_uml says when its driver unloads. */

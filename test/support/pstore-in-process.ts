@@ -10,11 +10,11 @@ import {
   type RecordTypeName,
   type StoreOptions,
 } from "../../src/store/index.js";
-import { type LogEvent, PlainConnection, Session } from "../../src/vhost-user/index.js";
+import { type LogEvent, Session } from "../../src/vhost-user/index.js";
 import type { DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { GuestRam, type RamSpec } from "./guest-ram.js";
-import { closing, patientLoop, settle } from "./in-process.js";
+import { closing, connectionOf, patientLoop, refusalsIn, settle } from "./in-process.js";
 import { temporaryFolder } from "./in-process-server.js";
 import { qemuStart, qemuStop, type StartOptions } from "./negotiations.js";
 import { type PstoreDriver, type PstoreDriverOptions, startPstoreDriver } from "./pstore-driver.js";
@@ -112,12 +112,13 @@ export async function connectGuest(
   const [own, other] = socketPair();
   const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
-  closing(new Session({ loop: share, connection: new PlainConnection(other), device, log: push }));
+  closing(new Session({ loop: share, connection: connectionOf(other), device, log: push }));
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);
     }),
   );
+  frontEnd.refusals = () => refusalsIn(log);
   const ram = closing(new GuestRam(specs));
   const driver = await startPstoreDriver(frontEnd, ram, { bufsize, ...driverOptions });
   for (const queue of driver.queues) closing(queue);

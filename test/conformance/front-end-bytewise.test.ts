@@ -1,0 +1,3 @@
+import { testFrontEnds } from "./front-ends.js";
+
+testFrontEnds({ speech: "bytewise", kept: true });
