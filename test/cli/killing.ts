@@ -21,7 +21,7 @@ export interface KillableServer {
   readonly running: Running;
   readonly records: string;
   readonly socket: string;
-  /** Has the daemon killed before its n-th step from the next one on. */
+  /** Has the daemon killed before its n-th step from the next one on, and not where it was to be killed before. */
   killAt(n: number): void;
   /** Waits until the daemon has nothing to do. */
   settled(): Promise<void>;
