@@ -118,8 +118,24 @@ export async function serve(...args: readonly string[]): Promise<Serving> {
   };
 }
 
+/** What each of a process's threads does, as ps(1) names it, and where in the kernel: for a test that waited in vain. */
+export function threadsOf(pid: number): string {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const read = (name: string) => readFileSync(`/proc/${pid}/task/${thread}/${name}`, "latin1");
+      return `${/\) (\w)/.exec(read("stat"))?.[1]} ${read("wchan")}`;
+    });
+    return `process ${pid}: ${threads.join(", ")}`;
+  } catch (error) {
+    return `process ${pid}: ${String(error)}`;
+  }
+}
+
 /** A guest's process, for tests that act while it runs. */
 export interface RunningGuest {
+  readonly pid: number;
+  /** What it printed so far. */
+  output(): string;
   /** Resolves when the guest has printed `text`. */
   printed(text: string): Promise<void>;
   /** Ends its script's `read _`. */
@@ -140,6 +156,8 @@ export function startGuest([command = "", ...args]: readonly string[]): RunningG
     });
   }
   return {
+    pid: child.pid ?? -1,
+    output: () => output,
     printed: (text) =>
       until(
         () => output.includes(text),
