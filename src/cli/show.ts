@@ -107,7 +107,7 @@ async function show(path: string, name: string | undefined, options: ShowOptions
         USAGE,
       );
     }
-    await write([recordShown(only)], options);
+    await write([recordShown(only, options.raw)], options);
     return;
   }
   const at = new CrashesAt(path, options);

@@ -13,10 +13,11 @@ import {
   recordBytes,
   recordText,
   streamText,
+  unreadableLine,
 } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import type { CrashesAt } from "./crashes-at.js";
-import { UserError, warn } from "./errors.js";
+import { UserError } from "./errors.js";
 
 /** Something to show. */
 export interface Shown {
@@ -47,16 +48,16 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
   throw new UserError(`no ${type} record belongs to ${crash.name}${why}`);
 }
 
-/** What one record holds. */
-export function recordShown(record: RecordEntry): Shown {
+/** What one record holds; its bytes where nothing reads it and `raw` asks for them, UserError else. */
+export function recordShown(record: RecordEntry, raw: boolean): Shown {
+  const text = () => recordText(readHeader(record));
+  if (!raw && text() === undefined) throw new UserError(unreadableLine(record));
   return {
     guest: guestOf(record),
     title: () => undefined,
     text: () => {
-      const text = recordText(readHeader(record));
-      if (text !== undefined) return notedText(text);
-      warn(`${record.path} can't be decompressed; this is how it is`);
-      return recordBytes(record);
+      const found = text();
+      return found === undefined ? recordBytes(record) : notedText(found);
     },
   };
 }

@@ -98,7 +98,7 @@ describe("what its owner compressed", () => {
     const cut = "[virtio-pstore: the record is cut short here: the rest of its text is missing]\n";
     expect(shown()).toEqual([`a line\n${cut}end\n`]);
     put("console-1.gz", "garbage");
-    const note = `[virtio-pstore: ${join(folder, "console-1.gz")} can't be decompressed: 7 bytes]\n`;
+    const note = `[virtio-pstore: ${join(folder, "console-1.gz")} can't be decompressed: 7 bytes; \`virtio-pstore show --raw\` of that file gives them]\n`;
     expect(shown()).toEqual([`${note}end\n`]);
   });
 });

@@ -1,9 +1,11 @@
+import { isUtf8 } from "node:buffer";
+import { basename } from "node:path";
 import { systemReason } from "../native/errno.js";
 import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../store/layout.js";
 import type { Decoded, Ending } from "./compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "./decompress.js";
 import { note } from "./note.js";
-import { piecesOf } from "./pieces.js";
+import { piecesOf, wholeCharacters } from "./pieces.js";
 import { ringText } from "./printk-ring.js";
 import { PutTogether } from "./put-together.js";
 import type { RecordEntry } from "./records.js";
@@ -95,6 +97,36 @@ interface Inflated extends Decoded {
   readonly parts?: PutTogether;
 }
 
+/** Of a beginning at most so many are no text's: a log may hold some. */
+const MAX_STRANGE_SHARE = 0.1;
+
+/**
+ * Whether a dump's file without a header is no text either: it is compressed in spite of its name, or what is left of
+ * it after a crash of the host.
+ */
+function isBinary(record: HeadedRecord): boolean {
+  if (!isDump(record.type) || record.header !== undefined || !isPlain(record)) return false;
+  const beginning = contents(record, BEGINNING_BYTES);
+  if (beginning.includes(0)) return true;
+  const lines = beginning.subarray(0, wholeCharacters(beginning));
+  const control = lines.filter((byte) => byte < 0x20 && !TEXT_CONTROLS.has(byte)).length;
+  const strange = isUtf8(lines) ? control : control + lines.filter((byte) => byte >= 0x80).length;
+  return strange > MAX_STRANGE_SHARE * lines.length;
+}
+
+/** Tab, the ends of lines, and what begins a colour. */
+const TEXT_CONTROLS = new Set([0x09, 0x0a, 0x0d, 0x1b]);
+
+/** That nothing reads a record as text, and how its bytes can be had. */
+export function unreadableLine(record: RecordEntry): string {
+  const { name, path, size, compressed, gzip } = record;
+  const what = compressed || gzip === true ? "can't be decompressed" : "is no text";
+  const line = `${path} ${what}: ${size} bytes`;
+  // Slots of an ERST file have no path of their own.
+  const isFile = basename(path) === basename(name);
+  return isFile ? `${line}; \`virtio-pstore show --raw\` of that file gives them` : line;
+}
+
 /** What a record holds behind its header, decompressed as a whole. Undefined where nothing reads it. */
 function inflated(record: HeadedRecord): Inflated | undefined {
   if (record.size > (isDump(record.type) ? MAX_COMPRESSED_BYTES : MAX_STREAM_BYTES)) {
@@ -126,6 +158,7 @@ function partsOf(record: HeadedRecord): PutTogether | undefined {
 /** Reads one record to its end. */
 export function decodeRecord(record: RecordEntry): DecodedRecord {
   const headed = readHeader(record);
+  if (isBinary(headed)) return { ...headed, textBytes: undefined };
   if (isPlain(headed) && !isRing(headed)) {
     const more = partsOf(headed)?.headerBytes ?? 0;
     return { ...headed, textBytes: record.size - headed.headerBytes - more };
@@ -150,6 +183,7 @@ export function recordText(
   onCut: () => void = () => undefined,
 ): Iterable<Buffer | string> | undefined {
   if (isPlain(record) && !isRing(record)) {
+    if (isBinary(record)) return undefined;
     const { source, headerBytes, size } = record;
     const read = (from: number, to: number) =>
       source.read(record, headerBytes + from, headerBytes + to);
@@ -201,7 +235,7 @@ export function* textOrNotes(
       return;
     }
     onCut();
-    yield note(`${record.path} can't be decompressed: ${record.size} bytes`);
+    yield note(unreadableLine(record));
   } catch (error) {
     onCut(error);
     // Also one that is removed at this moment: what the others hold is shown all the same.

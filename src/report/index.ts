@@ -24,6 +24,7 @@ export {
   readHeader,
   recordBytes,
   recordText,
+  unreadableLine,
 } from "./decode.js";
 export { type Dump, dumpText, isCutShort, missingParts } from "./dumps.js";
 export { isErstFile } from "./erst.js";

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { symlinkSync, truncateSync } from "node:fs";
+import { readFileSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -93,15 +93,39 @@ describe("show", () => {
     expect((await run(["show", "--all", folder])).stdout).toBe("older\nnewer\n");
   });
 
-  test("one record's file shows what it holds: a part, a console, or bytes nobody can read", async () => {
+  test("one record's file shows what it holds: a part or a console", async () => {
     const folder = oneGuest();
     const shown = async (name: string) => run(["show", join(folder, name)]);
     expect(await shown("dmesg-2.enc.z")).toMatchObject({ status: 0, stdout: "<4>oldest\n" });
     expect(await shown("console-3")).toMatchObject({ stdout: "console\\x1b[2J\n", stderr: "" });
-    put(join(folder, "dmesg-9.enc.z"), Uint8Array.of(0x41, 0x1b, 0xff), 1);
-    const unreadable = await shown("dmesg-9.enc.z");
-    expect(unreadable.stdout).toBe("A\\x1b\\xff");
-    expect(unreadable.stderr).toMatch(/dmesg-9\.enc\.z can't be decompressed/);
+  });
+
+  test("what nobody can read is one line and a hint, and --raw gives the bytes", async () => {
+    const folder = temporaryFolder();
+    const bytes = Buffer.from(Array.from({ length: 4096 }, (_, i) => (i * 37 + 128) % 256));
+    for (const [name, what] of [
+      ["dmesg-7.enc.z", "can't be decompressed"],
+      ["dmesg-8.gz", "can't be decompressed"],
+      ["dmesg-9", "is no text"],
+    ] as const) {
+      const path = put(join(folder, name), bytes, 1);
+      const line = `${path} ${what}: 4096 bytes; \`virtio-pstore show --raw\` of that file gives them`;
+      const ended = await run(["show", path]);
+      expect(ended).toMatchObject({ status: 1, stdout: "" });
+      expect(complaint(ended)).toEqual([`virtio-pstore: ${line}`]);
+      expect((await run(["show", folder, name])).stdout).toBe(`[virtio-pstore: ${line}]\n`);
+      const copy = join(folder, "copy");
+      await run(["-c", `${program} show --raw ${path} > ${copy}`], { command: "/bin/sh" });
+      expect(readFileSync(copy).equals(bytes)).toBe(true);
+    }
+    const listed = (await run(["list", folder])).stdout.trimEnd().split("\n").slice(1);
+    for (const row of listed) expect(row).toMatch(/ 1\+ .* unreadable$/);
+  });
+
+  test("text of any script without a header is text, colours and a strange byte among it", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "dmesg-1"), "\u001b[1mядро: паника\u001b[0m\u0007\n", 1);
+    expect((await run(["show", folder])).stdout).toBe("\\x1b[1mядро: паника\\x1b[0m\\x07\n");
   });
 
   test.each([["2"], ["--guest", "web"], ["--since", "1d"], ["--console"]])(
