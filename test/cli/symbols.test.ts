@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,9 +28,13 @@ describe("show with symbols", () => {
       "nothing of use, but long enough for the header of an ELF file to fit in here\n",
     );
     const none = join(folder, "none");
+    const fifo = join(folder, "fifo");
+    execFileSync("mkfifo", [fifo]);
     for (const [option, path, line] of [
       ["--vmlinux", text, `${text} is no ELF file of 64 bits in little-endian order`],
       ["--vmlinux", folder, `${folder} is no file`],
+      ["--vmlinux", fifo, `${fifo} is no file`],
+      ["--system-map", fifo, `${fifo} is no file`],
       ["--vmlinux", none, `${none}: no such file or directory`],
       ["--system-map", text, `${text} is no System.map: no line is "address type name"`],
       [

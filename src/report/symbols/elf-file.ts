@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { SymbolsError } from "./errors.js";
 import { type KernelSymbol, SymbolTable } from "./symbol-table.js";
 
@@ -43,7 +43,8 @@ interface Section {
 
 /** Reads the symbols of vmlinux or of a module; SymbolsError where a file has none. */
 export function readElfFile(path: string): ElfFile {
-  const fd = openSync(path, "r");
+  // Without O_NONBLOCK a FIFO waits here for somebody who writes.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const status = fstatSync(fd);
     if (!status.isFile()) throw new SymbolsError(`${path} is no file`);

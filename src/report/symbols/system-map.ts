@@ -11,7 +11,8 @@ const LINE = /^([0-9a-f]{8,16}) [B-Zb-z?] (\S{1,512})$/gm;
 /** A kernel's System.map, as nm(1) prints it; SymbolsError where a file is none. */
 export function readSystemMap(path: string): SymbolTable {
   const status = statSync(path);
-  if (status.isDirectory()) throw new SymbolsError(`${path} is a directory, not a System.map`);
+  // Others may have no end, or never begin.
+  if (!status.isFile()) throw new SymbolsError(`${path} is no file`);
   if (status.size > MAX_BYTES) throw new SymbolsError(`${path} is too large for a System.map`);
   const table = new SymbolTable(symbolsOf(readFileSync(path, "latin1")));
   if (table.size === 0)
