@@ -302,6 +302,32 @@ describe("what can't be run: one line, and nothing is left", () => {
     expect(readdirSync(ownTmp)).toEqual([]);
   });
 
+  test.each([
+    [
+      "says why",
+      "echo 'error while loading shared libraries: libslirp.so.0' >&2; exit 127",
+      "error while loading shared libraries: libslirp.so.0",
+    ],
+    ["says nothing", "exit 3", "status 3"],
+    ["is killed", "kill -SEGV $$", "SIGSEGV"],
+  ])("a QEMU that doesn't start, and %s, isn't called too old", async (_, line, why) => {
+    const { folder, records, env } = paths();
+    const qemu = script(join(folder, "qemu-system-broken"), line);
+    for (const option of ["--directory", "--erst"]) {
+      expect(await refused([option, records, "--", qemu], env)).toEqual({
+        ...{ status: 1, line: `virtio-pstore: \`${qemu} -device help\` failed: ${why}` },
+      });
+    }
+  });
+
+  test("a QEMU that may not be run", async () => {
+    const { folder, records, env } = paths();
+    const qemu = join(folder, "qemu-system-none");
+    writeFileSync(qemu, "");
+    const { line } = await refused(["--directory", records, "--", qemu], env);
+    expect(line).toBe(`virtio-pstore: ${qemu} can't be started: permission denied`);
+  });
+
   test.each(["/no/qemu-system-x86_64", "/no/linux"])(
     "%s: a command that isn't there: 127",
     async (command) => {

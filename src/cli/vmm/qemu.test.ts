@@ -1,6 +1,9 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../errors.js";
-import { qemu } from "./qemu.js";
+import { deviceHelp, qemu } from "./qemu.js";
 import { memoryArguments, memorySize } from "./qemu-memory.js";
 
 const words = (line: string) => (line === "" ? [] : line.split(" "));
@@ -123,4 +126,18 @@ test.each(["-M microvm", "-machine type=microvm,acpi=off", "-M q35 -M microvm", 
 test.each(["-M microvm,pcie=on", "-M microvm -M q35", "-M accel=kvm"])("%s is taken", (line) => {
   // What comes next: the command isn't there.
   expect(() => qemu.check("/no/qemu", words(line))).toThrow("no such command");
+});
+
+test("a QEMU that doesn't end is told as that, and ended", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pstore-qemu-"));
+  try {
+    const command = join(folder, "qemu-system-stuck");
+    writeFileSync(command, "#!/bin/sh\nexec sleep 1000\n");
+    chmodSync(command, 0o755);
+    expect(() => deviceHelp(command, 0.2)).toThrow(
+      `\`${command} -device help\` doesn't end within 0.2 s`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

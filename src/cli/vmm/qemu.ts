@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { CONFIG_EXTENDED_BYTES, QUEUE_COUNT, VIRTIO_ID_PSTORE } from "../../device/index.js";
-import { UserError } from "../errors.js";
+import { systemReason } from "../../native/errno.js";
+import { codeOf, UserError } from "../errors.js";
 import type { Vmm } from "./command.js";
 import { memoryArguments } from "./qemu-memory.js";
 import { escaped, has, properties, values } from "./qemu-options.js";
@@ -26,18 +27,33 @@ function checkMachine(args: readonly string[]): void {
   throw new UserError(`QEMU's machine ${type} has no PCI bus for the device: use ${mend}`);
 }
 
-/** The devices that this QEMU has, as it lists them itself. */
-export function deviceHelp(command: string): string {
-  const { error, stdout } = spawnSync(command, ["-device", "help"], {
+/** Of a QEMU that isn't in the page cache yet, on a machine that is busy. */
+const MOST_SECONDS = 30;
+
+/** What it says of itself is one line, as long as that. */
+const MOST_CHARS = 300;
+
+/** The devices that this QEMU has, as it lists them itself; UserError where it doesn't start. */
+export function deviceHelp(command: string, mostSeconds = MOST_SECONDS): string {
+  const { error, status, signal, stdout, stderr } = spawnSync(command, ["-device", "help"], {
     encoding: "utf8",
-    timeout: 10_000,
-    stdio: ["ignore", "pipe", "ignore"],
+    timeout: mostSeconds * 1000,
+    killSignal: "SIGKILL",
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  if (error === undefined) return stdout;
-  if ("code" in error && error.code === "ENOENT") {
-    throw new UserError(`${command}: no such command`, 127);
+  const code = codeOf(error);
+  if (code === "ENOENT") throw new UserError(`${command}: no such command`, 127);
+  const own = `\`${command} -device help\``;
+  if (code === "ETIMEDOUT") {
+    throw new UserError(`${own} doesn't end within ${mostSeconds} s: try again, or look why`);
   }
-  throw new UserError(`${command} -device help: ${error.message}`);
+  if (error !== undefined) {
+    throw new UserError(`${command} can't be started: ${systemReason(error) ?? error.message}`);
+  }
+  if (status === 0) return stdout;
+  const [line = ""] = stderr.trim().split("\n", 1);
+  const end = signal === null ? `status ${status}` : signal;
+  throw new UserError(`${own} failed: ${line === "" ? end : line.slice(0, MOST_CHARS)}`);
 }
 
 /** Whether this QEMU has the device. */
