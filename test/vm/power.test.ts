@@ -27,6 +27,8 @@ describeGuests("a guest that was suspended", () => {
       // Otherwise the guest boots anew instead of waking up.
       bzImage: true,
       arguments: ["-machine", "smm=off"],
+      // A quarter of it is how long a suspend waits for the host, which other tests keep busy.
+      driverParameters: { oops_timeout_ms: 20_000 },
       append: "panic=60",
       script: [
         "echo mark 1 > /dev/kmsg",
