@@ -132,15 +132,9 @@ static void vpstore_config_write(struct vpstore *vp)
 	}
 }
 
-/*
- * The kernel's own boot id isn't exported, but it is the one to have: it stays
- * the same when this module is loaded again, and user space knows it as well
- * (journald's _BOOT_ID). So read it as user space does. Where /proc isn't
- * mounted, a random number has to do, for as long as the module stays.
- */
-static void vpstore_boot_id(u8 *id)
+/* Read the kernel's own boot id as user space does: it isn't exported. */
+static bool vpstore_boot_id_read(u8 *id)
 {
-	static u8 own[VIRTIO_PSTORE_BOOT_ID_LEN];
 	char text[UUID_STRING_LEN + 1] = "";
 	ssize_t len = 0;
 	struct file *file;
@@ -152,13 +146,31 @@ static void vpstore_boot_id(u8 *id)
 		len = kernel_read(file, text, UUID_STRING_LEN, &pos);
 		filp_close(file, NULL);
 	}
-	if (len == UUID_STRING_LEN && !uuid_parse(text, &uuid)) {
-		export_uuid(id, &uuid);
-		return;
+	if (len != UUID_STRING_LEN || uuid_parse(text, &uuid))
+		return false;
+	export_uuid(id, &uuid);
+	return true;
+}
+
+/*
+ * The kernel's own boot id is the one to have: it stays the same when this
+ * module is loaded again, and user space knows it as well (journald's
+ * _BOOT_ID). Built in, the driver is probed before there is a /proc to read it
+ * from, and can't wait for one: with its first request the boot begins for the
+ * device. A random number has to do then, and stays. It is in the log, which
+ * user space keeps under the other one.
+ */
+static void vpstore_boot_id(struct virtio_device *vdev, u8 *id)
+{
+	static u8 known[VIRTIO_PSTORE_BOOT_ID_LEN];
+
+	if (!memchr_inv(known, 0, sizeof(known)) &&
+	    !vpstore_boot_id_read(known)) {
+		get_random_bytes(known, sizeof(known));
+		dev_info(&vdev->dev, "boot id %*phN, as there is no /proc yet that has the kernel's\n",
+			 VIRTIO_PSTORE_BOOT_ID_LEN, known);
 	}
-	if (!memchr_inv(own, 0, sizeof(own)))
-		get_random_bytes(own, sizeof(own));
-	memcpy(id, own, sizeof(own));
+	memcpy(id, known, sizeof(known));
 }
 
 /*
@@ -283,7 +295,7 @@ static int vpstore_probe(struct virtio_device *vdev)
 		vp->extended = true;
 		vp->panic_vq = true;
 	}
-	vpstore_boot_id(vp->boot_id);
+	vpstore_boot_id(vdev, vp->boot_id);
 	vp->bufsize = vpstore_bufsize(vdev);
 	vpstore_choose(vp);
 
@@ -389,7 +401,23 @@ static struct virtio_driver vpstore_driver = {
 	.restore	= vpstore_restore,
 #endif
 };
-module_virtio_driver(vpstore_driver);
+
+/*
+ * Built in, the driver is there before device_initcall, at which every
+ * transport looks for its devices: so it is probed as soon as one is found,
+ * wherever the two stand in the order of linking.
+ */
+static int __init vpstore_init(void)
+{
+	return register_virtio_driver(&vpstore_driver);
+}
+fs_initcall(vpstore_init);
+
+static void __exit vpstore_exit(void)
+{
+	unregister_virtio_driver(&vpstore_driver);
+}
+module_exit(vpstore_exit);
 
 MODULE_AUTHOR("The virtio-pstore authors");
 MODULE_DESCRIPTION("Keeps a dying kernel's last words on the host (virtio-pstore)");

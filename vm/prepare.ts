@@ -4,15 +4,25 @@ import { dropLists } from "./apt.js";
 import { buildDriver, placeOf, type Target } from "./build.js";
 import { initramfsPart } from "./initramfs.js";
 import { withLock } from "./lock.js";
-import { ensure } from "./part.js";
+import { ensure, type Part } from "./part.js";
 import { inVm } from "./paths.js";
 import { qemuPart } from "./qemu.js";
+import { umlBuiltinPart } from "./uml-builtin.js";
 import { VmUnavailable } from "./unavailable.js";
 
-/** "qemu" is the program; a target is its kernel, what builds its driver, and the driver. */
-export type Preparable = "qemu" | Target;
+/** Programs that are made as a whole. */
+const programs: Readonly<Record<"qemu" | "uml-builtin", Part>> = {
+  qemu: qemuPart,
+  "uml-builtin": umlBuiltinPart,
+};
 
-const all: readonly Preparable[] = ["qemu", "6.1", "6.12", "7.3", "uml", "uml-pstore"];
+/** A program; or a target, which is its kernel, what builds its driver, and the driver. */
+export type Preparable = keyof typeof programs | Target;
+
+const all: readonly Preparable[] = [
+  ...(["qemu", "6.1", "6.12", "7.3"] as const),
+  ...(["uml", "uml-pstore", "uml-builtin"] as const),
+];
 
 /**
  * Makes what guests need, unless it is there; without an argument everything. Throws VmUnavailable when
@@ -21,8 +31,8 @@ const all: readonly Preparable[] = ["qemu", "6.1", "6.12", "7.3", "uml", "uml-ps
 export async function prepare(wanted: readonly Preparable[] = all): Promise<void> {
   try {
     for (const name of wanted) {
-      if (name === "qemu") {
-        await ensure(qemuPart);
+      if (name === "qemu" || name === "uml-builtin") {
+        await ensure(programs[name]);
         continue;
       }
       await ensure(placeOf(name).part);

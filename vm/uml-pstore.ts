@@ -9,7 +9,9 @@ import { makeStep, umlPart, umlScript, unpackUmlSource } from "./uml.js";
 export const umlPstoreProgram = inVm("bin", "linux.uml-pstore");
 
 const tree = "/usr/src/uml-pstore";
-/** Where modules for this kernel are built against, inside bookworm's root. */
+/** Inside bookworm's root: the part of the kernel's source that is needed, */
+export const umlPstoreSource = `${tree}/source`;
+/** and where it is built, and modules for it are built against. */
 export const umlPstoreBuildTree = `${tree}/build`;
 
 const script = umlScript("uml-pstore", "A user-mode-linux with all of pstore");
@@ -19,8 +21,8 @@ const configFile = join(checkout, "vm/uml-pstore.config");
 /** Of the source, what this configuration compiles; Makefiles are read in folders of which nothing is compiled, too. */
 const neededSource = [
   ...["Makefile", "Kbuild", "Kconfig", "*/Kconfig*", "*/Makefile*", "*/Kbuild"],
-  ...["scripts", "include", "arch/um", "arch/x86", "certs", "crypto", "fs", "init", "io_uring"],
-  ...["ipc", "kernel", "lib", "mm", "security", "usr"],
+  ...["scripts", "include", "arch/um", "arch/x86", "block", "certs", "crypto", "fs", "init"],
+  ...["io_uring", "ipc", "kernel", "lib", "mm", "security", "usr"],
   ...["drivers/base", "drivers/char", "drivers/tty", "drivers/virtio"],
 ];
 
@@ -49,13 +51,8 @@ export const umlPstorePart: Part = {
     await unpackUmlSource(root, tree, neededSource);
     cpSync(configFile, join(root, tree, "wanted.config"));
     const make = [
-      "nice",
-      "make",
-      "-j2",
-      "-C",
-      `${tree}/source`,
-      "ARCH=um",
-      `O=${umlPstoreBuildTree}`,
+      ...["nice", "make", "-j2", "-C", umlPstoreSource],
+      ...["ARCH=um", `O=${umlPstoreBuildTree}`],
     ];
     await makeStep(root, "Configuring user-mode-linux with all of pstore", [
       ...make,

@@ -11,8 +11,8 @@ declare module "vitest" {
 }
 
 /**
- * Makes what the guests need, once, before the tests of this folder; but for "uml-pstore", which takes minutes and is
- * made by the tests that use it.
+ * Makes what the guests need, once, before the tests of this folder; but for "uml-pstore" and "uml-builtin", which take
+ * minutes and are made by the tests that use them.
  */
 export default async function setup(project: TestProject): Promise<void> {
   let reason = "";
