@@ -216,6 +216,53 @@ describe("export", () => {
     );
   });
 
+  test("makes no directory above the one that is named", async () => {
+    const above = temporaryFolder();
+    for (const name of ["none/out", "none/crash.tgz", "none/crash.json"]) {
+      const ended = await run(["export", guests(), "web/2", "-o", join(above, name)]);
+      expect(ended).toMatchObject({ status: 1, stdout: "" });
+      expect(complaint(ended)).toEqual([
+        `virtio-pstore: ${above}/none: no such directory: make it first`,
+      ]);
+    }
+    expect(readdirSync(above)).toEqual([]);
+  });
+
+  test.each(["out", "crash.tgz", "crash.json"])(
+    "leaves nothing of %s where it is interrupted",
+    async (name) => {
+      const folder = guests();
+      put(join(folder, "web", "console-5"), "a line\n".repeat(500_000), 1004);
+      put(
+        join(folder, "web", "dmesg-3"),
+        `${head("Panic", 2, 2)}${"a line\n".repeat(500_000)}`,
+        1002,
+      );
+      const above = temporaryFolder();
+      // Each write takes long enough for the signal to come in their midst.
+      const slow = join(temporaryFolder(), "slow.cjs");
+      writeFileSync(
+        slow,
+        `const fs = require("node:fs");
+        const real = fs.writeFileSync;
+        fs.writeFileSync = (...args) => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+          return real(...args);
+        };
+        require("node:module").syncBuiltinESMExports();`,
+      );
+      const exporting = start(["export", folder, "web/2", "-o", join(above, name)], {
+        env: { NODE_OPTIONS: `--require ${slow}` },
+      });
+      const isBegun = () =>
+        readdirSync(above, { recursive: true }).some((one) => /whole|tree/.test(String(one)));
+      for (let i = 0; i < 2000 && !isBegun(); i++) await new Promise((r) => setTimeout(r, 10));
+      expect(isBegun()).toBe(true);
+      expect((await stop(exporting)).status).toBe("SIGTERM");
+      expect(readdirSync(above)).toEqual([]);
+    },
+  );
+
   test("writes JSON; the newest crash where none is named", async () => {
     const output = join(temporaryFolder(), "crash.json");
     await run(["export", guests(), "-o", output]);
