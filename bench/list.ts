@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Command } from "commander";
 import { checkout } from "../vm/paths.js";
 
 const GUESTS = 10;
@@ -11,7 +12,6 @@ const CONSOLE_BYTES = 64 << 20;
 const ROUNDS = 7;
 
 const program = join(checkout, "bin", "virtio-pstore");
-const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-bench-"));
 
 const line = (i: number) =>
   `<6>[${`${i}`.padStart(5)}.000000] a line of the log as they all are, of a usual length\n`;
@@ -56,50 +56,61 @@ const tell = (what: string, times: readonly number[]): void => {
 
 const rounds = (measure: () => number): number[] => Array.from({ length: ROUNDS }, measure);
 
-try {
-  const records = join(folder, "records");
-  const empty = join(folder, "empty");
-  mkdirSync(empty);
-  for (let guest = 0; guest < GUESTS; guest++) {
-    const directory = join(records, `guest${guest}`);
-    mkdirSync(directory, { recursive: true });
-    for (let crash = 0; crash < CRASHES; crash++) {
-      writeFileSync(join(directory, `dmesg-${crash + 1}`), dump(guest, crash));
+async function main(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-bench-"));
+  try {
+    const records = join(folder, "records");
+    const empty = join(folder, "empty");
+    mkdirSync(empty);
+    for (let guest = 0; guest < GUESTS; guest++) {
+      const directory = join(records, `guest${guest}`);
+      mkdirSync(directory, { recursive: true });
+      for (let crash = 0; crash < CRASHES; crash++) {
+        writeFileSync(join(directory, `dmesg-${crash + 1}`), dump(guest, crash));
+      }
     }
+    const console = join(folder, "console-1");
+    writeFileSync(console, line(1).repeat(CONSOLE_BYTES / line(1).length));
+    tell(
+      "node alone",
+      rounds(() => ms(process.execPath, "-e", "0")),
+    );
+    tell(
+      "--version",
+      rounds(() => ms(program, "--version")),
+    );
+    tell(
+      "list, an empty directory",
+      rounds(() => ms(program, "list", empty)),
+    );
+    tell(`list, ${GUESTS * CRASHES} crashes, the first time`, [ms(program, "list", records)]);
+    tell(
+      `list, ${GUESTS * CRASHES} crashes`,
+      rounds(() => ms(program, "list", records)),
+    );
+    tell(
+      `list --json, ${GUESTS * CRASHES} crashes`,
+      rounds(() => ms(program, "list", "--json", records)),
+    );
+    tell(
+      `show, the newest of ${GUESTS * CRASHES}`,
+      rounds(() => ms(program, "show", records)),
+    );
+    const begins: number[] = [];
+    for (let i = 0; i < ROUNDS; i++) begins.push(await msToBegin("show", console));
+    tell("show, a console of 64 MiB, until its first line", begins);
+    tell("show, a console of 64 MiB, all", [
+      ms("/bin/sh", "-c", `${program} show ${console} > /dev/null`),
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  const console = join(folder, "console-1");
-  writeFileSync(console, line(1).repeat(CONSOLE_BYTES / line(1).length));
-  tell(
-    "node alone",
-    rounds(() => ms(process.execPath, "-e", "0")),
-  );
-  tell(
-    "--version",
-    rounds(() => ms(program, "--version")),
-  );
-  tell(
-    "list, an empty directory",
-    rounds(() => ms(program, "list", empty)),
-  );
-  tell(`list, ${GUESTS * CRASHES} crashes, the first time`, [ms(program, "list", records)]);
-  tell(
-    `list, ${GUESTS * CRASHES} crashes`,
-    rounds(() => ms(program, "list", records)),
-  );
-  tell(
-    `list --json, ${GUESTS * CRASHES} crashes`,
-    rounds(() => ms(program, "list", "--json", records)),
-  );
-  tell(
-    `show, the newest of ${GUESTS * CRASHES}`,
-    rounds(() => ms(program, "show", records)),
-  );
-  const begins: number[] = [];
-  for (let i = 0; i < ROUNDS; i++) begins.push(await msToBegin("show", console));
-  tell("show, a console of 64 MiB, until its first line", begins);
-  tell("show, a console of 64 MiB, all", [
-    ms("/bin/sh", "-c", `${program} show ${console} > /dev/null`),
-  ]);
-} finally {
-  rmSync(folder, { recursive: true, force: true });
 }
+
+await new Command("npm run bench:list --")
+  .description(
+    `Measures how long list and show take over ${GUESTS * CRASHES} crashes, beside starting Node alone.\n` +
+      "Takes about a minute; nothing else should run meanwhile.",
+  )
+  .action(main)
+  .parseAsync();

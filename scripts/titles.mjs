@@ -9,9 +9,17 @@ import { readFacts } from "../dist/src/report/title/index.js";
 const SAMPLES = ["pkg", "report", "testdata", "linux", "report"];
 const SAMPLE_NAME = /^\d+$/;
 
+const USAGE = `usage: npm run titles -- SYZKALLER [--list]
+
+Compares titles with those of the sample reports in a checkout of syzkaller's repository; --list prints
+those that differ. Takes some seconds.`;
 const [given, ...options] = process.argv.slice(2);
-if (given === undefined || given.startsWith("-"))
-  fail("usage: npm run titles -- SYZKALLER [--list]");
+if (given === "--help" || given === "-h") {
+  console.log(USAGE);
+  process.exit(0);
+}
+const isUnknown = options.some((option) => option !== "--list");
+if (given === undefined || given.startsWith("-") || isUnknown) fail(USAGE);
 const directory = samplesIn(given);
 if (directory === undefined) {
   fail(

@@ -86,10 +86,16 @@ async function demo(target: Target): Promise<void> {
 
 const usage = `usage: npm run demo [-- ${targets.join("|")}]`;
 
-async function main(wanted: string): Promise<number> {
+async function main(wanted = "6.1", ...more: readonly string[]): Promise<number> {
   if (wanted === "--help" || wanted === "-h") {
-    say(usage);
+    say(
+      `${usage}\n\nTakes a minute the first time, when it gets QEMU and a kernel, and some seconds later.`,
+    );
     return 0;
+  }
+  if (more.length > 0) {
+    console.error(`one guest at a time\n${usage}`);
+    return 2;
   }
   const target = targets.find((name) => name === wanted);
   if (target === undefined) {
@@ -105,4 +111,4 @@ async function main(wanted: string): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv[2] ?? "6.1");
+process.exitCode = await main(...process.argv.slice(2));

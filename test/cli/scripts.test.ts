@@ -1,0 +1,34 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { run } from "./support.js";
+
+const checkout = join(import.meta.dirname, "..", "..");
+
+/** Runs what a script of package.json runs, without building first. */
+const script = (file: string, ...args: readonly string[]) =>
+  run([join(checkout, file), ...args], { command: process.execPath });
+
+describe.each([
+  "dist/bench/write.js",
+  "dist/bench/list.js",
+  "dist/bench/erst.js",
+  "dist/bench/panic.js",
+  "dist/vm/demo.js",
+  "scripts/titles.mjs",
+])("%s", (file) => {
+  test("--help tells how it is used, and how long it takes", async () => {
+    const { status, stdout, stderr } = await script(file, "--help");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toMatch(/^[Uu]sage: npm run /);
+    expect(stdout.replaceAll("\n", " ")).toMatch(
+      /Takes (?:about )?(?:an? |some |[0-9]+ )(?:minute|second)/,
+    );
+  });
+
+  test.each([["--nonsense"], ["6.1", "nonsense"]])("refuses %j %j", async (...words) => {
+    const { status, stdout, stderr } = await script(file, ...words);
+    expect(status).not.toBe(0);
+    expect(stdout).toBe("");
+    expect(stderr).not.toBe("");
+  });
+});
