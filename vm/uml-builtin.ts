@@ -38,7 +38,7 @@ export const umlBuiltinPart: Part = {
     writeFileSync(config, `${readFileSync(config, "utf8")}CONFIG_VIRTIO_PSTORE=y\n`);
     const make = ["make", "-j2", "-C", umlPstoreSource, "ARCH=um", `O=${build}`];
     const { status, output } = await withProgress("Building the driver into user-mode-linux", () =>
-      inRoot(root, ["nice", ...make, "olddefconfig", "linux"], { timeoutMs: 1_200_000 }),
+      inRoot(root, ["nice", ...make, "olddefconfig", "linux"]),
     );
     // The linker warns of this kernel's own layout.
     const complaint = /pstore\/\w+\.[ch]:.*warning|^WARNING: modpost/;
