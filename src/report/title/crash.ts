@@ -10,7 +10,7 @@ import { oopsEnd } from "./rules/oops.js";
 const MAX_REPORT_LINES = 1000;
 
 /** Lines of no report that are kept: the beginning of the one that they are of may be cut off. */
-const MAX_UNCLAIMED = 256;
+const MAX_UNCLAIMED = 128;
 
 /** What begins behind it has to do with nothing before. */
 const CUT_HERE = /^-{12}\[ cut here \]-{12}|^8<--- cut here ---/;

@@ -28,6 +28,9 @@ const VERSIONS = [
   new RegExp(String.raw`^${RELEASE} #\d{1,6} ${TAINT}$`),
 ];
 
+/** Each begins so: most lines are done with quickly. */
+const VERSION_BEGINNING = /^(?:Linux version | {2,}(?:Not t|T)ainted|\d{1,3}\.)/;
+
 /** What a line says of who ran; undefined for another line. */
 export function readIdentity(text: string): Identity | undefined {
   if (!text.startsWith("CPU: ") && !text.startsWith("Pid: ")) return undefined;
@@ -44,6 +47,7 @@ export function readIdentity(text: string): Identity | undefined {
 
 /** What another line says of the kernel alone. */
 export function readKernel(text: string): Kernel | undefined {
+  if (!VERSION_BEGINNING.test(text)) return undefined;
   for (const pattern of VERSIONS) {
     const of = pattern.exec(text)?.groups;
     if (of !== undefined) return kernelOf(of);

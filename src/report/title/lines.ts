@@ -18,6 +18,7 @@ const LEVEL = /^<\d{1,4}>/;
 
 /** What `journalctl -o short-monotonic` writes behind the time stamp. */
 const HOST = /^[^\s:]{1,255} kernel: /;
+const KERNEL = " kernel: ";
 
 /**
  * A console's line may begin with a prompt, or with what was printed before without a newline: then
@@ -47,7 +48,8 @@ export function readLines(raw: string): LogLine[] {
     line = line.slice(stamp.index + whole.length);
     stamp = stampIn(line);
     const text = line.slice(0, stamp?.index).trimEnd();
-    messages.push({ text: text.replace(HOST, ""), caller, time: Number(time) });
+    const host = text.includes(KERNEL) ? (HOST.exec(text)?.[0].length ?? 0) : 0;
+    messages.push({ text: host === 0 ? text : text.slice(host), caller, time: Number(time) });
   }
   return messages;
 }
