@@ -37,6 +37,8 @@ interface GuestSocket {
 
 /** A guest's name is its directory's. */
 const GUEST_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
+const GUEST_NAME_RULE =
+  "A guest's name is of up to 64 letters (A-Z, a-z), digits, _, . and -, and begins with neither . nor -.";
 
 /** Disks are waited for by so many threads where there are several guests. */
 const SYNC_THREADS = 4;
@@ -58,9 +60,8 @@ function parseGuest(text: string, guests: GuestSocket[]): GuestSocket[] {
   const equals = text.indexOf("=");
   const name = text.slice(0, Math.max(0, equals));
   const path = text.slice(equals + 1);
-  if (!GUEST_NAME.test(name) || path === "") {
-    throw new InvalidArgumentError("It must be NAME=SOCKET.");
-  }
+  if (equals < 0 || path === "") throw new InvalidArgumentError("It must be NAME=SOCKET.");
+  if (!GUEST_NAME.test(name)) throw new InvalidArgumentError(GUEST_NAME_RULE);
   if (guests.some((guest) => guest.name === name || guest.path === path)) {
     throw new InvalidArgumentError("Each guest needs a name and a socket of its own.");
   }
@@ -104,7 +105,7 @@ export function addServe(program: Command): void {
     .addOption(
       new Option(
         "--guest <name=socket>",
-        "serve a guest of this name at this socket; may be repeated",
+        "serve a guest of this name at this socket; may be repeated; a name is of up to 64 letters, digits, _, . and -",
       )
         .argParser(parseGuest)
         .default([], "none"),
