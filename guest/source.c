@@ -129,7 +129,7 @@ static int vpstore_close(struct pstore_info *psi)
 	return ret;
 }
 
-/* End a walk that an honest host would have ended. */
+/* End a walk before the device does. */
 static int vpstore_cut_short(struct vpstore *vp, const char *why)
 {
 	dev_warn(&vp->vdev->dev,
