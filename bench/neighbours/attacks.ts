@@ -147,8 +147,9 @@ function inflightFile(): { fd: number; size: bigint } {
 /** Pipelined: the messages aren't acknowledged. */
 async function withoutAcknowledgement(guest: AttackGuest): Promise<void> {
   const features = P_MQ | P_CONFIG | P_INFLIGHT_SHMFD;
-  await guest.frontEnd.must(VU.SET_PROTOCOL_FEATURES, u64(features));
+  await guest.push(VU.SET_PROTOCOL_FEATURES, u64(features));
   guest.frontEnd.protocolFeatures = features;
+  await guest.frontEnd.barrier();
 }
 
 async function flapping(socket: string, begun: () => void, region: boolean): Promise<void> {

@@ -344,6 +344,7 @@ export class PstoreDevice implements VirtioDevice {
       }
       case "dump": {
         const { type, compressed, from } = request;
+        if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
         const data = from.bytes(REQUEST_BYTES);
         const place = this.#store.write(type, compressed, data, entry.of(type));
         return ({ writes }) => {
@@ -353,10 +354,13 @@ export class PstoreDevice implements VirtioDevice {
           return status(-number);
         };
       }
-      case "stream":
-        this.#store.append(request.type, request.from.bytes(REQUEST_BYTES), entry.of(request.type));
+      case "stream": {
+        const { type, from } = request;
+        if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
+        this.#store.append(type, from.bytes(REQUEST_BYTES), entry.of(type));
         entry.appended();
         return () => status(0);
+      }
       case "erase": {
         const { type, id } = request;
         if (this.#store.isShown(type, id)) entry.of(type).erase(id);

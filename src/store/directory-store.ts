@@ -8,13 +8,19 @@ import {
   InlineCommitter,
   type StagedRecord,
 } from "./commit.js";
-import { type Files, lengthOf, systemFiles, tryUnlink } from "./files.js";
+import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
 import type { BootStreams, Intent } from "./intent.js";
 import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
-import type { DumpTypeName, RecordName, RecordTypeName, StreamTypeName } from "./record-name.js";
+import {
+  type DumpTypeName,
+  isStream,
+  type RecordName,
+  type RecordTypeName,
+  type StreamTypeName,
+} from "./record-name.js";
 import { type RecordEntry, type RecordPlace, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
@@ -158,6 +164,21 @@ export class DirectoryStore {
       for (const record of stored) this.#options.onStored?.(record);
       this.#tellSyncError(result);
     });
+  }
+
+  /**
+   * Finds out what has to make room for so much more of a type, so that write() or append() needn't; goes on
+   * until the turn is over, and is false then. What is wrong with the directory these two tell.
+   */
+  isReadyFor(type: RecordTypeName, bytes: number): boolean {
+    try {
+      const { rooms, streams } = this.#place;
+      const goesOn = isStream(type) && streams.openPiece(type) !== undefined;
+      return rooms.isReadyFor({ type, records: goesOn ? 0 : 1, bytes });
+    } catch (error) {
+      if (isSystemError(error)) return true;
+      throw error;
+    }
   }
 
   /**
@@ -396,6 +417,12 @@ export class DirectoryStore {
       rooms: this.#options.rooms ?? DEFAULT_ROOMS,
       retire: (fd) => {
         this.#close([fd]);
+      },
+      isTurnOver: this.#isTurnOver,
+      later: (task) => {
+        this.#options.after?.(0, () => {
+          if (this.#open) task();
+        });
       },
       onDropped: (dropped) => this.#options.onDropped?.(dropped),
     });

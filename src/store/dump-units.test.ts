@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseHeader } from "./dump-header.js";
-import { type DumpPart, dumpsBefore, dumpUnits } from "./dump-units.js";
-import { toDrop } from "./retention.js";
+import { DumpGrouper, type DumpPart } from "./dump-units.js";
+import { Retention } from "./retention.js";
+import type { Unit } from "./unit.js";
 
 const [A, B] = ["a".repeat(32), "b".repeat(32)] as const;
 
@@ -16,7 +17,12 @@ function partOf(id: number, line: string, timeMs: number): DumpPart {
 /** The ids of each dump; a record is given as its first line, and when it came. */
 function dumps(...records: readonly (readonly [line: string, timeMs?: number])[]): string[] {
   const parts = records.map(([line, timeMs = 0], i) => partOf(i + 1, line, timeMs));
-  return dumpUnits(parts).map(({ records: of }) => of.map(({ name }) => name.id).join(" "));
+  return unitsOf(parts).map(({ records: of }) => of.map(({ name }) => name.id).join(" "));
+}
+
+function unitsOf(parts: readonly DumpPart[]): Unit[] {
+  const grouper = new DumpGrouper();
+  return [...new Set(parts.map((part) => grouper.add(part)))];
 }
 
 describe("which records are one dump", () => {
@@ -78,48 +84,64 @@ describe("which records are one dump", () => {
 describe("a room of dumps", () => {
   const room = { records: 20, bytes: 2000 };
 
-  /** Takes a part where there is room, and drops what has to go for it. False where it is refused. */
-  function take(parts: DumpPart[], part: DumpPart): boolean {
-    const used = { records: parts.length, bytes: parts.length };
-    const needed = { records: 1, bytes: 1 };
-    const dropped =
-      parts.length < room.records
-        ? []
-        : toDrop({ ...dumpsBefore(parts, part), room, used, needed });
-    const gone = dropped?.flatMap(({ records }) => records);
-    if (gone === undefined) return false;
-    parts.splice(0, parts.length, ...parts.filter(({ entry }) => !gone.includes(entry)), part);
-    expect(parts.length).toBeLessThanOrEqual(room.records);
-    return true;
+  /** A room, and the parts in it. */
+  function emptyRoom() {
+    const grouper = new DumpGrouper();
+    const retention = new Retention((first, rest) => {
+      grouper.split(first, rest);
+    });
+    const parts: DumpPart[] = [];
+    return {
+      parts,
+      continued: (part: DumpPart) => grouper.continued(part),
+      /** Takes a part where there is room, and drops what has to go for it. False where it is refused. */
+      take: (part: DumpPart): boolean => {
+        const used = { records: parts.length, bytes: parts.length };
+        const needed = { records: 1, bytes: 1 };
+        if (parts.length >= room.records) {
+          const continued = grouper.continued(part);
+          const drop = retention.toDrop({ room, used, needed, continued, busy: [] });
+          if (drop === undefined) return false;
+          const dropped = drop();
+          for (const unit of dropped) grouper.remove(unit);
+          const gone = dropped.flatMap(({ records }) => records);
+          parts.splice(0, parts.length, ...parts.filter(({ entry }) => !gone.includes(entry)));
+        }
+        parts.push(part);
+        const unit = grouper.add(part);
+        if (unit.records.length === 1) retention.add(unit);
+        expect(parts.length).toBeLessThanOrEqual(room.records);
+        return true;
+      },
+    };
   }
 
   const idsOf = (parts: readonly DumpPart[]) => parts.map(({ entry }) => Number(entry.name.id));
 
   test("a part that says it is the first dump's doesn't push that out", () => {
-    const parts: DumpPart[] = [];
-    take(parts, partOf(1, `Panic#1 Part1 boot=${A}`, 0));
-    take(parts, partOf(2, `Panic#2 Part1 boot=${A}`, 50_000));
-    take(parts, partOf(3, `Panic#1 Part2 boot=${A}`, 100_000));
-    for (let id = 4; id <= 60; id++)
-      take(parts, partOf(id, `Oops#${id} Part1 boot=${B}`, 1e6 + id));
+    const { parts, take } = emptyRoom();
+    take(partOf(1, `Panic#1 Part1 boot=${A}`, 0));
+    take(partOf(2, `Panic#2 Part1 boot=${A}`, 50_000));
+    take(partOf(3, `Panic#1 Part2 boot=${A}`, 100_000));
+    for (let id = 4; id <= 60; id++) take(partOf(id, `Oops#${id} Part1 boot=${B}`, 1e6 + id));
     expect(idsOf(parts).slice(0, 4)).toEqual([1, 2, 3, 4]);
   });
 
   test("parts that name the dumps there are, in turn, are a flood like any other", () => {
-    const parts: DumpPart[] = [];
+    const { parts, take } = emptyRoom();
     for (let id = 1; id <= 9; id++) {
-      take(parts, partOf(id, `Panic#${id} Part1 boot=${A}`, id * 50_000));
+      take(partOf(id, `Panic#${id} Part1 boot=${A}`, id * 50_000));
     }
     for (let id = 10; id <= 500; id++) {
-      take(parts, partOf(id, `Panic#${1 + (id % 9)} Part2 boot=${A} last`, 1e6 + id));
+      take(partOf(id, `Panic#${1 + (id % 9)} Part2 boot=${A} last`, 1e6 + id));
     }
     expect(idsOf(parts).slice(0, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
   test("a first dump without an end ends with the room, and leaves half of it to others", () => {
-    const parts: DumpPart[] = [];
+    const { parts, take } = emptyRoom();
     let id = 0;
-    const next = (line: string) => take(parts, partOf(++id, line, id));
+    const next = (line: string) => take(partOf(++id, line, id));
     for (let part = 1; part <= 20; part++) expect(next(`Oops#1 Part${part} boot=${A}`)).toBe(true);
     expect(next(`Oops#1 Part21 boot=${A}`)).toBe(false);
     for (let count = 2; count < 100; count++) {
@@ -145,17 +167,17 @@ describe("a room of dumps", () => {
     });
     fc.assert(
       fc.property(fc.array(sent, { minLength: 1, maxLength: 100 }), (all) => {
-        const parts: DumpPart[] = [];
+        const { parts, take, continued } = emptyRoom();
         const taken: DumpPart[] = [];
         let time = 0;
         all.forEach(({ gap, line }, i) => {
           time += gap;
           const part = partOf(i + 1, line, time);
-          const { continued } = dumpsBefore(parts, part);
-          if (take(parts, part)) taken.push(part);
-          else expect(continued?.records.length).toBeGreaterThanOrEqual(room.records / 2);
+          const before = continued(part).reduce((sum, { records }) => sum + records.length, 0);
+          if (take(part)) taken.push(part);
+          else expect(before).toBeGreaterThanOrEqual(room.records / 2);
         });
-        const first = dumpUnits(taken)[0]?.records.slice(0, room.records / 2) ?? [];
+        const first = unitsOf(taken)[0]?.records.slice(0, room.records / 2) ?? [];
         expect(parts.map(({ entry }) => entry)).toEqual(expect.arrayContaining(first));
       }),
     );

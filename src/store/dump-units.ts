@@ -1,6 +1,6 @@
 import type { RecordHeader } from "./dump-header.js";
 import type { RecordEntry } from "./record-table.js";
-import { type Unit, unitOf } from "./unit.js";
+import { Unit } from "./unit.js";
 
 /**
  * A guest waits 5 s for its host at most. What comes so long after a part belongs to another dump,
@@ -21,8 +21,11 @@ export interface DumpPart {
   readonly header: RecordHeader | undefined;
 }
 
+/** The newest dump of a place. */
 interface Growing {
-  readonly records: RecordEntry[];
+  readonly place: string;
+  /** It, and what was split from it, the newest last: none where all of it is gone. */
+  units: Unit[];
   last: DumpPart;
 }
 
@@ -31,38 +34,54 @@ interface Growing {
  * boot id those of one boot, reason, count and time belong together, whatever lies between them. Without one,
  * or compressed, only what follows on each other does. Nothing is added to a dump that has its last part.
  */
-export function dumpUnits(parts: readonly DumpPart[]): Unit[] {
-  /** The newest of each place. */
-  const newest = new Map<string, Growing>();
-  const dumps: Growing[] = [];
-  for (const part of parts) {
-    const { entry, header } = part;
-    const place = header === undefined ? "" : placeOf(header);
-    const found = newest.get(place);
-    if (found !== undefined && continues(found, part)) {
-      found.records.push(entry);
+export class DumpGrouper {
+  readonly #newest = new Map<string, Growing>();
+  readonly #growing = new Map<Unit, Growing>();
+
+  /** The units of the dump that a part belongs to, the newest last; none where it begins one. */
+  continued(part: DumpPart): readonly Unit[] {
+    const found = this.#newest.get(placeIn(part));
+    return found !== undefined && continues(found, part) ? found.units : [];
+  }
+
+  /** Adds a part that is newer than all others, and returns its unit: a new one where that has nothing else. */
+  add(part: DumpPart): Unit {
+    const former = this.continued(part).at(-1);
+    const place = placeIn(part);
+    const found = this.#newest.get(place);
+    if (former !== undefined && found !== undefined) {
+      former.add(part.entry);
       found.last = part;
-    } else {
-      const begun = { records: [entry], last: part };
-      dumps.push(begun);
-      newest.set(place, begun);
+      return former;
+    }
+    const unit = new Unit([part.entry]);
+    const growing = { place, units: [unit], last: part };
+    this.#newest.set(place, growing);
+    this.#growing.set(unit, growing);
+    return unit;
+  }
+
+  /** A unit became two. */
+  split(first: Unit, rest: Unit): void {
+    const growing = this.#growing.get(first);
+    if (growing === undefined) return;
+    growing.units = growing.units.flatMap((unit) => (unit === first ? [first, rest] : [unit]));
+    this.#growing.set(rest, growing);
+  }
+
+  /** A unit is gone. */
+  remove(unit: Unit): void {
+    const growing = this.#growing.get(unit);
+    if (growing === undefined) return;
+    this.#growing.delete(unit);
+    growing.units = growing.units.filter((one) => one !== unit);
+    if (growing.units.length === 0 && this.#newest.get(growing.place) === growing) {
+      this.#newest.delete(growing.place);
     }
   }
-  return dumps.map(({ records }) => unitOf(records));
 }
 
-/** The dumps without a part that is to come behind `parts`, and the one of them that it belongs to. */
-export function dumpsBefore(
-  parts: readonly DumpPart[],
-  next: DumpPart,
-): { readonly units: Unit[]; readonly continued: Unit | undefined } {
-  const units = dumpUnits([...parts, next]);
-  const at = units.findIndex(({ records }) => records.at(-1) === next.entry);
-  const former = units[at]?.records.slice(0, -1) ?? [];
-  const continued = former.length === 0 ? undefined : unitOf(former);
-  units.splice(at, 1, ...(continued === undefined ? [] : [continued]));
-  return { units, continued };
-}
+const placeIn = ({ header }: DumpPart): string => (header === undefined ? "" : placeOf(header));
 
 /** Where the parts of a dump are looked for. All of a guest that don't tell its boot share one place: the newest ends the others. */
 export const placeOf = ({ boot, reason, count, guestTime = "" }: RecordHeader): string =>
@@ -97,8 +116,11 @@ export const mayContinue = (former: Unread, next: Unread, parts: number): boolea
   parts < MAX_COMPRESSED;
 
 /** Whether a part goes on with the newest dump of its place. */
-function continues({ last, records }: Growing, { entry, header }: DumpPart): boolean {
-  if (header === undefined) return mayContinue(unread(last), unread({ entry }), records.length);
+function continues({ last, units }: Growing, { entry, header }: DumpPart): boolean {
+  if (header === undefined) {
+    const parts = units.reduce((sum, { records }) => sum + records.length, 0);
+    return mayContinue(unread(last), unread({ entry }), parts);
+  }
   const pauseMs = entry.timeMs - last.entry.timeMs;
   return last.header !== undefined && isOfSameDump(last.header, header, pauseMs);
 }

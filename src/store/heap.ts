@@ -7,6 +7,10 @@ export class Heap<T> {
     this.#isLess = isLess;
   }
 
+  get size(): number {
+    return this.#items.length;
+  }
+
   add(item: T): void {
     let at = this.#items.push(item) - 1;
     while (at > 0) {

@@ -18,6 +18,10 @@ export interface PlaceOptions {
   readonly rooms: Rooms;
   /** Closes a descriptor once no commit that is under way uses it. */
   readonly retire: (fd: number) => void;
+  /** Whether the guest's turn has lasted long enough. */
+  readonly isTurnOver: () => boolean;
+  /** Does something in another turn. */
+  readonly later: (task: () => void) => void;
   readonly onDropped: (dropped: Dropped) => void;
 }
 
@@ -57,6 +61,8 @@ export class Place {
       directory,
       streams: this.streams,
       read: (number, isTurnOver) => this.read(number, isTurnOver),
+      isTurnOver: options.isTurnOver,
+      later: options.later,
       onDropped: (dropped) => {
         this.namesChanged = true;
         options.onDropped(dropped);

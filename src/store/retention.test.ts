@@ -1,30 +1,39 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { toDrop } from "./retention.js";
-import type { Unit } from "./unit.js";
+import { Retention, type Wish } from "./retention.js";
+import { Unit } from "./unit.js";
 
 const room = { records: 20, bytes: 2000 };
 
-const unit = (timeMs: number, records = 1, more: Partial<Unit> = {}): Unit => ({
-  records: Array.from({ length: records }, () => ({
-    name: { type: "dmesg", id: 1n, compressed: false },
-    size: 10,
-    timeMs,
-  })),
-  bytes: 10 * records,
-  timeMs,
-  busy: false,
-  ...more,
-});
+const unit = (timeMs: number, records = 1): Unit =>
+  new Unit(
+    Array.from({ length: records }, (_, i) => ({
+      name: { type: "dmesg", id: BigInt(i + 1), compressed: false },
+      size: 10,
+      timeMs,
+    })),
+  );
 
 /** A stream's file, and the id of the one that its stream began with. */
-const piece = (timeMs: number, id: number, stream = id): Unit => ({
-  records: [{ name: { type: "console", id: BigInt(id), compressed: false }, size: 10, timeMs }],
-  bytes: 10,
-  timeMs,
-  busy: false,
-  stream: BigInt(stream),
-});
+const piece = (timeMs: number, id: number, stream = id): Unit =>
+  new Unit(
+    [{ name: { type: "console", id: BigInt(id), compressed: false }, size: 10, timeMs }],
+    BigInt(stream),
+  );
+
+interface Asked extends Pick<Wish, "room" | "needed"> {
+  readonly units: readonly Unit[];
+  readonly continued?: Unit | undefined;
+  readonly busy?: readonly Unit[];
+}
+
+/** What goes of these units. */
+function toDrop({ units, continued, busy = [], ...asked }: Asked): Unit[] | undefined {
+  const retention = new Retention();
+  for (const unit of units) retention.add(unit);
+  const goesOn = continued === undefined ? [] : [continued];
+  return retention.toDrop({ ...asked, used: totals(units), continued: goesOn, busy })?.();
+}
 
 const totals = (units: readonly Unit[]) => ({
   records: units.reduce((sum, { records }) => sum + records.length, 0),
@@ -34,8 +43,8 @@ const totals = (units: readonly Unit[]) => ({
 const one = { records: 1, bytes: 10 };
 
 /** The times of what is left when one more comes. */
-function left(units: readonly Unit[], continued?: Unit) {
-  const dropped = toDrop({ units, room, used: totals(units), needed: one, continued });
+function left(units: readonly Unit[], continued?: Unit, busy: readonly Unit[] = []) {
+  const dropped = toDrop({ units, room, needed: one, continued, busy });
   if (dropped === undefined) return undefined;
   return units.filter((one) => !dropped.includes(one)).map(({ timeMs }) => timeMs);
 }
@@ -91,27 +100,28 @@ describe("what has to make room", () => {
 
   test("of a first dump that has more than half, only what is beyond that goes", () => {
     const first = unit(0, 20);
-    const used = totals([first]);
-    const dropped = toDrop({ units: [first], room, used, needed: one, continued: undefined });
-    expect(dropped?.map(({ records }) => records)).toEqual([first.records.slice(10)]);
+    const beyond = first.records.slice(10);
     expect(left([first], first)).toBeUndefined();
+    const dropped = toDrop({ units: [first], room, needed: one });
+    expect(dropped?.map(({ records }) => records)).toEqual([beyond]);
+    expect(first.records).toHaveLength(10);
   });
 
   test("a first record that alone has more than half stays", () => {
     const small = { records: 20, bytes: 15 };
     const first = unit(0, 2);
-    const options = { units: [first], room: small, used: totals([first]), continued: undefined };
-    const dropped = toDrop({ ...options, needed: { records: 1, bytes: 5 } });
-    expect(dropped?.map(({ records }) => records)).toEqual([first.records.slice(1)]);
+    const beyond = first.records.slice(1);
+    const dropped = toDrop({ units: [first], room: small, needed: { records: 1, bytes: 5 } });
+    expect(dropped?.map(({ records }) => records)).toEqual([beyond]);
   });
 
   test("what is being written stays", () => {
-    const busy = unit(200, 1, { busy: true });
-    const units = [...range(0, 11, 10).map((time) => unit(time)), busy];
-    const all = [...units, ...range(300, 8, 100).map((time) => unit(time))];
-    expect(left(all)).not.toContain(10);
-    expect(left(all.map((one) => ({ ...one, busy: true })))).toBeUndefined();
-    expect(left([unit(0), { ...busy, timeMs: 1 }, ...all.slice(2)])).toContain(1);
+    const busy = unit(1);
+    const others = [...range(10, 10, 10), ...range(300, 8, 100)].map((time) => unit(time));
+    const all = [unit(0), busy, ...others];
+    expect(left(all)).not.toContain(1);
+    expect(left(all, undefined, all)).toBeUndefined();
+    expect(left(all, undefined, [busy])).toContain(1);
   });
 
   test("of a boot's files the beginning goes behind the others", () => {
@@ -150,10 +160,9 @@ describe("what has to make room", () => {
 
   test("a record that alone would take more than half of the room takes nothing away", () => {
     const units = range(0, 20, 100).map((time) => unit(time));
-    const options = { units, used: totals(units), continued: undefined };
     const plan = (bytes: number) => {
       const needed = { records: 1, bytes };
-      return toDrop({ ...options, room: { records: 30, bytes: 200 }, needed });
+      return toDrop({ units, room: { records: 30, bytes: 200 }, needed });
     };
     expect(plan(100)).toHaveLength(10);
     expect(plan(101)).toBeUndefined();
@@ -161,10 +170,7 @@ describe("what has to make room", () => {
 
   test("nothing, where one record has the room: the first stays", () => {
     const small = { records: 1, bytes: 100 };
-    const units = [unit(0)];
-    const used = totals(units);
-    const options = { units, room: small, used, needed: one, continued: undefined };
-    expect(toDrop(options)).toBeUndefined();
+    expect(toDrop({ units: [unit(0)], room: small, needed: one })).toBeUndefined();
   });
 
   test("whatever there is: afterwards it fits, the first, what goes on and what is busy are there, and no more went than had to", () => {
@@ -176,13 +182,14 @@ describe("what has to make room", () => {
     fc.assert(
       fc.property(units, needs, fc.nat(), (given, needed, seed) => {
         let time = 0;
-        const all = given.map(({ gap, size, busy }) => {
+        const all = given.map(({ gap, size }) => {
           time += gap;
-          return unit(time, size, { busy });
+          return unit(time, size);
         });
+        const busy = all.filter((_, i) => given[i]?.busy);
         const used = totals(all);
         const continued = all[seed % (all.length + 1)];
-        const dropped = toDrop({ units: all, room, used, needed, continued });
+        const dropped = toDrop({ units: all, room, needed, continued, busy });
         if (dropped === undefined) return;
         const gone = totals(dropped);
         const fits = (without: { records: number; bytes: number }) =>
@@ -191,7 +198,7 @@ describe("what has to make room", () => {
         expect(fits(gone)).toBe(true);
         expect(dropped).not.toContain(all[0]);
         if (continued !== undefined) expect(dropped).not.toContain(continued);
-        expect(dropped.some(({ busy }) => busy)).toBe(false);
+        expect(dropped.some((one) => busy.includes(one))).toBe(false);
         if (dropped.length > 0) expect(fits(totals(dropped.slice(0, -1)))).toBe(false);
       }),
     );
@@ -206,17 +213,17 @@ describe("what has to make room", () => {
       fc.property(files, fc.integer({ min: 20, max: 60 }), (given, records) => {
         const small = { records, bytes: 1000 };
         let timeMs = 0;
-        const all = given.map(({ gap, stream, busy }, id) => {
+        const all = given.map(({ gap, stream }, id) => {
           timeMs += gap;
-          return { ...piece(timeMs, id, Math.min(id, stream)), busy: busy && id % 3 === 0 };
+          return piece(timeMs, id, Math.min(id, stream));
         });
-        const options = { units: all, room: small, used: totals(all), needed: one };
-        const dropped = toDrop({ ...options, continued: undefined });
+        const busy = all.filter((_, id) => given[id]?.busy === true && id % 3 === 0);
+        const dropped = toDrop({ units: all, room: small, needed: one, busy });
         if (dropped === undefined) return;
         const expected: Unit[] = [];
         let rest = all;
         while (rest.length + 1 > records) {
-          const next = goesFirst(rest);
+          const next = goesFirst(rest, busy);
           expected.push(...next);
           rest = rest.filter((unit) => !next.includes(unit));
         }
@@ -228,26 +235,92 @@ describe("what has to make room", () => {
   test("a guest that fills a large room with small records doesn't have each looked at again for each that goes", () => {
     const count = 10_000;
     let looks = 0;
-    const units = range(1, count, 1).map((id) => {
-      const file = piece(7 * id, id);
-      return Object.defineProperty({ ...file }, "timeMs", {
+    const units = range(1, count, 1).map((id) =>
+      Object.defineProperty(piece(7 * id, id), "timeMs", {
         get: () => {
           looks++;
-          return file.timeMs;
+          return 7 * id;
         },
-      });
-    });
-    const used = totals(units);
-    const large = { records: count, bytes: used.bytes };
-    const needed = { records: 1, bytes: used.bytes / 2 - 100 };
-    const dropped = toDrop({ units, room: large, used, needed, continued: undefined });
+      }),
+    );
+    const { bytes } = totals(units);
+    const large = { records: count, bytes };
+    const needed = { records: 1, bytes: bytes / 2 - 100 };
+    const dropped = toDrop({ units, room: large, needed });
     expect(dropped).toHaveLength(count / 2 - 10);
     expect(looks).toBeLessThan(10 * count);
+  });
+
+  test("nor all of them for each that comes", () => {
+    const count = 10_000;
+    let looks = 0;
+    const counted = (id: number) =>
+      Object.defineProperty(piece(7 * id, id), "timeMs", {
+        get: () => {
+          looks++;
+          return 7 * id;
+        },
+      });
+    const retention = new Retention();
+    const asked = { room: { records: count, bytes: 1e9 }, needed: one, continued: [], busy: [] };
+    for (let id = 1; id <= count; id++) retention.add(counted(id));
+    looks = 0;
+    for (let id = count + 1; id <= count + 1000; id++) {
+      const used = { records: count, bytes: 10 * count };
+      expect(retention.toDrop({ ...asked, used })?.()).toHaveLength(1);
+      retention.add(counted(id));
+    }
+    expect(looks).toBeLessThan(100 * 1000);
+  });
+
+  test("units that come, go and change one by one leave the order that they would have at once", () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("comes"), gap: fc.nat(50), stream: fc.nat(30) }),
+      fc.record({ kind: fc.constant("goes"), at: fc.nat() }),
+      fc.record({ kind: fc.constant("grows"), at: fc.nat() }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const small = { records: 20, bytes: 1000 };
+        const retention = new Retention();
+        let units: Unit[] = [];
+        let timeMs = 0;
+        let id = 0;
+        for (const given of steps) {
+          if (given.kind === "comes") {
+            timeMs += given.gap;
+            const stream = Math.min(id, given.stream);
+            const wish = { room: small, needed: one, busy: [] };
+            if (units.length >= small.records) {
+              const expected = toDrop({ ...wish, units });
+              const used = totals(units);
+              const dropped = retention.toDrop({ ...wish, used, continued: [] })?.();
+              expect(dropped).toEqual(expected);
+              units = units.filter((unit) => dropped?.includes(unit) !== true);
+            }
+            const unit = piece(timeMs, id++, stream);
+            units.push(unit);
+            retention.add(unit);
+            continue;
+          }
+          const unit = units[given.at % Math.max(1, units.length)];
+          const [entry] = unit?.records ?? [];
+          if (unit === undefined || entry === undefined) continue;
+          if (given.kind === "goes") {
+            units = units.filter((one) => one !== unit);
+            retention.remove(unit);
+          } else {
+            unit.replace(entry.name.id, { ...entry, timeMs: timeMs + 1 });
+            retention.changed(unit);
+          }
+        }
+      }),
+    );
   });
 });
 
 /** Of files with room for more than the newest eight beside the first: the rule of docs/design.md, as it stands. */
-function goesFirst(units: readonly Unit[]): Unit[] {
+function goesFirst(units: readonly Unit[], busy: readonly Unit[]): Unit[] {
   const key = (unit: Unit, i: number) => {
     const id = unit.records[0]?.name.id;
     const isBeginning = units.some((other) => other !== unit && other.stream === id);
@@ -255,7 +328,7 @@ function goesFirst(units: readonly Unit[]): Unit[] {
   };
   const ranked = units.map((unit, i) => ({ unit, i, key: key(unit, i) }));
   return ranked
-    .filter(({ unit, i }) => i > 0 && i < units.length - 8 && !unit.busy)
+    .filter(({ unit, i }) => i > 0 && i < units.length - 8 && !busy.includes(unit))
     .sort((a, b) => a.key[0] - b.key[0] || a.key[1] - b.key[1] || a.i - b.i)
     .slice(0, 1)
     .map(({ unit }) => unit);

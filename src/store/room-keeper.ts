@@ -1,17 +1,16 @@
 import { errno, errnoOf } from "../native/index.js";
-import { type DumpPart, dumpsBefore, dumpUnits } from "./dump-units.js";
-import type { Files } from "./files.js";
+import { type Files, isSystemError } from "./files.js";
 import type { OpenDirectory } from "./open-directory.js";
-import { isStream, type RecordTypeName } from "./record-name.js";
+import type { RecordTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
-import { type RetentionOptions, toDrop } from "./retention.js";
 import type { Rooms } from "./rooms.js";
 import type { Streams } from "./streams.js";
-import { type Unit, unitOf } from "./unit.js";
+import type { Unit } from "./unit.js";
+import { UnitIndex, type Wanted } from "./unit-index.js";
 
-/** A full room is looked at anew so often: its owner may have removed files. A guest may ask at any rate. */
-const SCAN_MS = 1000;
+/** For a full room the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
+const READ_MS = 1000;
 
 /** Records that went because their type's room was full. */
 export interface Dropped {
@@ -21,16 +20,6 @@ export interface Dropped {
   readonly bytes: number;
 }
 
-/** What is to be stored. */
-export interface Wanted {
-  readonly type: RecordTypeName;
-  /** New files. */
-  readonly records: number;
-  readonly bytes: number;
-  /** Of a dump: the record, which is not in the table yet. */
-  readonly part?: DumpPart;
-}
-
 export interface RoomKeeperOptions {
   readonly files: Files;
   readonly rooms: Rooms;
@@ -38,16 +27,35 @@ export interface RoomKeeperOptions {
   readonly streams: Streams;
   /** Reads the directory as far as OpenDirectory's read(). */
   readonly read: (number: number, isTurnOver: () => boolean) => boolean;
+  /** Whether the guest's turn has lasted long enough. */
+  readonly isTurnOver: () => boolean;
+  /** Does something in another turn. */
+  readonly later: (task: () => void) => void;
   readonly onDropped: (dropped: Dropped) => void;
+}
+
+/** A type's units, and what of them is about to go. */
+interface Kept {
+  readonly index: UnitIndex;
+  /** Records of units that were chosen, whose files are still there. */
+  going: RecordEntry[];
 }
 
 /** Keeps each type of a directory's records within its room. */
 export class RoomKeeper {
   readonly #options: RoomKeeperOptions;
-  #scannedMs = 0;
+  readonly #kept = new Map<RecordTypeName, Kept>();
+  #readMs = 0;
+  /** The reading that a full room waits for. */
+  #reading: number | undefined;
 
   constructor(options: RoomKeeperOptions) {
     this.#options = options;
+  }
+
+  /** Has find() know all that it needs; false where the turn is over before. Throws the system call's error. */
+  isReadyFor(wanted: Wanted): boolean {
+    return this.#prepare(wanted, this.#options.isTurnOver);
   }
 
   /**
@@ -56,22 +64,43 @@ export class RoomKeeper {
    */
   find(wanted: Wanted): () => void {
     const { type } = wanted;
+    this.#prepare(wanted, () => false);
     if (this.#fits(wanted)) return () => undefined;
-    if (performance.now() - this.#scannedMs > SCAN_MS) {
-      this.#scannedMs = performance.now();
-      this.#options.read(this.#options.directory.nextReading(), () => false);
-      if (this.#fits(wanted)) return () => undefined;
-    }
     // Over its bounds already: they are lower than they were, or what should have gone couldn't.
     if (!this.#fits({ type, records: 0, bytes: 0 })) {
-      this.#drop(type, this.#plan(wanted));
+      this.#drop(type, this.#plan(wanted)(), wanted);
       if (!this.#fits(wanted)) throw this.#full(type);
       return () => undefined;
     }
-    const units = this.#plan(wanted);
+    const plan = this.#plan(wanted);
     return () => {
-      this.#drop(type, units);
+      this.#drop(type, plan(), { type, records: 0, bytes: 0 });
     };
+  }
+
+  #prepare(wanted: Wanted, isTurnOver: () => boolean): boolean {
+    if (this.#fits(wanted)) return true;
+    const { directory, read } = this.#options;
+    if (this.#reading === undefined && performance.now() - this.#readMs > READ_MS) {
+      this.#readMs = performance.now();
+      this.#reading = directory.nextReading();
+    }
+    if (this.#reading !== undefined) {
+      if (!read(this.#reading, isTurnOver)) return false;
+      this.#reading = undefined;
+      if (this.#fits(wanted)) return true;
+    }
+    return this.#of(wanted.type).index.catchUp(isTurnOver);
+  }
+
+  #of(type: RecordTypeName): Kept {
+    let kept = this.#kept.get(type);
+    if (kept === undefined) {
+      const { directory, streams } = this.#options;
+      kept = { index: new UnitIndex(type, directory, streams), going: [] };
+      this.#kept.set(type, kept);
+    }
+    return kept;
   }
 
   #fits({ type, records, bytes }: Wanted): boolean {
@@ -86,48 +115,53 @@ export class RoomKeeper {
     return new RefusedError("ROOM", errno.ENOSPC, why);
   }
 
-  #plan(wanted: Wanted): readonly Unit[] {
+  /** What has to go beside what is going. */
+  #plan(wanted: Wanted): () => readonly Unit[] {
     const { type } = wanted;
     const { directory, rooms } = this.#options;
-    const found = isStream(type)
-      ? { units: this.#pieces(wanted), continued: undefined }
-      : this.#dumps(wanted);
-    const used = directory.table.totals(type);
-    const units = toDrop({ ...found, room: rooms[type], used, needed: wanted });
-    if (units === undefined) throw this.#full(type);
-    return units;
+    const { index, going } = this.#of(type);
+    let { records, bytes } = directory.table.totals(type);
+    for (const { size } of going) {
+      records--;
+      bytes -= size;
+    }
+    const drop = index.toDrop(wanted, rooms[type], { records, bytes });
+    if (drop === undefined) throw this.#full(type);
+    return drop;
   }
 
-  /** Each file of a stream by itself. What begins a new one leaves the one that is open. */
-  #pieces({ type, records }: Wanted): Unit[] {
-    const { directory, streams } = this.#options;
-    return directory.table.ofType(type).map((entry) => ({
-      ...unitOf([entry]),
-      busy: records === 0 && streams.isOpen(entry.name),
-      stream: streams.firstOf(entry.name).id,
-    }));
+  /** Removes these units' records, at once as many as have to go so that what is wanted fits. */
+  #drop(type: RecordTypeName, units: readonly Unit[], wanted: Wanted): void {
+    const kept = this.#of(type);
+    kept.going = [...kept.going, ...units.flatMap(({ records }) => records)];
+    this.#removeGoing(type, kept, () => !this.#fits(wanted));
   }
 
-  #dumps({ type, part }: Wanted): Pick<RetentionOptions, "units" | "continued"> {
-    const { table, headers } = this.#options.directory;
-    const parts = table.ofType(type).map((entry) => ({ entry, header: headers.get(entry.name) }));
-    return part === undefined
-      ? { units: dumpUnits(parts), continued: undefined }
-      : dumpsBefore(parts, part);
-  }
-
-  #drop(type: RecordTypeName, units: readonly Unit[]): void {
-    const { files, directory, onDropped } = this.#options;
+  /** Goes on while it must, and until the turn is over. */
+  #removeGoing(type: RecordTypeName, kept: Kept, must: (done: number) => boolean): void {
+    const { files, directory, isTurnOver, onDropped, later } = this.#options;
     const gone: RecordEntry[] = [];
-    for (const entry of units.flatMap((unit) => unit.records)) {
+    let done = 0;
+    for (const entry of kept.going) {
+      if (!must(done) && isTurnOver()) break;
+      done++;
       try {
         files.unlink(directory.pathOf(entry.name));
       } catch (error) {
         // What can't be removed counts as it did, and is tried again when there is no room.
-        if (errnoOf(error) !== errno.ENOENT) continue;
+        if (errnoOf(error) !== errno.ENOENT) {
+          kept.index.forget();
+          continue;
+        }
       }
       directory.table.delete(recordKey(entry.name));
       gone.push(entry);
+    }
+    kept.going = kept.going.slice(done);
+    if (kept.going.length > 0) {
+      later(() => {
+        if (this.#isInPlace()) this.#removeGoing(type, kept, (before) => before === 0);
+      });
     }
     if (gone.length === 0) return;
     onDropped({
@@ -135,5 +169,15 @@ export class RoomKeeper {
       paths: gone.map(({ name }) => directory.pathOf(name)),
       bytes: gone.reduce((sum, { size }) => sum + size, 0),
     });
+  }
+
+  /** Otherwise a file of the same name is another directory's. */
+  #isInPlace(): boolean {
+    try {
+      return this.#options.directory.isInPlace();
+    } catch (error) {
+      if (isSystemError(error)) return false;
+      throw error;
+    }
   }
 }

@@ -87,8 +87,9 @@ export class Streams {
     return this.#index.get(record)?.first ?? record;
   }
 
-  isOpen({ id }: RecordName): boolean {
-    return [...this.#open.values()].some(({ name }) => name.id === id);
+  /** The file that is appended to. */
+  openPiece(type: StreamTypeName): RecordName | undefined {
+    return this.#open.get(type)?.name;
   }
 
   get boot(): string | undefined {

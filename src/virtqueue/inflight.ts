@@ -15,7 +15,7 @@ const COUNTER_AT = 8;
 
 /** A head is less than 2^15. */
 const HEAD_BITS = 15;
-const HEAD_MASK = (1n << BigInt(HEAD_BITS)) - 1n;
+const HEAD_MASK = (1 << HEAD_BITS) - 1;
 
 /** Each queue's region begins at a multiple of a cache line. */
 const ALIGNMENT = 64;
@@ -59,7 +59,7 @@ export class InflightRegion {
    * The heads that were taken and not given back, in the order in which they were taken. A front-end can say of
    * 32,768 of them that they were, as often as it likes: so without an object or a comparison of ours for each.
    */
-  recover(usedIndex: number): number[] {
+  recover(usedIndex: number): Uint16Array {
     let given = (usedIndex - this.#view.getUint16(USED_IDX_AT, true)) & 0xffff;
     let head = this.#view.getUint16(LAST_BATCH_HEAD_AT, true);
     // The batch that was given back just before its back-end died.
@@ -79,9 +79,11 @@ export class InflightRegion {
       keys[2 * count + 1] = (high << HEAD_BITS) | (low >>> (32 - HEAD_BITS));
       count++;
     }
-    const taken = new BigUint64Array(keys.buffer, 0, count).sort();
-    this.#counter = ((taken.at(-1) ?? 0n) >> BigInt(HEAD_BITS)) + 1n;
-    return Array.from(taken, (key) => Number(key & HEAD_MASK));
+    const sorted = new BigUint64Array(keys.buffer, 0, count).sort();
+    this.#counter = ((sorted.at(-1) ?? 0n) >> BigInt(HEAD_BITS)) + 1n;
+    const heads = new Uint16Array(count);
+    for (let i = 0; i < count; i++) heads[i] = (keys[2 * i] ?? 0) & HEAD_MASK;
+    return heads;
   }
 
   /** A chain is taken. */

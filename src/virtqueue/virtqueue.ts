@@ -57,7 +57,7 @@ export class Virtqueue {
   #stopped = false;
   readonly #inflight: InflightRegion | undefined;
   /** Heads that a back-end before this one took: they come first. */
-  readonly #again: readonly number[];
+  readonly #again: Uint16Array;
   #againAt = 0;
   /** Heads that were pushed and not published. */
   #pushed: number[] = [];
@@ -93,7 +93,7 @@ export class Virtqueue {
     const { ahead } = layout;
     const next = ahead === undefined ? layout.nextAvailable : this.#nextUsed + ahead;
     this.#inflight = layout.inflight;
-    this.#again = this.#inflight?.recover(this.#nextUsed) ?? [];
+    this.#again = this.#inflight?.recover(this.#nextUsed) ?? new Uint16Array();
     this.#nextAvailable =
       (this.#inflight === undefined ? next : this.#nextUsed + this.#again.length) & 0xffff;
     this.#published = this.#nextUsed;

@@ -1,0 +1,110 @@
+import { mkdtempSync, readdirSync, rmSync, unlinkSync, utimesSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { DirectoryStore } from "./directory-store.js";
+import { DEFAULT_ROOMS } from "./rooms.js";
+import type { StoreOptions } from "./store-options.js";
+
+const BOOT = "a".repeat(32);
+
+let directory: string;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date", "performance"] });
+  directory = mkdtempSync(join(tmpdir(), "pstore-room-"));
+});
+afterEach(() => {
+  vi.useRealTimers();
+  rmSync(directory, { recursive: true });
+});
+
+const ids = () =>
+  readdirSync(directory)
+    .flatMap((name) => /^dmesg-([0-9]+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+
+const range = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/** A store with room for 20 records, in turns that are over at once; and what it has left for others. */
+function opened(options: StoreOptions = {}) {
+  const tasks: (() => void)[] = [];
+  const rooms = { ...DEFAULT_ROOMS, dmesg: { records: 20, bytes: 1 << 20 } };
+  const store = new DirectoryStore(directory, {
+    rooms,
+    isTurnOver: () => true,
+    after: (_delayMs, task) => tasks.push(task),
+    ...options,
+  });
+  const write = (line: string, pauseMs: number) => {
+    vi.advanceTimersByTime(pauseMs);
+    let turns = 0;
+    while (!store.isReadyFor("dmesg", 100)) turns++;
+    store.write("dmesg", false, [Buffer.from(`${line}\n`)]);
+    store.commit(({ writes }) => {
+      expect(writes).toEqual([0]);
+    });
+    // What reads the directory takes a record's time from its file.
+    const seconds = Date.now() / 1000;
+    utimesSync(join(directory, `dmesg-${store.lastId}`), seconds, seconds);
+    return turns;
+  };
+  /** A first dump, one of nine parts soon behind it, and ten more. */
+  const fill = () => {
+    write("Oops#1 Part1", 1000);
+    for (let part = 1; part <= 9; part++) write(`Oops#2 Part${part} boot=${BOOT}`, 10);
+    for (let count = 3; count <= 12; count++) write(`Oops#${count} Part1`, 60_000);
+  };
+  return { store, tasks, write, fill };
+}
+
+test("a dump of many parts goes as one, in as many turns as it takes", () => {
+  const { store, tasks, write, fill } = opened();
+  fill();
+  expect(ids()).toEqual(range(1, 20));
+  tasks.length = 0;
+  write("Oops#13 Part1", 60_000);
+  // As many as have to.
+  expect(ids()).toEqual([1, ...range(3, 21)]);
+  for (let turns = 1; turns <= 7; turns++) {
+    tasks.shift()?.();
+    expect(ids()).toEqual([1, ...range(3 + turns, 21)]);
+  }
+  tasks.shift()?.();
+  expect(ids()).toEqual([1, ...range(11, 21)]);
+  expect(tasks).toEqual([]);
+  store.close();
+});
+
+test("what is going makes room before anything else has to", () => {
+  const { store, tasks, write, fill } = opened();
+  fill();
+  tasks.length = 0;
+  for (let count = 13; count <= 21; count++) write(`Oops#${count} Part1`, 60_000);
+  expect(ids()).toEqual([1, ...range(11, 29)]);
+  store.close();
+});
+
+test("the first write to a full room waits for what it has to know, the next ones for little", () => {
+  const first = opened();
+  first.fill();
+  first.store.close();
+  const { store, write } = opened();
+  expect(write("Oops#13 Part1", 60_000)).toBeGreaterThan(20);
+  expect(write("Oops#14 Part1", 10)).toBeLessThan(10);
+  store.close();
+});
+
+test("files that their owner removes, and removes amid all this, are room like any other", () => {
+  const { store, tasks, write, fill } = opened();
+  fill();
+  write("Oops#13 Part1", 60_000);
+  unlinkSync(join(directory, "dmesg-5"));
+  while (tasks.length > 0) tasks.shift()?.();
+  expect(ids()).toEqual([1, ...range(11, 21)]);
+  unlinkSync(join(directory, "dmesg-12"));
+  for (let count = 14; count <= 22; count++) write(`Oops#${count} Part1`, 60_000);
+  expect(ids()).toEqual([1, 11, ...range(13, 30)]);
+  store.close();
+});
