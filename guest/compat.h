@@ -24,6 +24,14 @@
 #endif
 #endif
 
+/*
+ * Until 6.3 changed it, printk passed its tracepoint in a way that is for the
+ * idle loop and forbidden in an NMI, where it is a WARN() once a probe is there.
+ */
+#if defined(CONFIG_TRACEPOINTS) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define VPSTORE_TRACEPOINT
+#endif
+
 #define VPSTORE_VQS_MAX	3
 
 /* 6.11 gathered the queues' names and callbacks into one array. */

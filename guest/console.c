@@ -2,9 +2,8 @@
 /*
  * virtio-pstore driver: every message printk takes.
  *
- * A registered console gets what console_loglevel lets through. The tracepoint
- * "console" is passed by every message, but before it is in the log, so it
- * only says that there is something to take: the text comes from the log.
+ * What listen.c hears only says that there is something to take: the text comes
+ * from the log.
  *
  *   few messages	a worker takes them, some milliseconds later
  *   many		printk's own context takes them, before the log is
@@ -18,12 +17,8 @@
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
-#include <linux/math64.h>
 #include <linux/preempt.h>
 #include <linux/reboot.h>
-#include <linux/sched/clock.h>
-#include <linux/time64.h>
-#include <linux/tracepoint.h>
 #include <linux/virtio_config.h>
 
 #include "vpstore.h"
@@ -31,8 +26,6 @@
 /* A worker looks after this time, or, where a host is slow, after that. */
 #define VPSTORE_CONSOLE_DELAY	(HZ / 100 ?: 1)
 #define VPSTORE_CONSOLE_RETRY	(HZ / 10 ?: 1)
-/* Without the tracepoint some messages come without a word. */
-#define VPSTORE_CONSOLE_PERIOD	(HZ / 10 ?: 1)
 
 /*
  * When printk's own context takes messages: when a quarter of the log is new,
@@ -41,6 +34,8 @@
  */
 #define VPSTORE_CONSOLE_BYTES	min(24 * 1024, 1 << (CONFIG_LOG_BUF_SHIFT - 2))
 #define VPSTORE_CONSOLE_LINES	(1 << (CONFIG_LOG_BUF_SHIFT - 7))
+/* Where their length isn't told, as if they had 128 bytes. */
+#define VPSTORE_CONSOLE_UNTOLD	(VPSTORE_CONSOLE_LINES / 4)
 /* A dying guest fills a slot in small steps, which cost little. */
 #define VPSTORE_DYING_BYTES	(2 * 1024)
 #define VPSTORE_DYING_LINES	32
@@ -133,8 +128,6 @@ static void vpstore_console_work(struct work_struct *work)
 		mod_delayed_work(c->wq, &c->work, 0);
 	else if (READ_ONCE(c->starved))
 		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_RETRY);
-	else if (!c->tracepoint)
-		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_PERIOD);
 }
 
 /* printk may have been called with any lock held; here none is. */
@@ -154,19 +147,25 @@ void vpstore_console_answered(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
 
-	if (!c->on || !READ_ONCE(c->starved))
+	if (!READ_ONCE(c->on) || !READ_ONCE(c->starved))
 		return;
 	WRITE_ONCE(c->starved, false);
 	mod_delayed_work(c->wq, &c->work, 0);
 }
 
-/* Called by printk, in any context, before the message is in the log. */
-static void vpstore_console_note(struct vpstore *vp, size_t len)
+/**
+ * vpstore_console_note - there is a message
+ * @vp:		device
+ * @len:	its length
+ *
+ * Called by printk, in any context. It may not be in the log yet.
+ */
+void vpstore_console_note(struct vpstore *vp, size_t len)
 {
 	struct vpstore_console *c = &vp->console;
 	unsigned int fresh, lines;
 
-	if (!c->on)
+	if (!READ_ONCE(c->on))
 		return;
 
 	fresh = atomic_add_return(len, &c->fresh);
@@ -185,10 +184,24 @@ static void vpstore_console_note(struct vpstore *vp, size_t len)
 	vpstore_console_call(c);
 }
 
-static void vpstore_console_write(struct console *con, const char *text,
-				  unsigned int len)
+/**
+ * vpstore_console_look - there are messages, nobody knows how many
+ * @vp:	device
+ *
+ * For any context.
+ */
+void vpstore_console_look(struct vpstore *vp)
 {
-	vpstore_console_note(con->data, len);
+	struct vpstore_console *c = &vp->console;
+	struct kmsg_dump_iter end;
+
+	if (!READ_ONCE(c->on))
+		return;
+
+	kmsg_dump_rewind(&end);
+	if (end.next_seq - READ_ONCE(c->next) >= VPSTORE_CONSOLE_UNTOLD)
+		vpstore_console_drain(vp);
+	vpstore_console_call(c);
 }
 
 /**
@@ -228,87 +241,6 @@ void vpstore_console_skip(struct vpstore *vp, bool dying, u64 count)
  * Start and stop
  */
 
-#ifdef CONFIG_TRACEPOINTS
-/*
- * What printk takes after kmsg_dump() is a line or two, and nobody comes after
- * it to take it from the log: send it from here, as printk would format it.
- */
-static void vpstore_console_epilogue(struct vpstore *vp, const char *text,
-				     size_t len)
-{
-	struct vpstore_text what = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
-	struct vpstore_dump *d = &vp->panic;
-	struct vpstore_console *c = &vp->console;
-	struct vpstore_slot *slot;
-	u64 now = local_clock();
-	u32 rest;
-
-	if (!d->queue || atomic_xchg(&c->dying_busy, 1))
-		return;
-	slot = vpstore_chunk_get(vp, d->queue, &d->budget);
-	if (slot) {
-		now = div_u64_rem(now, NSEC_PER_SEC, &rest);
-		what.len = scnprintf(slot->data, slot->size,
-				     "[%5llu.%06u] %.*s\n", now,
-				     rest / (u32)NSEC_PER_USEC, (int)len, text);
-		slot->head = 0;
-		vpstore_chunk_send(vp, d->queue, slot, &what, &d->budget);
-		vpstore_chunks_wait(vp, d->queue, &d->budget);
-	}
-	atomic_set_release(&c->dying_busy, 0);
-}
-
-/* Its own symbol is exported only from 6.12 on; its name is older. */
-static void vpstore_console_match(struct tracepoint *tp, void *found)
-{
-	if (!strcmp(tp->name, "console"))
-		*(struct tracepoint **)found = tp;
-}
-
-static void vpstore_console_probe(void *data, const char *text, size_t len)
-{
-	struct vpstore *vp = data;
-
-	if (vpstore_trace_take(vp, text, len))
-		return;
-	if (READ_ONCE(vp->console.flushed))
-		vpstore_console_epilogue(vp, text, len);
-	else
-		vpstore_console_note(vp, len);
-}
-
-static bool vpstore_console_attach(struct vpstore *vp)
-{
-	struct vpstore_console *c = &vp->console;
-
-	for_each_kernel_tracepoint(vpstore_console_match, &c->tracepoint);
-	if (!c->tracepoint)
-		return false;
-	if (!tracepoint_probe_register(c->tracepoint, vpstore_console_probe,
-				       vp))
-		return true;
-	c->tracepoint = NULL;
-	return false;
-}
-
-static void vpstore_console_detach(struct vpstore *vp)
-{
-	tracepoint_probe_unregister(vp->console.tracepoint,
-				    vpstore_console_probe, vp);
-	tracepoint_synchronize_unregister();
-	vp->console.tracepoint = NULL;
-}
-#else
-static bool vpstore_console_attach(struct vpstore *vp)
-{
-	return false;
-}
-
-static void vpstore_console_detach(struct vpstore *vp)
-{
-}
-#endif
-
 /* The core's shutdown of the device comes after this. */
 static int vpstore_console_on_reboot(struct notifier_block *nb,
 				     unsigned long event, void *command)
@@ -327,10 +259,8 @@ static int vpstore_console_on_reboot(struct notifier_block *nb,
 void vpstore_console_start(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
-	bool wanted = vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE);
 
-	/* The trace's text is taken from the tracepoint, too. */
-	if (!wanted && !vpstore_takes(vp, VIRTIO_PSTORE_TYPE_FTRACE))
+	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))
 		return;
 
 	init_irq_work(&c->poke, vpstore_console_poke);
@@ -343,15 +273,6 @@ void vpstore_console_start(struct vpstore *vp)
 	if (!c->wq)
 		return;
 
-	WRITE_ONCE(c->on, wanted);
-	if (!vpstore_console_attach(vp) && wanted) {
-		strscpy(c->con.name, "vpstore", sizeof(c->con.name));
-		c->con.write = vpstore_console_write;
-		c->con.flags = CON_ENABLED | CON_ANYTIME;
-		c->con.index = -1;
-		c->con.data = vp;
-		register_console(&c->con);
-	}
 	c->reboot_nb.notifier_call = vpstore_console_on_reboot;
 	register_reboot_notifier(&c->reboot_nb);
 	vpstore_console_resume(vp);
@@ -373,18 +294,41 @@ void vpstore_console_settle(struct vpstore *vp)
 }
 
 /**
- * vpstore_console_resume - go on after the queues were stopped
+ * vpstore_console_halt - leave everything in the log from now on
+ * @vp:	device whose queues are stopped: an answer calls the worker
+ *
+ * An interrupt for what is printed now could keep the guest from suspending.
+ */
+void vpstore_console_halt(struct vpstore *vp)
+{
+	struct vpstore_console *c = &vp->console;
+
+	if (!c->wq)
+		return;
+
+	WRITE_ONCE(c->on, false);
+	irq_work_sync(&c->poke);
+	cancel_delayed_work_sync(&c->work);
+}
+
+/**
+ * vpstore_console_resume - send what there is in the log, and go on
  * @vp:	device whose queues are running
  */
 void vpstore_console_resume(struct vpstore *vp)
 {
-	if (vp->console.on)
-		mod_delayed_work(vp->console.wq, &vp->console.work, 0);
+	struct vpstore_console *c = &vp->console;
+
+	if (!c->wq)
+		return;
+
+	WRITE_ONCE(c->on, true);
+	mod_delayed_work(c->wq, &c->work, 0);
 }
 
 /**
  * vpstore_console_stop - undo vpstore_console_start()
- * @vp:	device whose queues are stopped: an answer calls the worker
+ * @vp:	device whose queues are stopped, and that listens to printk no more
  */
 void vpstore_console_stop(struct vpstore *vp)
 {
@@ -394,13 +338,7 @@ void vpstore_console_stop(struct vpstore *vp)
 		return;
 
 	unregister_reboot_notifier(&c->reboot_nb);
-	if (c->tracepoint)
-		vpstore_console_detach(vp);
-	else if (c->on)
-		unregister_console(&c->con);
-	WRITE_ONCE(c->on, false);
-	irq_work_sync(&c->poke);
-	cancel_delayed_work_sync(&c->work);
+	vpstore_console_halt(vp);
 	destroy_workqueue(c->wq);
 	c->wq = NULL;
 }

@@ -6,6 +6,11 @@
  * of the panic's queue with them, and waits for the device where all are under
  * way. Nothing else runs but what a panic inside all this begins.
  */
+#include <linux/kernel.h>
+#include <linux/math64.h>
+#include <linux/sched/clock.h>
+#include <linux/time64.h>
+
 #include "vpstore.h"
 
 static int vpstore_console_send_dying(struct vpstore *vp)
@@ -131,5 +136,40 @@ void vpstore_console_flush_dying(struct vpstore *vp)
 	c->chunk = NULL;
 	vpstore_chunks_wait(vp, d->queue, &d->budget);
 	WRITE_ONCE(c->flushed, true);
+	atomic_set_release(&c->dying_busy, 0);
+}
+
+/**
+ * vpstore_console_epilogue - send a message that isn't in the log yet
+ * @vp:		device that is dying, and was flushed
+ * @text:	what printk was told to print, without a newline
+ * @len:	its length
+ *
+ * After kmsg_dump() there are only a line or two, and nobody comes to take
+ * them from the log.
+ */
+void vpstore_console_epilogue(struct vpstore *vp, const char *text,
+			      size_t len)
+{
+	struct vpstore_text what = { .type = VIRTIO_PSTORE_TYPE_CONSOLE };
+	struct vpstore_dump *d = &vp->panic;
+	struct vpstore_console *c = &vp->console;
+	struct vpstore_slot *slot;
+	u64 now = local_clock();
+	u32 rest;
+
+	if (!d->queue || atomic_xchg(&c->dying_busy, 1))
+		return;
+	slot = vpstore_chunk_get(vp, d->queue, &d->budget);
+	if (slot) {
+		/* As printk would format it. */
+		now = div_u64_rem(now, NSEC_PER_SEC, &rest);
+		what.len = scnprintf(slot->data, slot->size,
+				     "[%5llu.%06u] %.*s\n", now,
+				     rest / (u32)NSEC_PER_USEC, (int)len, text);
+		slot->head = 0;
+		vpstore_chunk_send(vp, d->queue, slot, &what, &d->budget);
+		vpstore_chunks_wait(vp, d->queue, &d->budget);
+	}
 	atomic_set_release(&c->dying_busy, 0);
 }

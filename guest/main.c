@@ -322,6 +322,7 @@ static int vpstore_probe(struct virtio_device *vdev)
 		goto err_source;
 	vpstore_pmsg_register(vp);
 	vpstore_console_start(vp);
+	vpstore_listen_start(vp);
 	return 0;
 
 err_source:
@@ -346,6 +347,7 @@ static void vpstore_remove(struct virtio_device *vdev)
 	vpstore_source_unregister(vp);
 	vpstore_console_settle(vp);
 	vpstore_ring_stop(vp);
+	vpstore_listen_stop(vp);
 	vpstore_console_stop(vp);
 	vpstore_slots_free(vp);
 	vdev->priv = NULL;
@@ -361,6 +363,7 @@ static int vpstore_freeze(struct virtio_device *vdev)
 {
 	vpstore_console_settle(vdev->priv);
 	vpstore_ring_stop(vdev->priv);
+	vpstore_console_halt(vdev->priv);
 	return 0;
 }
 

@@ -4,7 +4,7 @@
  *
  * The trace's buffers can't be read by a module, and only the kernel knows
  * how to format what is in them. ftrace_dump() does both, and prints. Every
- * line it prints passes the tracepoint that console.c listens to, where it is
+ * line it prints passes the tracepoint that listen.c stands at, where it is
  * taken for a record of its own; nothing of it shows on any console. It does
  * go through the log and overwrites it, but that was sent before.
  */
@@ -24,9 +24,9 @@
 #define VPSTORE_SILENT	(-1)
 
 static bool trace;
-module_param(trace, bool, 0644);
+module_param(trace, bool, 0444);
 MODULE_PARM_DESC(trace,
-		 "Send the kernel's trace at oops and panic, which ends tracing (default off)");
+		 "Send the kernel's trace at oops and panic, which ends tracing (default off; Linux 6.3 and later)");
 
 /* The trace that is being taken, by this CPU only. */
 static struct {
@@ -59,6 +59,15 @@ static void vpstore_trace_part(bool last)
 	vpstore_taking.len = 0;
 	vpstore_chunk_send(vpstore_taking.vp, d->queue, slot, &text,
 			   &d->budget);
+}
+
+/**
+ * vpstore_trace_wanted - is the trace to be sent?
+ * @vp:	device
+ */
+bool vpstore_trace_wanted(const struct vpstore *vp)
+{
+	return trace && vpstore_takes(vp, VIRTIO_PSTORE_TYPE_FTRACE);
 }
 
 /**
@@ -123,8 +132,7 @@ void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d)
 	bool dying = d == &vp->panic, paused;
 	int level = console_loglevel;
 
-	if (!READ_ONCE(trace) || !vp->console.tracepoint ||
-	    !vpstore_takes(vp, VIRTIO_PSTORE_TYPE_FTRACE))
+	if (!vpstore_trace_wanted(vp) || !vp->listener.tracepoint)
 		return;
 
 	vpstore_taking.vp = vp;

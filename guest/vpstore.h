@@ -13,6 +13,7 @@
  *   log.c      reads the kernel's log, and says what of it is missing
  *   dump.c     the whole log at oops and panic, raw
  *   prb.c      the same at panic, as it lies in memory
+ *   listen.c   how the driver learns of messages
  *   console.c  every message printk takes
  *   dying.c    the same after a panic
  *   trace.c    the kernel's trace at oops and panic
@@ -30,6 +31,7 @@
 #include <linux/kmsg_dump.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
+#include <linux/poll.h>
 #include <linux/pstore.h>
 #include <linux/scatterlist.h>
 #include <linux/spinlock.h>
@@ -248,8 +250,6 @@ struct vpstore_dump {
  * @chunk_len:	and its length
  * @dying_busy:	as @busy, after the panic
  * @flushed:	kmsg_dump() was called; what comes now comes alone
- * @tracepoint:	"console", NULL where the kernel has no tracepoints
- * @con:	used where it has none
  * @reboot_nb:	sends the rest before an orderly reboot
  */
 struct vpstore_console {
@@ -268,9 +268,27 @@ struct vpstore_console {
 	size_t			chunk_len;
 	atomic_t		dying_busy;
 	bool			flushed;
+	struct notifier_block	reboot_nb;
+};
+
+/**
+ * struct vpstore_listener - how the driver learns of messages
+ * @tracepoint:	"console"; NULL where it isn't used, and all below is
+ * @con:	called for what console_loglevel lets through
+ * @devices:	devtmpfs,
+ * @kmsg:	and /dev/kmsg in it
+ * @poll:	how to wait for it
+ * @waiting:	where its readers wait
+ * @reader:	called when they are woken
+ */
+struct vpstore_listener {
 	struct tracepoint	*tracepoint;
 	struct console		con;
-	struct notifier_block	reboot_nb;
+	struct vfsmount		*devices;
+	struct file		*kmsg;
+	poll_table		poll;
+	wait_queue_head_t	*waiting;
+	wait_queue_entry_t	reader;
 };
 
 /**
@@ -311,6 +329,7 @@ struct vpstore_console {
  * @dumper:		called for both, last
  * @die_nb:		called first at an oops,
  * @panic_nb:		and at a panic
+ * @listener:		how it learns of messages
  * @console:		the console's text
  * @console_slots:	its slots, NULL where it isn't sent
  * @pmsg_slots:		slots for user space's text, NULL where it isn't sent
@@ -355,6 +374,7 @@ struct vpstore {
 	struct notifier_block	die_nb;
 	struct notifier_block	panic_nb;
 
+	struct vpstore_listener	listener;
 	struct vpstore_console	console;
 	struct vpstore_slot	*console_slots[VPSTORE_CONSOLE_SLOTS];
 
@@ -432,11 +452,18 @@ size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
 bool vpstore_prb_init(const struct vpstore *vp);
 void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d);
 
+/* listen.c */
+void vpstore_listen_start(struct vpstore *vp);
+void vpstore_listen_stop(struct vpstore *vp);
+
 /* console.c */
 void vpstore_console_start(struct vpstore *vp);
 void vpstore_console_stop(struct vpstore *vp);
 void vpstore_console_settle(struct vpstore *vp);
+void vpstore_console_halt(struct vpstore *vp);
 void vpstore_console_resume(struct vpstore *vp);
+void vpstore_console_note(struct vpstore *vp, size_t len);
+void vpstore_console_look(struct vpstore *vp);
 void vpstore_console_answered(struct vpstore *vp);
 void vpstore_console_drain(struct vpstore *vp);
 bool vpstore_console_pause(struct vpstore *vp, bool dying);
@@ -448,8 +475,11 @@ void vpstore_console_abandon(struct vpstore *vp);
 void vpstore_console_drain_dying(struct vpstore *vp);
 bool vpstore_console_empty_dying(struct vpstore *vp);
 void vpstore_console_flush_dying(struct vpstore *vp);
+void vpstore_console_epilogue(struct vpstore *vp, const char *text,
+			      size_t len);
 
 /* trace.c */
+bool vpstore_trace_wanted(const struct vpstore *vp);
 void vpstore_trace_dump(struct vpstore *vp, struct vpstore_dump *d);
 void vpstore_trace_abandon(void);
 bool vpstore_trace_take(struct vpstore *vp, const char *text, size_t len);

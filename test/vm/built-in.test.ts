@@ -17,7 +17,8 @@ const withoutRoot = (...parameters: readonly string[]): string[] => [
 ];
 
 describeGuests("a kernel with the driver built in", () => {
-  beforeAll(() => prepare(["uml-builtin"]), 1_200_000);
+  // What it starts is ended where it hangs.
+  beforeAll(() => prepare(["uml-builtin"]), 0);
 
   it("has the host know of a missing root file system, from the log's first line on", async () => {
     const directory = temporaryFolder();

@@ -141,23 +141,41 @@ describeGuests("the trace", () => {
     ...[1, 2].map((cpu) => `taskset ${cpu} cat /proc/version /proc/mounts > /dev/null`),
     "cd /",
   ].join("\n");
+  /** Before 6.3 the driver can't take the trace. */
+  const tracingKernels = kernelNames.filter((kernel) => kernel !== "6.1");
   const shownOptions = { encoding: "utf8", maxBuffer: 1 << 26 } as const;
 
-  it("with the stock log and ftrace_dump_on_oops, the log before it is whole", async () => {
+  it("with the stock log and ftrace_dump_on_oops, the log before it is whole, and all of it in the console", async () => {
     const directory = temporaryFolder();
     const guest = await crashGuest("6.1", {
       append: "ftrace_dump_on_oops",
       script: `${fillTrace}\ninsmod /crash.ko how=panic lines=500\n`,
     });
-    const result = await runWithDevice(directory, guest);
+    const result = await runWithDevice(directory, guest, "--console");
     const [text = "", ...others] = dumpTexts(directory);
     expect(others, result.output).toEqual([]);
     expect(text).toContain("Linux version");
     expect(crashLines(text)).toEqual(upTo(500));
     expect(text).toContain("Kernel panic - not syncing: crash: asked for");
+    const [console = ""] = textOf(directory, "console");
+    expect(markNumbers(console)).toEqual(upTo(marks));
+    expect(console).not.toContain("[virtio-pstore:");
   });
 
-  it.each(kernelNames)(
+  it("where the driver can't take the trace, trace=1 says so, and takes nothing", async () => {
+    const directory = temporaryFolder();
+    const guest = await crashGuest("6.1", {
+      driverParameters: { trace: 1 },
+      script: `${fillTrace}\ninsmod /crash.ko how=panic lines=1\n`,
+    });
+    const result = await runWithDevice(directory, guest);
+    expect(dumpsOf(directory, "ftrace"), result.output).toEqual([]);
+    const [log = ""] = dumpTexts(directory);
+    expect(log).toContain("trace=1 needs Linux 6.3");
+    expect(markNumbers(log)).toEqual([]);
+  });
+
+  it.each(tracingKernels)(
     "QEMU, Linux %s: with trace=1 all of it is in records of its own, and the log is whole",
     async (kernel) => {
       const directory = temporaryFolder();
@@ -211,7 +229,7 @@ describeGuests("the trace", () => {
       "for n in $(seq 9); do echo mark $n > /sys/kernel/tracing/trace_marker; done",
       "insmod /crash.ko how=oops lines=50; sleep 1; echo after > /dev/kmsg; sleep 1\n",
     ];
-    const guest = await crashGuest("6.1", {
+    const guest = await crashGuest("6.12", {
       driverParameters: { trace: 1 },
       script: script.join("\n"),
     });
@@ -234,7 +252,7 @@ describeGuests("the trace", () => {
     expect(told).toContainEqual([[], upTo(9)]);
   });
 
-  it.each(kernelNames)(
+  it.each(tracingKernels)(
     "QEMU, Linux %s: calls on two CPUs are two rows of a Chrome JSON trace",
     async (kernel) => {
       const directory = temporaryFolder();

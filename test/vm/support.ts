@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { describe, inject, onTestFinished } from "vitest";
 import { joinDump } from "../../src/report/dumps.js";
 import { type Dump, decodeRecord, findRecords, groupDumps } from "../../src/report/index.js";
-import { buildDriver, type Target } from "../../vm/build.js";
-import { type GuestResult, type QemuGuestOptions, qemuGuest, runGuest } from "../../vm/guest.js";
-import type { KernelName } from "../../vm/kernel.js";
+import { type GuestResult, runGuest } from "../../vm/guest.js";
 import { checkout } from "../../vm/paths.js";
 import { until } from "../support/patience.js";
+
+export { crashGuest, crashModule } from "./crash-guest.js";
 
 export const program = join(checkout, "bin", "virtio-pstore");
 
@@ -189,22 +189,4 @@ export function qemuDevice(
     "-device",
     `vhost-user-test-device-pci,virtio-id=22,num_vqs=${queues},vq_size=128,config_size=${configBytes},chardev=${chardev}`,
   ];
-}
-
-/** The path of the module that crashes as it is asked to. */
-export async function crashModule(target: Target): Promise<string> {
-  const { path } = await buildDriver(target, {
-    directory: join(checkout, "test", "vm", "crash"),
-    module: "crash",
-  });
-  return path;
-}
-
-/** A QEMU guest with that module as /crash.ko. Its terminal is off: what counts comes through the device. */
-export async function crashGuest(
-  kernel: KernelName,
-  options: Omit<QemuGuestOptions, "kernel">,
-): Promise<string[]> {
-  const files = { "crash.ko": readFileSync(await crashModule(kernel)) };
-  return qemuGuest({ kernel, files, serial: "none", ...options });
 }

@@ -18,6 +18,7 @@
 #include <linux/mutex.h>
 #include <linux/nmi.h>
 #include <linux/panic_notifier.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/tracepoint.h>
@@ -36,6 +37,7 @@ MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; war
 		 "storm: panic while all CPUs print; "
 		 "overtaken: panic, and another CPU's message is in the log before the panic's; "
 		 "softlockup: never schedule again; hung: sleep uninterruptibly for ever; "
+		 "stall: hold RCU up for some seconds, and go on; "
 		 "lines: only print");
 
 static char *probe = "";
@@ -209,7 +211,7 @@ static int crash_probe_hit(struct kprobe *p, struct pt_regs *regs)
 	bool hold = !strcmp(probe_when, "held");
 	int watcher = READ_ONCE(crash_watcher);
 
-	/* Who prints, so that its message has a place in the log already. */
+	/* Who prints. */
 	if (hold && (watcher < 0 || watcher == raw_smp_processor_id() ||
 		     strncmp(current->comm, "crash/", 6)))
 		return 0;
@@ -422,6 +424,23 @@ static int crash_hang(void *data)
 	return 0;
 }
 
+static void crash_rcu_done(struct rcu_head *head)
+{
+}
+
+/* Somebody waits, or it is no stall. Twice what the guest takes for one. */
+static noinline void crash_stall(void)
+{
+	u64 end = ktime_get_mono_fast_ns() + 6ULL * NSEC_PER_SEC;
+	static struct rcu_head waiting;
+
+	call_rcu(&waiting, crash_rcu_done);
+	rcu_read_lock();
+	while (ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+	rcu_read_unlock();
+}
+
 static int crash_thread(int (*run)(void *data))
 {
 	return PTR_ERR_OR_ZERO(kthread_run(run, NULL, "crash"));
@@ -485,6 +504,8 @@ static int __init crash_init(void)
 		return crash_thread(crash_lock_up);
 	else if (!strcmp(how, "hung"))
 		return crash_thread(crash_hang);
+	else if (!strcmp(how, "stall"))
+		crash_stall();
 	else if (strcmp(how, "lines"))
 		return -EINVAL;
 	return 0;
