@@ -5,7 +5,7 @@ import { createEventfd, signal } from "../native/index.js";
 import { parseRecordName } from "../store/index.js";
 import type { LoopThreadStart } from "./loop-thread.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
-import type { SyncPort } from "./thread-committer.js";
+import type { SyncPort } from "./sync-port.js";
 
 /** Descriptors pass from one thread to another: none of them belongs to the thread that opened it. */
 const THREAD_OPTIONS = { trackUnmanagedFds: false };
@@ -21,18 +21,19 @@ export class Daemon {
 
   constructor(settings: DaemonSettings, onEvent: (event: DaemonEvent) => void) {
     const syncPorts: SyncPort[] = [];
+    const waiting = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     const syncThreads: Worker[] = [];
     for (let i = 0; i < settings.syncThreads; i++) {
       const { port1, port2 } = new MessageChannel();
       const answeredFd = createEventfd();
-      const start: SyncPort = { port: port1, answeredFd };
+      const start: SyncPort = { port: port1, answeredFd, waiting };
       const thread = new Worker(new URL("./sync-thread.js", import.meta.url), {
         workerData: start,
         transferList: [port1],
         ...THREAD_OPTIONS,
       });
       syncThreads.push(thread);
-      syncPorts.push({ port: port2, answeredFd });
+      syncPorts.push({ port: port2, answeredFd, waiting });
     }
     const start: LoopThreadStart = { settings, stopFd: this.#stopFd, syncPorts };
     const worker = new Worker(new URL("./loop-thread.js", import.meta.url), {

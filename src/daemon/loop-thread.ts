@@ -1,10 +1,11 @@
 // The entry point of the event loop's thread: serves every guest until it is told to stop.
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { drain, EventLoop } from "../native/index.js";
-import { type CommitResult, type Committer, InlineCommitter } from "../store/index.js";
+import { InlineCommitter } from "../store/index.js";
 import { GuestServer } from "./guest-server.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
-import { type SyncPort, ThreadCommitter } from "./thread-committer.js";
+import { SyncDispatcher } from "./sync-dispatcher.js";
+import type { SyncAnswer, SyncPort } from "./sync-port.js";
 
 /** What the thread is started with. */
 export interface LoopThreadStart {
@@ -33,15 +34,21 @@ function tellAll(): void {
   untold = [];
 }
 
-function threadCommitter({ port, answeredFd }: SyncPort): Committer {
-  const committer = new ThreadCommitter(port);
-  loop.watch(answeredFd, () => {
-    drain(answeredFd);
-    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
-      committer.answered(next.message as CommitResult);
-    }
-  });
-  return committer;
+/** Undefined where there are no sync threads. */
+function syncDispatcher(): SyncDispatcher | undefined {
+  const [first] = syncPorts;
+  if (first === undefined) return undefined;
+  const ports = syncPorts.map(({ port }) => port);
+  const dispatcher = new SyncDispatcher(ports, new Int32Array(first.waiting));
+  for (const { port, answeredFd } of syncPorts) {
+    loop.watch(answeredFd, () => {
+      drain(answeredFd);
+      for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
+        dispatcher.answered(port, next.message as SyncAnswer);
+      }
+    });
+  }
+  return dispatcher;
 }
 
 function stop(): void {
@@ -57,18 +64,17 @@ function stop(): void {
 }
 
 try {
-  const committers = syncPorts.map(threadCommitter);
+  const dispatcher = syncDispatcher();
   let endless = settings.guests.length;
-  settings.guests.forEach((guest, i) => {
+  for (const guest of settings.guests) {
     const onEnd = () => {
       endless--;
       if (endless === 0) loop.defer(stop);
     };
-    const committer = committers[i % committers.length] ?? new InlineCommitter();
-    guests.push(
-      new GuestServer({ loop: loop.share(), guest, device: settings, committer, tell, onEnd }),
-    );
-  });
+    const share = loop.share();
+    const committer = dispatcher?.committer(share) ?? new InlineCommitter();
+    guests.push(new GuestServer({ loop: share, guest, device: settings, committer, tell, onEnd }));
+  }
   loop.watch(stopFd, () => {
     drain(stopFd);
     stop();

@@ -18,7 +18,10 @@ export interface Commit {
   readonly directory: number | undefined;
 }
 
-/** The errno of each record, 0 where it is durable; and of everything else. */
+/**
+ * The errno of each record, 0 where it is durable; and of everything else. Fewer records than the batch has: it isn't
+ * done, and none of them is durable yet.
+ */
 export interface CommitResult {
   readonly records: readonly number[];
   readonly rest: number;
@@ -33,25 +36,38 @@ function attempt(action: () => void): number {
   }
 }
 
+/** How a commit is done. */
+export interface CommitOptions {
+  /** The system's where not given. */
+  readonly files?: Files;
+  /** What was done of the batch before. */
+  readonly after?: CommitResult | undefined;
+  /** Asked behind each record whether the others are to wait. */
+  readonly isTurnOver?: () => boolean;
+}
+
 /**
  * Makes a batch durable, in this order: files, names, directory. A record is visible only when its data
  * is on disk, and acknowledged only when its name is too. Blocks for as long as the disk takes.
  */
-export function commit(batch: Commit, files: Files = systemFiles): CommitResult {
-  let rest = 0;
-  for (const fd of batch.appended) {
+export function commit(batch: Commit, options: CommitOptions = {}): CommitResult {
+  const { files = systemFiles, after, isTurnOver = () => false } = options;
+  let rest = after?.rest ?? 0;
+  const records = [...(after?.records ?? [])];
+  for (const fd of after === undefined ? batch.appended : []) {
     const error = attempt(() => files.datasync(fd));
     rest ||= error;
   }
-  const records = batch.records.map(({ fd, temporaryPath, path }) => {
+  for (const { fd, temporaryPath, path } of batch.records.slice(records.length)) {
     const error = attempt(() => {
       files.sync(fd);
       files.renameNew(temporaryPath, path);
     });
     // What close(2) could still tell, fsync(2) told.
     attempt(() => files.close(fd));
-    return error;
-  });
+    records.push(error);
+    if (records.length < batch.records.length && isTurnOver()) return { records, rest };
+  }
   const { directory } = batch;
   if (directory !== undefined) {
     const error = attempt(() => files.sync(directory));
@@ -74,6 +90,6 @@ export class InlineCommitter implements Committer {
   }
 
   run(batch: Commit, done: (result: CommitResult) => void): void {
-    done(commit(batch, this.#files));
+    done(commit(batch, { files: this.#files }));
   }
 }
