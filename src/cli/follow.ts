@@ -1,5 +1,6 @@
 import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { hasReader } from "../native/poll.js";
 import { ConsoleFollower } from "../report/follow.js";
@@ -15,6 +16,7 @@ interface FollowOptions {
   lines: number;
   raw: boolean;
   force: boolean;
+  wait: boolean;
 }
 
 /** Where nobody tells of changes (a network file system), they are looked for so often. */
@@ -42,6 +44,7 @@ export function addFollow(program: Command): void {
     .argument("<path>", "a directory of records or of guests")
     .option("--guest <name>", "which guest, where the directory holds several", once)
     .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
+    .option("--wait", "wait for the directory, or the guest's, where it isn't there yet", false)
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
     .option("--force", "with --raw, also to a terminal", false)
     .action(async (path: string, options: FollowOptions) => {
@@ -68,15 +71,38 @@ function directoryOf(path: string, guest: string | undefined): string {
   return join(path, only);
 }
 
+/** Whether there is something by which directoryOf() can tell: a directory that was just made may be one of guests. */
+function isThere(path: string, guest: string | undefined): boolean {
+  const directory = guest === undefined ? path : join(path, guest);
+  const found = statSync(directory, { throwIfNoEntry: false });
+  return found !== undefined && (!found.isDirectory() || readdirSync(directory).length > 0);
+}
+
+/** Resolves when the directory is there; false where it is waited for no more. */
+async function isAwaited(
+  path: string,
+  { guest }: FollowOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let told = false; !isThere(path, guest); told = true) {
+    if (!told) warn(`waiting for ${guest === undefined ? path : join(path, guest)}`);
+    if (!isRead()) return false;
+    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return false;
+  }
+  return true;
+}
+
 async function follow(path: string, options: FollowOptions): Promise<void> {
   expectNoTerminal(options);
-  const directory = directoryOf(path, options.guest);
-  const follower = new ConsoleFollower(directory, options.lines);
   const stop = new AbortController();
   onSignals(["SIGINT", "SIGTERM"], (name) => {
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });
+  if (options.wait && !(await isAwaited(path, options, stop.signal))) return;
+  const directory = directoryOf(path, options.guest);
+  const follower = new ConsoleFollower(directory, options.lines);
   let isEnded = true;
   const write = async (text: string | Uint8Array) => {
     if (text.length === 0) return;

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { until } from "../support/patience.js";
 import { complaint, put, run, start, stop, temporaryFolder } from "./support.js";
 
 /** An oops of three parts and the panic behind it, as pstore's own parts, the newest first. */
@@ -161,13 +162,15 @@ describe("systemd-pstore's folders", () => {
     const out = join(temporaryFolder(), "told");
     const exec = `printf '%s\\n' "$VIRTIO_PSTORE_CRASH" >> ${out}`;
     const watching = start(["watch", top, "--exec", exec]);
-    const until = async (isDone: () => boolean) => {
-      for (let i = 0; i < 400 && !isDone(); i++) await new Promise((r) => setTimeout(r, 50));
-    };
-    await until(() => existsSync(join(top, ".watched")));
+    await until(
+      () => existsSync(join(top, ".watched")),
+      () => "watch doesn't begin",
+    );
     put(join(deep, "dmesg-efi_pstore-170010010001001"), PANIC, 2000);
-    await until(() => existsSync(out));
-    expect(readFileSync(out, "utf8")).toBe("dmesg-efi_pstore-170010010001001\n");
+    await until(
+      () => existsSync(out) && readFileSync(out, "utf8") === "dmesg-efi_pstore-170010010001001\n",
+      () => "the crash isn't told",
+    );
     await stop(watching);
   });
 });

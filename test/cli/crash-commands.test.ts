@@ -256,8 +256,7 @@ describe("export", () => {
       });
       const isBegun = () =>
         readdirSync(above, { recursive: true }).some((one) => /whole|tree/.test(String(one)));
-      for (let i = 0; i < 2000 && !isBegun(); i++) await new Promise((r) => setTimeout(r, 10));
-      expect(isBegun()).toBe(true);
+      await until(isBegun, () => "the export doesn't begin");
       expect((await stop(exporting)).status).toBe("SIGTERM");
       expect(readdirSync(above)).toEqual([]);
     },

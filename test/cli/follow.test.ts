@@ -124,3 +124,34 @@ test("follow: an output that can't be written is an error", async () => {
   expect(child.exitCode).toBe(1);
   expect(stderr).toContain("the output can't be written: no space left on device\n");
 });
+
+test("follow --wait waits for a directory, or a guest's, that isn't there yet", async () => {
+  const folder = temporaryFolder();
+  const named = join(folder, "crashes");
+  const whole = new Following(named, "--wait");
+  const guest = new Following(named, "--guest", "web", "--wait");
+  await whole.until(() => whole.stderr === `virtio-pstore: waiting for ${named}\n`);
+  await guest.until(() => guest.stderr === `virtio-pstore: waiting for ${named}/web\n`);
+  // It is found out which directory it is when there is something in it.
+  mkdirSync(named);
+  mkdirSync(join(named, "web"));
+  writeFileSync(join(named, "web", "console-1"), "one\n");
+  for (const following of [whole, guest]) {
+    await following.until(() => following.stdout === "one\n");
+    expect(await following.end("SIGINT")).toBe(0);
+  }
+  const unasked = new Following(join(folder, "none"));
+  await unasked.until(() => unasked.child.exitCode === 1);
+  expect(unasked.stderr).toContain("no such file or directory");
+});
+
+test("follow --wait ends by a signal, and when nobody reads", async () => {
+  const named = join(temporaryFolder(), "crashes");
+  const first = new Following(named, "--wait");
+  await first.until(() => first.stderr.includes("waiting for"));
+  expect(await first.end("SIGTERM")).toBe(0);
+  const second = new Following(named, "--wait");
+  await second.until(() => second.stderr.includes("waiting for"));
+  second.child.stdout.destroy();
+  await second.until(() => second.child.exitCode === 0);
+});
