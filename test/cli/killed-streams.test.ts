@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { connect, daemonOf, serve, stop, temporaryFolder } from "./support.js";
 
@@ -9,7 +10,7 @@ const ENOSPC = 28;
 
 /**
  * A guest with a console. In its daemon's event loop's thread `code` runs first, which may replace functions
- * of `fs` with such that call fail() while the file `flag` is there.
+ * of `fs`, and writev(2), with such that call fail() while the file `flag` is there.
  */
 async function guestWith(code: string) {
   const folder = temporaryFolder();
@@ -23,6 +24,7 @@ async function guestWith(code: string) {
   writeFileSync(
     preload,
     `const fs = require("node:fs");
+    const { replaceWritev } = require(${JSON.stringify(replaceWritev)});
     const { workerData } = require("node:worker_threads");
     const real = { ...fs };
     const isSet = () => real.existsSync(${JSON.stringify(flag)});
@@ -59,7 +61,8 @@ async function guestWith(code: string) {
   };
 }
 
-const fullDisk = `fs.writevSync = (...args) => isSet() ? fail(${ENOSPC}) : real.writevSync(...args);`;
+const replaceWritev = fileURLToPath(new URL("../support/replace-writev.cjs", import.meta.url));
+const fullDisk = `replaceWritev((_fd, _bytes, write) => isSet() ? fail(${ENOSPC}) : write());`;
 
 test("what is stored where another request's data found no room stays when the daemon is killed", async () => {
   const { server, write, console, set, unset, kill } = await guestWith(fullDisk);
@@ -89,11 +92,11 @@ test("what is missing is said where the boot ends before its guest asks anything
 
 test("where it can't be found out what a killed daemon did, its request waits until it can, and is then done once", async () => {
   const { server, write, console, unset, set } = await guestWith(`
-    fs.writevSync = (fd, data) => {
-      if (!isSet()) return real.writevSync(fd, data);
-      real.writevSync(fd, [Buffer.concat(data).subarray(0, 4)]);
+    replaceWritev((fd, bytes, write) => {
+      if (!isSet()) return write();
+      fs.writeSync(fd, bytes.subarray(0, 4));
       process.kill(process.pid, "SIGKILL");
-    };
+    });
     fs.ftruncateSync = (...args) => isSet() ? fail(${EIO}) : real.ftruncateSync(...args);`);
   expect(await write("first\n")).toMatchObject({ ret: 0 });
   set();

@@ -71,8 +71,9 @@ interface Passed {
   readonly descriptors: readonly number[];
 }
 
-/** What a session may say of a front-end that breaks its rules, besides the rules of virtio. */
+/** What a session may say of a driver that starts, and of a front-end that breaks its rules, or virtio's. */
 const CODES = new Set([
+  "DRIVER",
   "BAD_HEADER",
   "BAD_PAYLOAD",
   "BAD_DESCRIPTORS",
