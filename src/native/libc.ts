@@ -160,13 +160,30 @@ export function allocate(length: number): { address: bigint; bytes: Uint8Array }
   return { address: koffi.address(pointer), bytes };
 }
 
+/** Those in use at a time are some ten for each guest. */
+const MAX_KNOWN_VIEWS = 1024;
+
+/** By address and length. mmap(2) likes to give what munmap(2) took, so that most are asked for again. */
+const knownViews = new Map<string, ArrayBuffer>();
+
 /** ArrayBuffers that were made for memory outside of V8's, and which Node may still have to drop. */
 let views = 0;
 
-/** The memory at `address` as an ArrayBuffer. The caller sees to it that it isn't used after munmap(2). */
+/**
+ * The memory at `address` as an ArrayBuffer, which is the same one if it is asked for again: V8 takes its length for
+ * memory that a collection of garbage would give back, and collects without end where there are ever more. The caller
+ * sees to it that it isn't used after munmap(2).
+ */
 export function viewAt(address: number, length: number): ArrayBuffer {
+  const key = `${address}+${length}`;
+  const known = knownViews.get(key);
+  if (known !== undefined) return known;
+  const [oldest] = knownViews.size < MAX_KNOWN_VIEWS ? [] : knownViews.keys();
+  if (oldest !== undefined) knownViews.delete(oldest);
   views++;
-  return ffi().koffi.view(BigInt(address), length);
+  const view = ffi().koffi.view(BigInt(address), length);
+  knownViews.set(key, view);
+  return view;
 }
 
 /** How many ArrayBuffers viewAt() has made since this was last asked. */

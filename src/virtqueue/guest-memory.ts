@@ -18,9 +18,6 @@ export const PAGE_BYTES = 4096n;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
-/** Rings of three queues, three parts each: more aren't in use at a time. */
-const MAX_RINGS = 9;
-
 /**
  * The guest's memory: regions with holes between them. What it hands out ends with the region it lies in:
  * nobody keeps any beyond the call it was asked for, except rings, which their session lets go of before a
@@ -29,8 +26,6 @@ const MAX_RINGS = 9;
 export class GuestMemory {
   /** Sorted by guest address, without overlaps. */
   readonly #regions: MemoryRegion[] = [];
-  /** By address and length: a ring that is stopped and started again lies where it lay. */
-  readonly #rings = new Map<string, ArrayBuffer>();
 
   get regions(): readonly MemoryRegion[] {
     return this.#regions;
@@ -72,14 +67,12 @@ export class GuestMemory {
         known.size === region.size,
     );
     if (index < 0) return false;
-    this.#rings.clear();
     for (const removed of this.#regions.splice(index, 1)) removed.mapping.unmap();
     return true;
   }
 
   /** Unmaps every region. */
   clear(): void {
-    this.#rings.clear();
     for (const region of this.#regions.splice(0)) region.mapping.unmap();
   }
 
@@ -111,16 +104,10 @@ export class GuestMemory {
 
   /** `length` bytes at a front-end's address as one view, as a ring needs them. */
   ring(address: UserAddress, length: number): ArrayBuffer {
-    const key = `${address}+${length}`;
-    const known = this.#rings.get(key);
-    if (known !== undefined) return known;
     for (const region of this.#regions) {
       const offset = address - region.userAddress;
       if (offset < 0n || offset + BigInt(length) > region.size) continue;
-      if (this.#rings.size >= MAX_RINGS) this.#rings.clear();
-      const ring = region.mapping.view(offset, length);
-      this.#rings.set(key, ring);
-      return ring;
+      return region.mapping.view(offset, length);
     }
     throw new VirtqueueError(
       "BAD_ADDRESS",
