@@ -1,15 +1,26 @@
 import { fileURLToPath } from "node:url";
 import { confineThread } from "../daemon/confinement.js";
+import { forbiddenCall } from "../holder/index.js";
+import { systemReason } from "../native/errno.js";
 import { replaceProcess } from "../native/index.js";
+import { UserError } from "./errors.js";
 import type { DaemonStart } from "./supervised.js";
 
 const entry = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
 
 /**
  * Confines this process and has it go on as a daemon's, with these descriptors besides 0 to 2. Node is executed
- * anew for that: it has threads before it runs any of our code, and a confinement is a thread's own.
+ * anew for that: it has threads before it runs any of our code, and a confinement is a thread's own. Throws
+ * UserError where the system forbids what serving takes.
  */
 export function becomeDaemon(start: DaemonStart, descriptors: readonly number[]): never {
+  const forbidden = forbiddenCall();
+  if (forbidden !== undefined) {
+    throw new UserError(
+      `${forbidden.syscall} is forbidden here (${systemReason(forbidden)}), and nothing can be served without it: ` +
+        "allow it, in a container in its seccomp profile",
+    );
+  }
   const confinement = confineThread(start.settings.guests.map(({ directory }) => directory));
   // Node reads files for them that it can't be allowed to.
   process.env.OPENSSL_CONF = "/dev/null";

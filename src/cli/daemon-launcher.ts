@@ -2,10 +2,21 @@
 import { passedDescriptors } from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
 import { becomeDaemon } from "./become-daemon.js";
+import { jsonOutput } from "./daemon-output.js";
+import { UserError, warn } from "./errors.js";
 import type { DaemonStart } from "./supervised.js";
 
 endWithParent();
-becomeDaemon(
-  JSON.parse(process.argv[2] ?? "") as DaemonStart,
-  passedDescriptors().map(({ fd }) => fd),
-);
+const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+try {
+  becomeDaemon(
+    start,
+    passedDescriptors().map(({ fd }) => fd),
+  );
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  const { message } = error;
+  warn(message, "error");
+  if (start.tell.includes("failed")) jsonOutput({ kind: "failed", code: "FORBIDDEN", message });
+  process.exitCode = 1;
+}

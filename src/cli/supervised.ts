@@ -35,7 +35,10 @@ export function supervise(
   });
 }
 
-const reasonOf = ({ status, signal }: DaemonEnd): string => signal ?? `exit status ${status}`;
+const reasonOf = ({ status, signal }: DaemonEnd): string =>
+  signal === "SIGSYS"
+    ? `${signal}: a system call is forbidden`
+    : (signal ?? `exit status ${status}`);
 
 /** Throws where the daemon's end is an error that the daemon itself didn't tell. */
 export function expectGoodEnd(end: DaemonEnd): void {

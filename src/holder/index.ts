@@ -1,3 +1,4 @@
 export { Keeper, type KeptDescriptors, socketName, withKept } from "./keeper.js";
+export { forbiddenCall } from "./needs.js";
 export { FIRST_PASSED, hold, letGo, notify, notifySocket, passedDescriptors } from "./notify.js";
 export { type DaemonEnd, Supervisor } from "./supervisor.js";

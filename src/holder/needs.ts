@@ -1,0 +1,33 @@
+import {
+  closeDescriptor,
+  createMemfd,
+  createPipe,
+  errno,
+  SystemError,
+  socketPair,
+  splice,
+} from "../native/index.js";
+
+/** What a system call that may not be made at all fails with. */
+const FORBIDDEN: readonly number[] = [errno.EPERM, errno.EACCES, errno.ENOSYS];
+
+/**
+ * The system call that sessions need to outlive their daemon, and that this process may not make, as in a container
+ * whose seccomp profile is narrow; undefined where there is none. Throws what fails for another reason.
+ */
+export function forbiddenCall(): SystemError | undefined {
+  const descriptors: number[] = [];
+  try {
+    descriptors.push(createMemfd("virtio-pstore-try"));
+    const [from, into] = createPipe();
+    const [near, far] = socketPair();
+    descriptors.push(from, into, near, far);
+    splice(from, near);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SystemError && FORBIDDEN.includes(error.errno)) return error;
+    throw error;
+  } finally {
+    for (const fd of descriptors) closeDescriptor(fd);
+  }
+}
