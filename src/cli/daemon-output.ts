@@ -38,6 +38,7 @@ function describe(event: DaemonEvent): string | undefined {
   const guest = "guest" in event && event.guest !== "" ? `${event.guest}: ` : "";
   switch (event.kind) {
     case "ready":
+    case "replaced":
       return undefined;
     case "confined":
       return event.landlock > 0

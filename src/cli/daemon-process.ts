@@ -7,6 +7,9 @@ import { warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { DaemonStart } from "./supervised.js";
 
+/** EX_TEMPFAIL of sysexits.h: whoever started this one is to start another. */
+const REPLACED_STATUS = 75;
+
 const { settings, json, tell, managed } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
 const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
 
@@ -29,10 +32,10 @@ process.umask(0o077);
 
 const output = json ? jsonOutput : textOutput;
 const guests = withKept(settings.guests, passedDescriptors());
-const daemon = new Daemon({ ...settings, guests, leaveSessions: managed }, (event) => {
+const { landlock } = confinement;
+const daemon = new Daemon({ ...settings, guests, managed, landlock }, (event) => {
   if (event.kind === "ready") {
-    if (tell.includes("confined") || confinement.landlock === 0)
-      output({ kind: "confined", ...confinement });
+    if (tell.includes("confined") || landlock === 0) output({ kind: "confined", ...confinement });
     notify(["READY=1"]);
   }
   if (event.kind === "failed") {
@@ -40,6 +43,8 @@ const daemon = new Daemon({ ...settings, guests, leaveSessions: managed }, (even
     process.exitCode = 1;
   }
   if (tell.includes(event.kind)) output(event);
+  // What was told before is out: its sessions are the next daemon's.
+  if (event.kind === "replaced") process.exit(REPLACED_STATUS);
 });
 onSignals(["SIGTERM", "SIGINT"], () => {
   notify(["STOPPING=1"]);

@@ -1,14 +1,17 @@
-import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import {
   Allow,
+  errno,
+  errnoOf,
   type LandlockRule,
   landlockAbi,
   restrictThread,
   setNoNewPrivileges,
 } from "../native/index.js";
 import { makeDirectory, systemFiles } from "../store/index.js";
+import type { DaemonSettings } from "./settings.js";
 
 /** How far a daemon's process is kept from what it doesn't need. */
 export interface Confinement {
@@ -41,6 +44,25 @@ export function confineThread(directories: readonly string[]): Confinement {
     return { landlock };
   } catch (error) {
     return { landlock: 0, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/**
+ * Whether a directory that failed with errno `number` is forbidden to this process by its confinement alone: the next
+ * process has one for the directories that are there then. access(2) knows of modes and owners, and not of Landlock;
+ * a service manager's mounts are made for each process.
+ */
+export function isOnlyConfined(
+  directory: string,
+  number: number,
+  { landlock = 0, managed = false }: Pick<DaemonSettings, "landlock" | "managed">,
+): boolean {
+  const { R_OK, W_OK, X_OK } = constants;
+  try {
+    accessSync(directory, R_OK | W_OK | X_OK);
+    return landlock > 0 && number === errno.EACCES;
+  } catch (error) {
+    return managed && errnoOf(error) === errno.EROFS;
   }
 }
 
@@ -77,7 +99,7 @@ function mappedFiles(): string[] {
 function directoryRule(path: string): LandlockRule[] {
   try {
     makeDirectory(systemFiles, path);
-    return lstatSync(path).isSymbolicLink() ? [] : [{ path, allow: Allow.files }];
+    return [{ path, allow: Allow.files, link: "itself" }];
   } catch {
     let parent = path;
     while (!existsSync(parent)) parent = dirname(parent);

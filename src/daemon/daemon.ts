@@ -48,9 +48,11 @@ export class Daemon {
     );
     worker.on("message", (events: DaemonEvent[]) => {
       for (const event of events) {
+        const keeper = "guest" in event ? keepers.get(event.guest) : undefined;
+        // Ids are another directory's from now on.
+        if (event.kind === "replaced" && keeper !== undefined) keeper.told = undefined;
         onEvent(event);
         if (event.kind !== "stored") continue;
-        const keeper = keepers.get(event.guest);
         const record = parseRecordName(basename(event.path));
         if (keeper !== undefined && record !== undefined) keeper.told = record.id;
       }

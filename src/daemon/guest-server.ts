@@ -15,6 +15,8 @@ export interface GuestServerOptions {
   readonly device: DeviceSettings;
   readonly committer: Committer;
   readonly tell: (event: DaemonEvent) => void;
+  /** Another directory has the name of the guest's, and this process may not use it: as StoreOptions has it. */
+  readonly onForbidden: (number: number) => void;
   /** A connection that was passed in has ended: there won't be another. */
   readonly onEnd: () => void;
 }
@@ -67,6 +69,7 @@ export class GuestServer {
         const message = `${guest.directory} is another directory than before: records go there now`;
         log({ level: "warn", code: "MOVED", message });
       },
+      onForbidden: options.onForbidden,
       onSyncError: (number) => {
         const message = `what was taken could not be synced: ${troubleWith(guest.directory, number)}`;
         log({ level: "error", code: "SYNC", message });

@@ -2,8 +2,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { drain, EventLoop } from "../native/index.js";
 import { InlineCommitter } from "../store/index.js";
+import { isOnlyConfined } from "./confinement.js";
 import { GuestServer } from "./guest-server.js";
-import type { DaemonEvent, DaemonSettings } from "./settings.js";
+import type { DaemonEvent, DaemonSettings, GuestSettings } from "./settings.js";
 import { SyncDispatcher } from "./sync-dispatcher.js";
 import type { SyncAnswer, SyncPort } from "./sync-port.js";
 
@@ -34,6 +35,15 @@ function tellAll(): void {
   untold = [];
 }
 
+/** Has the main thread end this process as it is, with nothing answered that isn't done. */
+function leaveToNext({ name: guest, directory }: GuestSettings): never {
+  const message = `${directory} is another directory than before, to which this process isn't confined: the next one takes it`;
+  tell({ kind: "log", guest, level: "warn", code: "MOVED", message, suppressed: 0 });
+  tell({ kind: "replaced", guest });
+  tellAll();
+  for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
 /** Undefined where there are no sync threads. */
 function syncDispatcher(): SyncDispatcher | undefined {
   const [first] = syncPorts;
@@ -56,7 +66,7 @@ function stop(): void {
   stopping = true;
   let open = guests.length;
   for (const guest of guests) {
-    guest.close(settings.leaveSessions === true ? "leave" : "end", () => {
+    guest.close(settings.managed === true ? "leave" : "end", () => {
       open--;
       if (open === 0) loop.stop();
     });
@@ -73,7 +83,13 @@ try {
     };
     const share = loop.share();
     const committer = dispatcher?.committer(share) ?? new InlineCommitter();
-    guests.push(new GuestServer({ loop: share, guest, device: settings, committer, tell, onEnd }));
+    const onForbidden = (number: number) => {
+      if (isOnlyConfined(guest.directory, number, settings)) leaveToNext(guest);
+    };
+    const device = settings;
+    guests.push(
+      new GuestServer({ loop: share, guest, device, committer, tell, onForbidden, onEnd }),
+    );
   }
   loop.watch(stopFd, () => {
     drain(stopFd);

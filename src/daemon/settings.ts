@@ -37,8 +37,13 @@ export interface DeviceSettings {
 /** What a daemon is started with. */
 export interface DaemonSettings extends DeviceSettings {
   readonly guests: readonly GuestSettings[];
-  /** A daemon that is told to stop leaves sessions that are kept to the next one. */
-  readonly leaveSessions?: boolean;
+  /**
+   * A service manager started it, which keeps its sessions: a daemon that is told to stop leaves them to the next
+   * one. It may also have given it mounts of its own, where other directories are read-only.
+   */
+  readonly managed?: boolean;
+  /** The version of Landlock that confines this process; 0 where none does. */
+  readonly landlock?: number;
   /**
    * Threads that wait for the disk, so that one guest's slow fsync doesn't keep others waiting; 0:
    * the event loop's thread waits itself, which is faster while there is one guest.
@@ -71,6 +76,11 @@ export type DaemonEvent =
       /** Events of the same code since the last one told: the rate is bounded. */
       readonly suppressed: number;
     }
+  /**
+   * Another directory has the name of the guest's, which this process is confined not to use: it answers nothing any
+   * more and is to end, and the next one may use it.
+   */
+  | { readonly kind: "replaced"; readonly guest: string }
   /** The daemon died, of a signal or with an exit status, and another one serves in its place. */
   | { readonly kind: "restarted"; readonly reason: string }
   /** The daemon could not start; nothing is served. */

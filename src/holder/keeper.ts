@@ -88,12 +88,12 @@ export class Keeper implements SessionKeeper {
     return this.#file.rateLevels;
   }
 
-  /** The id of the last stored record that the operator was told of; undefined where this guest is new. */
+  /** The id of the last stored record that the operator was told of; undefined where the directory is new. */
   get told(): bigint | undefined {
     return this.#file.told;
   }
 
-  set told(id: bigint) {
+  set told(id: bigint | undefined) {
     this.#file.told = id;
   }
 

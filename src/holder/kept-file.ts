@@ -128,13 +128,13 @@ export class KeptFile {
     Atomics.store(this.#longs, INTAKE, BigInt.asIntN(64, word));
   }
 
-  /** The id of the last stored record that the operator was told of; undefined in a new file. */
+  /** The id of the last stored record that the operator was told of; undefined where the directory is new. */
   get told(): bigint | undefined {
     const next = Atomics.load(this.#longs, TOLD);
     return next === 0n ? undefined : next - 1n;
   }
 
-  set told(id: bigint) {
-    Atomics.store(this.#longs, TOLD, id + 1n);
+  set told(id: bigint | undefined) {
+    Atomics.store(this.#longs, TOLD, id === undefined ? 0n : id + 1n);
   }
 }

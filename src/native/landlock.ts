@@ -1,4 +1,4 @@
-import { closeSync, statSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import { check } from "./check.js";
 import { keepOnExec, openPlace } from "./descriptor.js";
 import { errno, errnoOf, SystemError } from "./errno.js";
@@ -40,6 +40,8 @@ export const Allow = {
 export interface LandlockRule {
   readonly path: string;
   readonly allow: bigint;
+  /** A link there isn't followed: the rule is for the link, where nothing can be done. */
+  readonly link?: "itself";
 }
 
 export interface LandlockOptions {
@@ -81,24 +83,24 @@ export function restrictThread(
     "landlock_create_ruleset",
   );
   try {
-    for (const { path, allow } of rules) addRule(ruleset, path, allow & handled);
+    for (const rule of rules) addRule(ruleset, rule, rule.allow & handled);
     check(libc.landlockRestrictSelf(ruleset, 0), "landlock_restrict_self");
   } finally {
     libc.close(ruleset);
   }
 }
 
-function addRule(ruleset: number, path: string, allow: bigint): void {
+function addRule(ruleset: number, { path, link }: LandlockRule, allow: bigint): void {
   let fd: number;
   try {
-    fd = openPlace(path);
+    fd = openPlace(path, link);
   } catch (error) {
     const number = errnoOf(error);
     if (number === errno.ENOENT || number === errno.ENOTDIR) return;
     throw error;
   }
   try {
-    const isDirectory = statSync(path).isDirectory();
+    const isDirectory = fstatSync(fd).isDirectory();
     // struct landlock_path_beneath_attr, packed: allowed_access u64, parent_fd i32.
     const attributes = Buffer.alloc(12);
     attributes.writeBigUInt64LE(isDirectory ? allow : allow & OF_FILES, 0);

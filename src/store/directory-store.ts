@@ -30,7 +30,6 @@ import {
   type StoreOptions,
   storeError,
 } from "./store-options.js";
-import { ReplacedError } from "./trouble.js";
 
 interface Staged extends StagedRecord {
   readonly inode: number;
@@ -55,7 +54,7 @@ const STREAM_SYNC_MS = 500;
  */
 const MAX_ENDING = 4;
 
-/** What a process that is confined to other directories is told. */
+/** What a process is told that may not use a directory, be it by the directory's mode or because it is confined. */
 const MAY_NOT: readonly number[] = [errno.EACCES, errno.EPERM, errno.EROFS];
 
 /** The records of one guest, as files of one directory (see open-directory.ts). */
@@ -400,7 +399,8 @@ export class DirectoryStore {
       this.#place = this.#openPlace(former.directory.next.id);
     } catch (error) {
       const number = errnoOf(error);
-      throw MAY_NOT.includes(number) ? new ReplacedError(this.directory, number) : error;
+      if (MAY_NOT.includes(number)) this.#options.onForbidden?.(number);
+      throw error;
     }
     const { boot, remembered } = former.streams;
     this.#leave(former);

@@ -58,6 +58,8 @@ export interface StoreOptions {
   readonly onSyncError?: (number: number) => void;
   /** Another directory has the name of the one that was used, and is used from now on. */
   readonly onMoved?: () => void;
+  /** Likewise, but this process may not use it; where this returns, requests fail. */
+  readonly onForbidden?: (number: number) => void;
   /** The system's where not given. */
   readonly files?: Files;
 }

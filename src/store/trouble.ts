@@ -1,5 +1,5 @@
 import { getSystemErrorMap } from "node:util";
-import { errno, errnoOf, SystemError } from "../native/index.js";
+import { errno, errnoOf } from "../native/index.js";
 
 const ADVICE: ReadonlyMap<number, string> = new Map([
   [errno.ENOSPC, "make room"],
@@ -18,17 +18,6 @@ const ADVICE: ReadonlyMap<number, string> = new Map([
 /** What to do about a directory of which a system call said this, if anything is known. */
 export const adviceOn = (number: number): string | undefined => ADVICE.get(number);
 
-/**
- * Another directory has the name of the one that is served, and can't be used: what confines this process
- * (Landlock, a service manager) allows it the old one.
- */
-export class ReplacedError extends SystemError {
-  constructor(directory: string, number: number) {
-    super("open", number, directory);
-    this.name = "ReplacedError";
-  }
-}
-
 /** Node has no text for EDQUOT. Of an error or an errno: `/var/crash/vm1: no space left on device: make room`. */
 export function troubleWith(directory: string, trouble: unknown): string {
   const number = typeof trouble === "number" ? trouble : errnoOf(trouble);
@@ -36,12 +25,6 @@ export function troubleWith(directory: string, trouble: unknown): string {
     number === errno.EDQUOT
       ? "disk quota exceeded"
       : (getSystemErrorMap().get(-number)?.[1] ?? `error ${number}`);
-  if (trouble instanceof ReplacedError) {
-    return (
-      `${directory}: another directory is there now, which this process may not use (${reason}): ` +
-      `put the old one back, or have this process replaced by kill -9 ${process.pid}; guests go on`
-    );
-  }
   const advice = adviceOn(number);
   return advice === undefined ? `${directory}: ${reason}` : `${directory}: ${reason}: ${advice}`;
 }

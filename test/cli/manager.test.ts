@@ -1,9 +1,17 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/native/index.js";
 import { until } from "../support/patience.js";
-import { connect, program, type Running, run, start, temporaryFolder } from "./support.js";
+import {
+  connect,
+  mayMount,
+  program,
+  type Running,
+  run,
+  start,
+  temporaryFolder,
+} from "./support.js";
 
 const DMESG = 1;
 
@@ -26,11 +34,11 @@ class FakeManager {
     return this.#store.map(({ name }) => name).sort();
   }
 
-  /** Starts the service, and waits until it is ready. */
-  async start(args: readonly string[]): Promise<Running> {
+  /** Starts the service, with `wrapper` before its command, and waits until it is ready. */
+  async start(args: readonly string[], wrapper: readonly string[] = []): Promise<Running> {
     const exec = 'LISTEN_PID=$$ exec "$0" "$@"';
     const ready = this.#count("READY=1");
-    const running = start(["-c", exec, program, "serve", ...args], {
+    const running = start(["-c", exec, ...wrapper, program, "serve", ...args], {
       command: "/bin/sh",
       descriptors: this.#store.map(({ fd }) => fd),
       env: {
@@ -97,6 +105,37 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     await running.says(/vm: front-end disconnected/);
     // The socket is the same, and serves the next one.
     (await connect(socket)).close();
+  },
+);
+
+const HOST_MOUNTS = "the host's mounts";
+/** As systemd makes them anew for each start, by ProtectSystem=strict and StateDirectory=. */
+const OWN_MOUNTS = "mounts of its own, read-only but for the directory";
+
+test.skipIf(landlockAbi() === 0).each([HOST_MOUNTS, ...(mayMount ? [OWN_MOUNTS] : [])])(
+  "a directory that was removed and made again, with %s: the process that follows stores the crash that found it so",
+  async (mounts) => {
+    const manager = new FakeManager();
+    const at = (name: string) => join(manager.folder, name);
+    const [state, records] = [at("state"), at("state/records")];
+    mkdirSync(records, { recursive: true });
+    const mount = [
+      ...[`mount --bind ${state} ${state}`, `mount -o remount,bind,ro ${state}`],
+      ...[`mount --bind ${records} ${records}`, `mount -o remount,bind,rw ${records}`],
+    ].join(" && ");
+    const own = ["unshare", "-m", "/bin/sh", "-c", `${mount} && exec "$0" "$@"`];
+    const wrapper = mounts === HOST_MOUNTS ? [] : own;
+    const args = ["--socket-path", at("socket"), "--directory", records];
+    const running = await manager.start(args, wrapper);
+    const guest = await connect(at("socket"));
+    expect(await guest.driver.write({ type: DMESG }, Buffer.from("one"))).toMatchObject({ ret: 0 });
+    rmSync(records, { recursive: true });
+    mkdirSync(records);
+    const answer = guest.driver.write({ type: DMESG }, Buffer.from("last words"));
+    expect(await running.ended).toMatchObject({ status: 75 });
+    await manager.start(args, wrapper);
+    expect(await answer).toMatchObject({ ret: 0 });
+    expect(readFileSync(join(records, "dmesg-1"), "latin1")).toBe("last words");
   },
 );
 

@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { errno, landlockAbi } from "../../src/native/index.js";
+import { errno } from "../../src/native/index.js";
 import { DEFAULT_RATES } from "../../src/store/index.js";
 import { qemuStart, qemuStop } from "../support/negotiations.js";
 import { memoryTable, VU } from "../support/vhost-user-wire.js";
@@ -205,25 +205,3 @@ test("a directory that can't be used at a restart is waited for, and other guest
   expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
   expect((await stop(server)).status).toBe(0);
 });
-
-test.skipIf(landlockAbi() === 0)(
-  "a directory in place of the one that a daemon is confined to: a line says what to do, and that helps",
-  async () => {
-    const { args, socket, records } = paths();
-    const server = await serve(args);
-    const { driver } = await connect(socket);
-    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
-    renameSync(records, `${records}.old`);
-    mkdirSync(records);
-    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: -errno.EACCES });
-    const line =
-      /another directory is there now, which .*: put the old one back, or .* kill -9 (\d+);/;
-    await server.says(line);
-    const [, daemon] = line.exec(server.stderr()) ?? [];
-    process.kill(Number(daemon), "SIGKILL");
-    await server.says(/was started again/);
-    expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
-    expect(readdirSync(records)).toContain("dmesg-1");
-    expect(readdirSync(`${records}.old`)).toContain("dmesg-1");
-  },
-);

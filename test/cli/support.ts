@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   mkdirSync,
@@ -23,6 +23,9 @@ import {
 
 /** The program as users call it; it runs what `npm run build` made. */
 export const program = fileURLToPath(new URL("../../bin/virtio-pstore", import.meta.url));
+
+/** Whether this user may mount file systems, which root in a container may not. */
+export const mayMount = spawnSync("unshare", ["-m", "true"]).status === 0;
 
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(): string {

@@ -1,3 +1,4 @@
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { qemuGuest, umlGuest } from "../../vm/guest.js";
@@ -30,6 +31,31 @@ describeGuests("the back-end and the guest", () => {
     process.kill(signal === "SIGKILL" ? daemon.pid : daemon.daemon(), signal);
     guest.goOn();
     await guest.printed("---[ end Kernel panic");
+  });
+
+  it("a directory that was removed and made again: the panic that finds it so is stored there", async () => {
+    const folder = temporaryFolder();
+    const [socket, crashes] = [join(folder, "socket"), join(folder, "crashes")];
+    const daemon = await serve("--socket-path", socket, "--directory", crashes);
+    const guest = startGuest([
+      ...(await qemuGuest({
+        kernel: "6.1",
+        script: `echo READY; read _\n${panic}`,
+        // However busy the host is as it starts another daemon.
+        driverParameters: { panic_timeout_ms: 300_000 },
+      })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    rmSync(crashes, { recursive: true });
+    mkdirSync(crashes);
+    guest.goOn();
+    const { output } = await guest.ended;
+    expect(await daemon.stop(), daemon.log()).toBe(0);
+    const [text, ...others] = dumpTexts(crashes);
+    expect(others).toEqual([]);
+    expect(text, output).toContain("Kernel panic - not syncing: sysrq triggered crash");
+    expect(daemon.log().match(/front-end connected/g)).toHaveLength(1);
   });
 
   it("two guests at once on one daemon, one QEMU and one user-mode-linux", async () => {
