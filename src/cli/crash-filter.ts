@@ -17,7 +17,7 @@ export function addFilterOptions(command: Command): Command {
   return command
     .option(
       "--since <time>",
-      "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), or 90m, 12h, 2d ago",
+      "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), 2026-11-22T04:42:16+02:00, today, yesterday, or 90m, 12h, 2d ago",
       parseTime,
     )
     .option(

@@ -8,10 +8,17 @@ const UNITS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
+/** RFC 3339's date-time; all behind the day, the seconds and the zone may be left out. */
 const MOMENT =
-  /^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T](?<minute>[0-9]{2}:[0-9]{2})(?<second>:[0-9]{2}(?<fraction>\.[0-9]{1,9})?)?Z?)?$/;
+  /^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T](?<minute>(?:[01][0-9]|2[0-3]):[0-9]{2})(?<second>:[0-9]{2}(?<fraction>\.[0-9]{1,99})?)?(?<zone>Z|[+-][0-9]{2}:[0-9]{2})?)?$/;
 
-/** A moment as `2026-11-22`, `2026-11-22 04:42[:16]` (UTC, as list tells it), or so long ago: `90m`, `2d`. */
+/** Each at the number of days that it is before this one. */
+const NAMED_DAYS = ["today", "yesterday"];
+
+/**
+ * A moment as `2026-11-22`, `2026-11-22 04:42[:16]` (UTC, as list tells it), RFC 3339's
+ * `2026-11-22T04:42:16+02:00`, `today` or `yesterday` (UTC), or so long ago: `90m`, `2d`.
+ */
 export const parseTime = (text: string): Date => parseSpan(text).first;
 
 /** The last moment of the day, minute or second that is named. */
@@ -23,18 +30,32 @@ function parseSpan(text: string): { first: Date; last: Date } {
     const time = new Date(Date.now() - Number(ago[1]) * (UNITS[ago[2] ?? ""] ?? 0));
     return { first: time, last: time };
   }
-  const { day = "?", minute, second, fraction } = MOMENT.exec(text)?.groups ?? {};
-  const first = new Date(`${day}T${minute ?? "00:00"}${second ?? ""}Z`);
-  // Date takes 31 February for 3 March.
-  const isDay = !Number.isNaN(first.getTime()) && first.toISOString().startsWith(day);
-  if (!isDay) {
+  const { day = "?", minute, second, fraction, zone } = MOMENT.exec(written(text))?.groups ?? {};
+  // Date knows no leap second, which is taken for the second before it.
+  const time = `${minute ?? "00:00"}${second?.replace(":60", ":59") ?? ""}${zone ?? "Z"}`;
+  const first = new Date(`${day}T${time}`);
+  if (!isDay(day) || Number.isNaN(first.getTime())) {
     throw new InvalidArgumentError(
-      "A time is 2026-11-22, '2026-11-22 04:42' (UTC), or how long ago: 90m, 12h, 2d, 3w.",
+      "A time is 2026-11-22, '2026-11-22 04:42' (UTC), 2026-11-22T04:42:16+02:00, today, yesterday, " +
+        "or how long ago: 90m, 12h, 2d, 3w.",
     );
   }
   const unit = minute === undefined ? "d" : second === undefined ? "m" : "s";
   const ms = fraction === undefined ? (UNITS[unit] ?? 1) : 1;
   return { first, last: new Date(first.getTime() + ms - 1) };
+}
+
+/** A named day by its date; RFC 3339's small t and z as Date reads them. */
+function written(text: string): string {
+  const daysBefore = NAMED_DAYS.indexOf(text);
+  if (daysBefore < 0) return text.toUpperCase();
+  return new Date(Date.now() - daysBefore * 86_400_000).toISOString().slice(0, 10);
+}
+
+/** Date takes 31 February for 3 March. */
+function isDay(day: string): boolean {
+  const midnight = new Date(`${day}T00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }
 
 /** How long ago, in its largest unit. */
