@@ -13,7 +13,7 @@ import { isStream, type RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { Names } from "./names.js";
-import { othersBelow } from "./nothing-found.js";
+import { howRecorded, othersBelow } from "./nothing-found.js";
 import { Progress } from "./progress.js";
 import { fullName, recordsAsked } from "./records-at.js";
 
@@ -88,9 +88,10 @@ export class CrashesAt {
     const holds = `${this.path} holds no ${type === "dmesg" ? "crash" : `${type} record`}`;
     const others = this.records.length === 0 ? othersBelow(this.path) : undefined;
     if (others !== undefined && this.#filter.guest === undefined) return new UserError(others);
-    if (isFiltered(this.#filter)) return new UserError(`${holds} that fits`);
+    const fits = isFiltered(this.#filter) ? " that fits" : "";
+    if (type !== "dmesg") return new UserError(`${holds}${fits}${howRecorded(type)}`);
     const stream = this.records.findLast((record) => isStream(record.type));
-    if (isStream(type) || stream === undefined) return new UserError(holds);
+    if (fits !== "" || stream === undefined) return new UserError(`${holds}${fits}`);
     const what = stream.type === "console" ? "console output" : "what user space wrote";
     return new UserError(`${holds}, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`);
   }

@@ -1,8 +1,21 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
+import type { RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isFiltered } from "./crash-filter.js";
 import { UserError, warn } from "./errors.js";
+
+/** What isn't recorded of every guest, and how it is. */
+const HOW_RECORDED: Readonly<Record<Exclude<RecordTypeName, "dmesg">, string>> = {
+  console: "of a guest with the driver, `run` and `serve` take it with --console",
+  pmsg: "what a guest with the driver writes to its /dev/pmsg0, `run` and `serve` take with --types dmesg,ftrace,pmsg",
+  ftrace:
+    "a guest's driver sends its trace with the parameter virtio_pstore.trace=1, on Linux 6.3 or later",
+};
+
+/** What to do about a type of which nothing is there, to follow a colon; of dmesg nothing. */
+export const howRecorded = (type: RecordTypeName): string =>
+  type === "dmesg" ? "" : `: ${HOW_RECORDED[type]}`;
 
 /**
  * Where no crash is found, says what is there instead: a table without lines would hide it. Returns whether it

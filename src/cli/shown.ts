@@ -18,6 +18,7 @@ import {
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import type { CrashesAt } from "./crashes-at.js";
 import { UserError } from "./errors.js";
+import { howRecorded } from "./nothing-found.js";
 
 /** Something to show. */
 export interface Shown {
@@ -44,7 +45,10 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
   if (type === "ftrace" && ftrace !== undefined) return traceShown(ftrace);
   const stream = type === "console" ? console : type === "pmsg" ? pmsg : undefined;
   if (stream !== undefined) return streamShown(stream);
-  const why = crash.dump.boot === undefined ? ": its records don't say which boot it was in" : "";
+  const why =
+    crash.dump.boot === undefined
+      ? ": its records don't say which boot it was in"
+      : howRecorded(type);
   throw new UserError(`no ${type} record belongs to ${crash.name}${why}`);
 }
 

@@ -85,7 +85,26 @@ describe("show PATH CRASH", () => {
     unlinkSync(join(folder, "web", "pmsg-8"));
     const none = await run(["show", folder, "3", "--pmsg"]);
     expect(none.status).toBe(1);
-    expect(complaint(none)).toEqual(["virtio-pstore: no pmsg record belongs to web/dmesg-3"]);
+    expect(complaint(none)).toEqual([
+      "virtio-pstore: no pmsg record belongs to web/dmesg-3: what a guest with the driver writes to its /dev/pmsg0, `run` and `serve` take with --types dmesg,ftrace,pmsg",
+    ]);
+  });
+
+  test.each([
+    ["console", "--console"],
+    ["pmsg", "--types dmesg,ftrace,pmsg"],
+    ["ftrace", "virtio_pstore.trace=1"],
+  ])("where there is no %s, says what would have recorded it: %s", async (type, option) => {
+    const folder = temporaryFolder();
+    put(join(folder, "web", "dmesg-1"), `${head("Panic", 1, 1)}text\n`, 1);
+    for (const more of [[], ["--guest", "web"], ["web/dmesg-1"]]) {
+      const none = await run(["show", folder, `--${type}`, ...more]);
+      expect(none).toMatchObject({ status: 1, stdout: "" });
+      const [line = "", ...rest] = complaint(none);
+      expect(rest).toEqual([]);
+      expect(line).toContain(`${type} record`);
+      expect(line.endsWith(option) || line.includes(`${option}, `)).toBe(true);
+    }
   });
 
   test("--ftrace --chrome makes a Chrome JSON trace, and says how much isn't in it", async () => {
