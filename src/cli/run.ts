@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { constants, tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { constants } from "node:os";
+import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { listenAt } from "../vhost-user/index.js";
 import { jsonOutput, textOutput } from "./daemon-output.js";
@@ -9,6 +8,7 @@ import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-o
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
 import { namedDirectory } from "./guest-directory.js";
 import { parseStatus, withPanicStatus } from "./panic-status.js";
+import { makeRunFolder, type RunFolder } from "./run-folder.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import { expectGoodEnd, supervise } from "./supervised.js";
 import type { Vmm, VmmCommand } from "./vmm/command.js";
@@ -97,9 +97,10 @@ async function run([command = "", ...args]: string[], options: RunOptions): Prom
   // Before there is anything that a signal would leave behind.
   if (directory !== undefined) vmm.check(command, args);
   if (erst !== undefined) checkErst(command, args, erst);
-  let folder: string | undefined;
+  let folder: RunFolder | undefined;
   const cleanUp = () => {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    folder?.remove();
+    folder = undefined;
   };
   const signals: SignalHandler = {
     handle: (name) => {
@@ -114,8 +115,8 @@ async function run([command = "", ...args]: string[], options: RunOptions): Prom
   const before = erst === undefined ? undefined : erstIds(erst);
   try {
     if (directory === undefined) return await exitStatus({ command, args: all }, signals);
-    folder = mkdtempSync(join(tmpdir(), "virtio-pstore-"));
-    const socketPath = join(folder, "socket");
+    folder = makeRunFolder();
+    const { socketPath } = folder;
     const start = vmm.addDevice(command, all, socketPath);
     return await serveWhile(start, socketPath, { ...options, directory }, signals);
   } finally {

@@ -174,6 +174,34 @@ describe("QEMU", () => {
     expect([vmm.child.exitCode, vmm.child.signalCode]).toEqual([9, null]);
     expect(readdirSync(ownTmp)).toEqual([]);
   });
+
+  test("what a run leaves that is killed with -9 the next one removes, and nothing of one that lives", async () => {
+    const { folder, records, ownTmp, env } = paths();
+    const lines = [`until test -e ${folder}/done; do sleep 0.02; done`];
+    const runs = ["a", "b"].map((name) => {
+      mkdirSync(join(folder, name));
+      const qemu = fakeQemu(join(folder, name), HAS_DEVICE, ...lines);
+      return start(["run", "--directory", join(records, name), "--", qemu], { env });
+    });
+    const [killed, living] = runs;
+    if (killed === undefined || living === undefined) throw new Error("two were started");
+    await untilItRuns(join(folder, "a"));
+    await untilItRuns(join(folder, "b"));
+    const made = readdirSync(ownTmp);
+    expect(made).toHaveLength(2);
+    const [, left = ""] =
+      /socket,.*\/tmp\/(.*)\/socket/.exec(argumentsIn(join(folder, "a")).join("\n")) ?? [];
+    killed.child.kill("SIGKILL");
+    await new Promise((resolve) => killed.child.on("exit", resolve));
+    expect(readdirSync(ownTmp)).toEqual(made);
+    const next = fakeQemu(folder, HAS_DEVICE);
+    const ended = await run(["run", "--directory", join(records, "c"), "--", next], { env });
+    expect(ended).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(readdirSync(ownTmp)).toEqual(made.filter((name) => name !== left));
+    writeFileSync(join(folder, "done"), "");
+    expect((await living.ended).status).toBe(0);
+    expect(readdirSync(ownTmp)).toEqual([]);
+  });
 });
 
 describe("a signal ends the program", () => {
