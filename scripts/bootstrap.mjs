@@ -33,9 +33,7 @@ function step(label, command, args) {
 }
 
 if (modified("node_modules/.package-lock.json") < modified("package-lock.json")) {
-  // Not `npm ci`: it refuses a lock file made where a registry lacked another platform's optional package.
-  const install = ["install", "--no-save", "--no-audit", "--no-fund"];
-  step("Installing npm packages", "npm", install);
+  step("Installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 
 const stamp = "dist/.built";

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { run } from "./support.js";
@@ -31,4 +32,20 @@ describe.each([
     expect(stdout).toBe("");
     expect(stderr).not.toBe("");
   });
+});
+
+/** What a lock file says of a package, as far as it is looked at here. */
+interface Locked {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+test("package-lock.json lists every platform's packages: without one, npm ci refuses it", () => {
+  const text = readFileSync(join(checkout, "package-lock.json"), "utf8");
+  const { packages } = JSON.parse(text) as { packages: Readonly<Record<string, Locked>> };
+  const needed = Object.values(packages).flatMap(({ dependencies, optionalDependencies }) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }),
+  );
+  expect(needed).toContain("@biomejs/cli-darwin-arm64");
+  expect(needed.filter((name) => !(`node_modules/${name}` in packages))).toEqual([]);
 });
