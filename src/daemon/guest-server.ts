@@ -3,6 +3,7 @@ import { Keeper } from "../holder/index.js";
 import type { Share } from "../native/index.js";
 import { type Committer, DirectoryStore, type StoredRecord, troubleWith } from "../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../vhost-user/index.js";
+import type { GuestState } from "./guest-state.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
 import { StoreLog } from "./store-log.js";
@@ -114,6 +115,20 @@ export class GuestServer {
         },
       });
     }
+  }
+
+  /** What is known of the guest at this moment. */
+  get state(): GuestState {
+    const session = this.#frontEnd instanceof Server ? this.#frontEnd.session : this.#frontEnd;
+    const { lastDump, lastEnd } = this.#store;
+    const of = this.#connected ? session : undefined;
+    return {
+      guest: this.#options.guest.name,
+      connectedMs: of?.connectedMs,
+      driver: of?.driver,
+      lastDump,
+      lastEnd,
+    };
   }
 
   /**

@@ -1,3 +1,4 @@
 export type { Confinement } from "./confinement.js";
 export { Daemon } from "./daemon.js";
+export type { GuestState } from "./guest-state.js";
 export type { DaemonEvent, DaemonSettings, DeviceSettings, GuestSettings } from "./settings.js";

@@ -27,6 +27,7 @@ export type Note =
       readonly type: RecordTypeName;
       readonly id: bigint;
       readonly inode: number;
+      readonly mayBeLast: boolean;
     }
   | {
       readonly kind: "append";
@@ -47,7 +48,8 @@ export interface WalkState {
 }
 
 // In words of 8 bytes. Head: begun u32 and walk open u32; the walk; two streams of id, inode, and bytes that are missing.
-// Then the entries: position u32 and kind u32; type; id; two numbers. Last, the queues that were told of, u32.
+// Then the entries: position u32 and kind u32; type; id; two numbers. Last, the queues that were told of, u32, and whether
+// what may be the guest's last dump was stored, u32.
 const WALK = 1;
 const STREAMS = 3;
 const HEAD = 9;
@@ -98,6 +100,15 @@ export class Ledger implements BootStreams {
 
   set toldQueues(queues: number) {
     this.#words[2 * TOLD] = queues;
+  }
+
+  /** A dump was stored that isn't an oops's: the guest may end behind it. */
+  get lastDump(): boolean {
+    return this.#words[2 * TOLD + 1] === 1;
+  }
+
+  set lastDump(stored: boolean) {
+    this.#words[2 * TOLD + 1] = stored ? 1 : 0;
   }
 
   get walk(): WalkState | undefined {
@@ -181,8 +192,8 @@ export class LedgerEntry implements Intent {
     return this;
   }
 
-  dump(id: bigint, inode: number): void {
-    this.#note(Kind.DUMP, id, inode, 0);
+  dump(id: bigint, inode: number, mayBeLast: boolean): void {
+    this.#note(Kind.DUMP, id, inode, mayBeLast ? 1 : 0);
   }
 
   append(id: bigint, before: number, bytes: number): void {
@@ -220,7 +231,7 @@ export class LedgerEntry implements Intent {
     const other = this.#numbers[this.#at + 4] ?? 0;
     switch (this.#words[2 * this.#at + 1]) {
       case Kind.DUMP:
-        return { kind: "dump", type, id, inode: one };
+        return { kind: "dump", type, id, inode: one, mayBeLast: other === 1 };
       case Kind.APPEND:
         return { kind: "append", type, id, before: one, bytes: other };
       case Kind.APPENDED:

@@ -9,10 +9,17 @@ import {
   RefusedError,
   troubleWith,
 } from "../store/index.js";
-import type { DeviceQueue, LogEvent, StartedDriver, VirtioDevice } from "../vhost-user/index.js";
+import type {
+  DeviceQueue,
+  FrontEndEnd,
+  LogEvent,
+  StartedDriver,
+  VirtioDevice,
+} from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
 import { describeDriver } from "./driver-line.js";
+import { describeEnd, endKind } from "./guest-end.js";
 import { LEDGER_SLOTS, Ledger, type LedgerEntry, type WalkState } from "./ledger.js";
 import { Recovery } from "./recovery.js";
 import {
@@ -162,6 +169,22 @@ export class PstoreDevice implements VirtioDevice {
     this.#config.reset();
   }
 
+  gone(end: FrontEndEnd): void {
+    const timeMs = Date.now();
+    const kind = endKind(end, this.#ledger.lastDump, timeMs);
+    if (kind === undefined) return;
+    const { connectedMs } = end;
+    const { bootId: boot } = this.#config;
+    try {
+      this.#store.noteEnd({ kind, timeMs, connectedMs, ...(boot === undefined ? {} : { boot }) });
+    } catch (error) {
+      if (!(error instanceof Error && "errno" in error)) throw error;
+      const trouble = troubleWith(this.#store.directory, error);
+      this.#warn("STORE", `how the guest ended isn't kept: ${trouble}`);
+    }
+    this.#options.log?.(describeEnd(kind, end, timeMs));
+  }
+
   close(): void {
     // A former process's boot ends here, too, and says what is missing at its end.
     if (this.#ledger.begun && !this.#begun) this.#begin();
@@ -226,12 +249,12 @@ export class PstoreDevice implements VirtioDevice {
     this.#waiting.add(queue.index);
     this.#store.commit((result) => {
       this.#waiting.delete(queue.index);
+      const responses = answers.map(({ chain, respond }) => ({ chain, parts: respond(result) }));
       if (!queue.live) return;
-      for (const { chain, respond } of answers) {
+      for (const { chain, parts } of responses) {
         let usedLength = 0;
         if (chain.kind === "chain") {
-          for (const bytes of respond(result))
-            usedLength += chain.writable.write(bytes, usedLength);
+          for (const bytes of parts) usedLength += chain.writable.write(bytes, usedLength);
         }
         queue.push(chain.head, usedLength);
       }
@@ -297,6 +320,7 @@ export class PstoreDevice implements VirtioDevice {
           this.#store.appended(request.type);
           entry.appended();
         }
+        if (former.note.kind === "dump" && former.note.mayBeLast) this.#ledger.lastDump = true;
         return ({ rest }) => status(-rest);
       }
       entry.begin(position);
@@ -347,10 +371,15 @@ export class PstoreDevice implements VirtioDevice {
         if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
         const data = from.bytes(REQUEST_BYTES);
         const place = this.#store.write(type, compressed, data, entry.of(type));
+        const { note } = entry;
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
-          if (number === 0) this.#troubles.succeeded(request.kind);
-          else this.#failed(request, number);
+          if (number === 0) {
+            this.#troubles.succeeded(request.kind);
+            if (note?.kind === "dump" && note.mayBeLast) this.#ledger.lastDump = true;
+          } else {
+            this.#failed(request, number);
+          }
           return status(-number);
         };
       }

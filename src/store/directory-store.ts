@@ -10,6 +10,7 @@ import {
 } from "./commit.js";
 import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
+import type { GuestEnd } from "./guest-end.js";
 import type { BootStreams, Intent } from "./intent.js";
 import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
@@ -34,6 +35,7 @@ import {
 interface Staged extends StagedRecord {
   readonly inode: number;
   readonly intent: Intent | undefined;
+  readonly mayBeLast: boolean;
   readonly stored: StoredRecord;
   readonly entry: RecordEntry;
   readonly place: Place;
@@ -53,6 +55,9 @@ const STREAM_SYNC_MS = 500;
  * descriptors, and a place in the queue for the disk.
  */
 const MAX_ENDING = 4;
+
+/** The reason of a dump that a guest goes on after. */
+const OOPS = "Oops";
 
 /** What a process is told that may not use a directory, be it by the directory's mode or because it is confined. */
 const MAY_NOT: readonly number[] = [errno.EACCES, errno.EPERM, errno.EROFS];
@@ -266,6 +271,30 @@ export class DirectoryStore {
     return true;
   }
 
+  /**
+   * Keeps how the guest's front-end went away; synced soon. Nothing where that is known already: a process that
+   * died may have kept it. Throws the system call's error.
+   */
+  noteEnd(end: GuestEnd): void {
+    const place = this.#here();
+    const { ends } = place.directory;
+    if (ends.last?.connectedMs === end.connectedMs) return;
+    ends.add(end);
+    place.namesChanged = true;
+    this.#scheduleSync();
+  }
+
+  /** How the guest's last front-end went away. */
+  get lastEnd(): GuestEnd | undefined {
+    return this.#place.directory.ends.last;
+  }
+
+  /** The log's record that came last of those that are there, and when it came. */
+  get lastDump(): (RecordName & { readonly timeMs: number }) | undefined {
+    const last = this.#place.directory.table.ofType("dmesg").at(-1);
+    return last === undefined ? undefined : { ...last.name, timeMs: last.timeMs };
+  }
+
   /** The id of the record that was stored last, whatever became of it. */
   get lastId(): bigint {
     return this.#place.directory.next.id - 1n;
@@ -362,6 +391,7 @@ export class DirectoryStore {
       throw error;
     }
     const path = place.directory.pathOf(name);
+    const mayBeLast = type === "dmesg" && header?.reason !== OOPS;
     const staged: Staged = {
       fd: prepared.file.fd,
       temporaryPath: prepared.path,
@@ -369,10 +399,11 @@ export class DirectoryStore {
       stored: { ...name, size, path },
       inode: prepared.inode,
       intent,
+      mayBeLast,
       entry,
       place,
     };
-    intent?.dump(name.id, prepared.inode);
+    intent?.dump(name.id, prepared.inode, mayBeLast);
     this.#staged.push(staged);
     table.set(entry);
     this.#mustCommit = true;
@@ -460,12 +491,13 @@ export class DirectoryStore {
   }
 
   /** Somebody put a file of the same name into the directory since the id was chosen. */
-  #storeUnderNewId({ temporaryPath, stored, place, inode, intent }: Staged): StoredRecord {
+  #storeUnderNewId(staged: Staged): StoredRecord {
+    const { temporaryPath, stored, place, inode, intent, mayBeLast } = staged;
     const { directory } = place;
     place.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
-    intent?.dump(name.id, inode);
+    intent?.dump(name.id, inode, mayBeLast);
     this.#files.renameNew(temporaryPath, path);
     directory.next.skipTo(name.id + 1n);
     this.#files.sync(directory.fd);
@@ -486,7 +518,7 @@ export class DirectoryStore {
   /** Syncs and closes all that belongs to a directory, behind what is under way. */
   #leave({ directory, streams }: Place, done: () => void = () => undefined): void {
     const { sync, close } = streams.end();
-    const appended = [...sync, ...directory.erased.takeDirty()];
+    const appended = [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()];
     const fds = [...close, ...directory.end()];
     this.#committer.run({ records: [], appended, directory: directory.fd }, (result) => {
       for (const fd of fds) this.#files.close(fd);
@@ -509,7 +541,7 @@ export class DirectoryStore {
     const { sync, close } = streams.take();
     const batch: Commit = {
       records,
-      appended: [...sync, ...directory.erased.takeDirty()],
+      appended: [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()],
       directory: place.namesChanged || records.length > 0 ? directory.fd : undefined,
     };
     place.namesChanged = false;

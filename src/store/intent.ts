@@ -3,8 +3,11 @@
  * that died can tell whether it did.
  */
 export interface Intent {
-  /** A record's file, which has this inode, is about to get the name that goes with `id`. */
-  dump(id: bigint, inode: number): void;
+  /**
+   * A record's file, which has this inode, is about to get the name that goes with `id`. `mayBeLast`: of the log,
+   * and not of an oops for all that is known: the guest may end behind it.
+   */
+  dump(id: bigint, inode: number, mayBeLast: boolean): void;
   /** `bytes` are about to be appended to the file of the stream `id`, which has `before`. */
   append(id: bigint, before: number, bytes: number): void;
 }

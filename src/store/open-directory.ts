@@ -3,8 +3,10 @@ import { join, resolve } from "node:path";
 import { errno, errnoOf, SystemError, tryLock } from "../native/index.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
+import { EndList } from "./end-list.js";
 import { ErasedList } from "./erased-list.js";
 import { type Files, makeDirectory } from "./files.js";
+import { ENDS_NAME } from "./guest-end.js";
 import type { LineFileHost } from "./line-file.js";
 import { NextFile } from "./next-file.js";
 import { formatRecordName, type RecordName } from "./record-name.js";
@@ -39,7 +41,7 @@ export class DirectoryInUseError extends SystemError {
  * A directory of records that this process has locked, and what is known of it.
  *
  * `dmesg-1.enc.z`, `console-2`: a record (see record-name.ts). `.next-3`: see next-file.ts. `.erased`:
- * see erased-list.ts. `.streams`: see stream-piece.ts.
+ * see erased-list.ts. `.streams`: see stream-piece.ts. `.ends`: see end-list.ts.
  */
 export class OpenDirectory {
   readonly path: string;
@@ -49,6 +51,7 @@ export class OpenDirectory {
   readonly next: NextFile;
   readonly erased: ErasedList;
   readonly index: StreamIndex;
+  readonly ends: EndList;
   readonly #files: Files;
   readonly #found: Stats;
   #reading:
@@ -85,6 +88,7 @@ export class OpenDirectory {
       this.next.recover(this.readAnew());
       const isThere = (name: RecordName) => this.table.has(recordKey(name));
       this.index = keep(new StreamIndex(host, join(path, STREAMS_NAME), isThere));
+      this.ends = keep(new EndList(host, join(path, ENDS_NAME)));
       this.#prepareNext();
       files.sync(this.fd);
     } catch (error) {
@@ -187,6 +191,7 @@ export class OpenDirectory {
   /** Its descriptors, for the caller to close. */
   end(): number[] {
     this.#reading?.reading.abandon();
-    return [...this.next.end(), ...this.erased.end(), ...this.index.end(), this.fd];
+    const { next, erased, index, ends } = this;
+    return [...[next, erased, index, ends].flatMap((part) => part.end()), this.fd];
   }
 }

@@ -1,9 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { errno, errnoOf } from "../native/errno.js";
+import { readLines } from "./read-lines.js";
 import { formatRecordName, isStream, parseRecordName, type RecordName } from "./record-name.js";
-
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 export const STREAMS_NAME = ".streams";
 /** Lines of many times as many streams as there can be; of a longer file the end is read. */
@@ -50,22 +47,5 @@ export function formatLine({ boot = "-", name, first, offset }: StreamPiece): st
  * `.streams` of a directory: one line for each file that belongs to a stream with a boot id, or goes on
  * with another file's, oldest first. Empty where there is none. A line cut off by a crash is left out.
  */
-export function readStreamIndex(directory: string): StreamPiece[] {
-  let text: string;
-  try {
-    const fd = openSync(join(directory, STREAMS_NAME), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    try {
-      const found = fstatSync(fd);
-      if (!found.isFile()) return [];
-      const bytes = Buffer.alloc(Math.min(found.size, MAX_INDEX_BYTES));
-      const from = found.size - bytes.length;
-      text = bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, from));
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    if (errnoOf(error) === errno.ENOENT) return [];
-    throw error;
-  }
-  return text.split("\n").slice(0, -1).flatMap(parseLine);
-}
+export const readStreamIndex = (directory: string): StreamPiece[] =>
+  readLines(join(directory, STREAMS_NAME), MAX_INDEX_BYTES).flatMap(parseLine);

@@ -38,6 +38,29 @@ export interface StartedDriver {
   readonly configRead: number;
 }
 
+/** What a guest's driver does with its device, as far as its front-end shows it. */
+export interface DriverActivity {
+  /**
+   * `none`: no ring ran since the front-end connected. `stopped`: none runs any more; the driver has reset the
+   * device, or the machine was reset, paused or suspended.
+   */
+  readonly state: "none" | "running" | "stopped";
+  /** Since when, in milliseconds since 1970. */
+  readonly sinceMs: number;
+}
+
+/** What a session knows of a front-end that has gone away, and of its driver until then. */
+export interface FrontEndEnd {
+  /** Since when it was connected, in milliseconds since 1970. */
+  readonly connectedMs: number;
+  readonly driver: DriverActivity["state"];
+  /**
+   * The front-end would have stopped its rings, had it ended in order. That is known of those that negotiated
+   * VHOST_USER_PROTOCOL_F_STATUS, of which QEMU is one; user-mode-linux just ends.
+   */
+  readonly tellsStops: boolean;
+}
+
 /**
  * A virtio device as a session drives it: one object for each connection. Everything is called on the
  * event loop's thread.
@@ -73,6 +96,11 @@ export interface VirtioDevice {
    * session found it out. Nothing is in flight.
    */
   reset(): void;
+  /**
+   * The front-end has closed the connection or died; close() follows. Called once more where the process ended
+   * before it had closed the connection, too.
+   */
+  gone?(end: FrontEndEnd): void;
   /** The connection is gone. Nothing is in flight any more. */
   close(): void;
 }

@@ -5,7 +5,14 @@ export {
   PlainConnection,
   type SessionKeeper,
 } from "./connection.js";
-export type { DeviceQueue, LogEvent, StartedDriver, VirtioDevice } from "./device.js";
+export type {
+  DeviceQueue,
+  DriverActivity,
+  FrontEndEnd,
+  LogEvent,
+  StartedDriver,
+  VirtioDevice,
+} from "./device.js";
 export { MAX_MEMORY_SLOTS } from "./memory-table.js";
 export {
   END,

@@ -50,6 +50,11 @@ export class Server {
     this.#listen();
   }
 
+  /** The front-end's that is connected. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
   /**
    * Stops listening, and ends the connection or leaves it to another process. The socket's file is left
    * to whoever made it.

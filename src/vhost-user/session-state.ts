@@ -1,3 +1,4 @@
+import type { DriverActivity } from "./device.js";
 import type { InflightDescription, RegionDescription, VringAddress } from "./protocol.js";
 
 /** A descriptor that a former process was sent, by the name under which its connection keeps it. */
@@ -39,6 +40,9 @@ export interface SessionState {
   readonly ran?: boolean;
   /** Likewise: how many bytes of the configuration space were read since then. */
   readonly configRead?: number;
+  /** Likewise: since when the front-end is connected, in milliseconds since 1970, and what its driver does. */
+  readonly connectedMs?: number;
+  readonly driver?: DriverActivity;
   /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
   readonly config: string;
   readonly regions: readonly RegionState[];

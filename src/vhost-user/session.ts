@@ -1,5 +1,6 @@
 import {
   closeDescriptor,
+  errno,
   errnoOf,
   POLLIN,
   poll,
@@ -10,7 +11,7 @@ import {
 } from "../native/index.js";
 import { MAX_QUEUE_SIZE, VirtqueueError } from "../virtqueue/index.js";
 import type { Connection } from "./connection.js";
-import type { LogEvent, VirtioDevice } from "./device.js";
+import type { DriverActivity, LogEvent, VirtioDevice } from "./device.js";
 import { DriverStart } from "./driver-start.js";
 import { createInflight, InflightMemory } from "./inflight-memory.js";
 import { MAX_MEMORY_SLOTS, MemoryTable } from "./memory-table.js";
@@ -78,6 +79,9 @@ const TELLS_MEMORY = new Set<number>([
   FrontEndMessage.REM_MEM_REG,
 ]);
 
+/** What a system call may say of a front-end that has died, beside the end of the stream. */
+const GONE: readonly number[] = [errno.ECONNRESET, errno.EPIPE];
+
 /** What a session is made with. */
 export interface SessionOptions {
   /** The guest's, which nobody else has a part of. */
@@ -104,6 +108,8 @@ export class Session {
   #status = 0;
   #ran = false;
   #configRead = 0;
+  #connectedMs = Date.now();
+  #driver: DriverActivity = { state: "none", sinceMs: this.#connectedMs };
   readonly #driverStart: DriverStart;
   #backEndChannel: { readonly fd: number; readonly name: DescriptorName } | undefined;
   #inflight: InflightMemory | undefined;
@@ -175,6 +181,15 @@ export class Session {
     return this.#closed || this.#whenIdle.length > 0;
   }
 
+  /** Since when the front-end is connected, in milliseconds since 1970. */
+  get connectedMs(): number {
+    return this.#connectedMs;
+  }
+
+  get driver(): DriverActivity {
+    return this.#driver;
+  }
+
   /** Tells the front-end that the configuration space changed; false where it can't be told. */
   notifyConfigChange(): boolean {
     const fd = this.#backEndChannel?.fd;
@@ -191,17 +206,28 @@ export class Session {
     }
   }
 
-  /** Ends the connection once nothing is in flight, or leaves it to another process where it is kept. */
-  close(how: "end" | "leave" = "end"): void {
+  /**
+   * Ends the connection once nothing is in flight, or leaves it to another process where it is kept. `gone`: the
+   * front-end has ended it.
+   */
+  close(how: "end" | "leave" | "gone" = "end"): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (how === "end") this.#driverStart.tell();
+    if (how !== "leave") this.#driverStart.tell();
     this.#unwatch();
     this.#idle(() => {
       for (const vring of this.#vrings) vring.close();
       this.#memory.clear();
       this.#inflight?.unmap();
       if (this.#backEndChannel !== undefined) closeDescriptor(this.#backEndChannel.fd);
+      // First: a process that dies in between does it again.
+      if (how === "gone") {
+        this.#device.gone?.({
+          connectedMs: this.#connectedMs,
+          driver: this.#driver.state,
+          tellsStops: this.#negotiated(ProtocolFeature.STATUS),
+        });
+      }
       if (how === "leave") {
         this.#connection.leave();
       } else {
@@ -230,7 +256,7 @@ export class Session {
         const message = this.#connection.next();
         if (message === undefined) return;
         if (message === END) {
-          this.close();
+          this.close("gone");
           return;
         }
         this.#dispatch(message);
@@ -325,6 +351,8 @@ export class Session {
       status: this.#status,
       ran: this.#ran,
       configRead: this.#configRead,
+      connectedMs: this.#connectedMs,
+      driver: this.#driver,
       config: Buffer.from(this.#device.readConfig()).toString("hex"),
       regions: this.#memory.states,
       memoryLost: this.#memoryLost,
@@ -348,6 +376,8 @@ export class Session {
       this.#status = state.status;
       this.#ran = state.ran ?? false;
       this.#configRead = state.configRead ?? 0;
+      this.#connectedMs = state.connectedMs ?? this.#connectedMs;
+      this.#driver = state.driver ?? this.#driver;
       this.#device.negotiated(this.#features & this.#device.features);
       this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
       this.#memoryLost = state.memoryLost;
@@ -589,6 +619,10 @@ export class Session {
   #look(): void {
     const running = this.#running;
     this.#ran ||= running.length > 0;
+    const isRunning = this.#driver.state === "running";
+    if (running.length > 0 !== isRunning) {
+      this.#driver = { state: isRunning ? "stopped" : "running", sinceMs: Date.now() };
+    }
     this.#driverStart.running(running);
   }
 
@@ -641,6 +675,10 @@ export class Session {
 
   /** Ends this connection and nothing else. */
   #fail(error: unknown): void {
+    if (error instanceof SystemError && GONE.includes(error.errno)) {
+      this.close("gone");
+      return;
+    }
     const message = error instanceof Error ? error.message : String(error);
     const code = error instanceof Error && "code" in error ? String(error.code) : "INTERNAL";
     this.#log({ level: "error", code, message: `the connection is closed: ${message}` });

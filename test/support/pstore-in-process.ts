@@ -102,13 +102,9 @@ export interface PstoreGuestOptions extends PstoreDriverOptions, StartOptions {
   readonly queue?: DriverQueueOptions;
 }
 
-/** A new connection, with a device of its own, whose driver may begin. */
-export async function connectGuest(
-  host: PstoreHost,
-  options: PstoreGuestOptions = {},
-): Promise<PstoreGuest> {
+/** A new connection, with a device of its own. */
+export function connectFrontEnd(host: PstoreHost): FakeFrontEnd {
   const { loop, share, store, log, drivers, bufsize, maxData, types } = host;
-  const { ram: specs, ...driverOptions } = options;
   const [own, other] = socketPair();
   const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
@@ -119,6 +115,17 @@ export async function connectGuest(
     }),
   );
   frontEnd.refusals = () => refusalsIn(log);
+  return frontEnd;
+}
+
+/** A new connection whose driver may begin. */
+export async function connectGuest(
+  host: PstoreHost,
+  options: PstoreGuestOptions = {},
+): Promise<PstoreGuest> {
+  const { bufsize } = host;
+  const { ram: specs, ...driverOptions } = options;
+  const frontEnd = connectFrontEnd(host);
   const ram = closing(new GuestRam(specs));
   const driver = await startPstoreDriver(frontEnd, ram, { bufsize, ...driverOptions });
   for (const queue of driver.queues) closing(queue);
