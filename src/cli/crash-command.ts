@@ -1,14 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
-import type { Crash, CrashFacts } from "../report/index.js";
+import { type Crash, type CrashFacts, printableLine } from "../report/index.js";
+import { NO_DUMP, type SilentEnd } from "./ended.js";
 import { errorLine, warn } from "./errors.js";
 
-/**
- * Runs the command to its end; that it failed is told, and doesn't end watching. False where it can't be run
- * at all, as when there are too many processes.
- */
-export async function runForCrash(
+/** What the command is told, by the names of its variables without what they begin with. */
+type Known = Readonly<Record<string, string | number | undefined>>;
+
+/** As run(). */
+export function runForCrash(
   path: string,
   line: string,
   crash: Crash,
@@ -26,6 +27,26 @@ export async function runForCrash(
     path: resolve(path),
     time: time.toISOString(),
   };
+  return run(line, name, known);
+}
+
+/** As run(). */
+export function runForEnd(path: string, line: string, end: SilentEnd): Promise<boolean> {
+  const { guest, time, boot, console } = end;
+  const last = console?.lastLine;
+  return run(line, guest, {
+    ...{ kind: "ended", title: NO_DUMP, guest, boot, path: resolve(path) },
+    time: time.toISOString(),
+    // A variable can't hold all that a line can.
+    last_line: last === undefined ? undefined : printableLine(last),
+  });
+}
+
+/**
+ * Runs the command to its end; that it failed is told, and doesn't end watching. False where it can't be run
+ * at all, as when there are too many processes.
+ */
+async function run(line: string, name: string, known: Known): Promise<boolean> {
   const variables = Object.entries(known).flatMap(([key, value]) =>
     value === undefined ? [] : [[`VIRTIO_PSTORE_${key.toUpperCase()}`, `${value}`]],
   );

@@ -1,5 +1,12 @@
 import type { Command } from "commander";
-import { type Crash, type CrashFacts, guestOf, type RecordEntry } from "../report/index.js";
+import {
+  type Crash,
+  type CrashFacts,
+  type GuestEnded,
+  guestOf,
+  type RecordEntry,
+} from "../report/index.js";
+import { NO_DUMP } from "./ended.js";
 import { USAGE, UserError } from "./errors.js";
 import { notEmpty, once } from "./option-values.js";
 import { parseTime, parseUntil } from "./time.js";
@@ -52,6 +59,16 @@ export const isGuest = (record: RecordEntry, { guest }: CrashFilter): boolean =>
 export const isWithin = (time: Date, { since, until }: CrashFilter): boolean =>
   (since === undefined || time >= since) && (until === undefined || time <= until);
 
+const hasTitle = (title: string, { title: asked }: CrashFilter): boolean =>
+  asked === undefined || title.toLowerCase().includes(asked.toLowerCase());
+
+/** It has no signature. */
+export const isEndWanted = ({ guest, time }: GuestEnded, filter: CrashFilter): boolean =>
+  (filter.guest === undefined || guest === filter.guest) &&
+  isWithin(time, filter) &&
+  hasTitle(NO_DUMP, filter) &&
+  filter.signature === undefined;
+
 /** `facts` is asked only where the filter needs it: that reads the whole log. */
 export function isWanted(
   crash: Crash,
@@ -62,7 +79,7 @@ export function isWanted(
   return (
     (guest === undefined || crash.guest === guest) &&
     isWithin(crash.dump.time, filter) &&
-    (title === undefined || facts(crash).title.toLowerCase().includes(title.toLowerCase())) &&
+    (title === undefined || hasTitle(facts(crash).title, filter)) &&
     (signature === undefined || facts(crash).signature.startsWith(signature.toLowerCase()))
   );
 }

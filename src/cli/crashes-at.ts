@@ -1,16 +1,19 @@
+import { statSync } from "node:fs";
 import {
   type Crash,
   type CrashFacts,
   CrashReader,
   erstFileOf,
   findCrashes,
+  findEnds,
+  type GuestEnded,
   type HeadedRecord,
   type Related,
   relations,
   stemOf,
 } from "../report/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
-import { type CrashFilter, isFiltered, isWanted } from "./crash-filter.js";
+import { type CrashFilter, isEndWanted, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { Names } from "./names.js";
 import { howRecorded, othersBelow } from "./nothing-found.js";
@@ -24,6 +27,8 @@ export class CrashesAt {
   readonly records: readonly HeadedRecord[];
   /** Oldest first. */
   readonly crashes: readonly Crash[];
+  /** How guests ended, also those that crashed. */
+  readonly ends: readonly GuestEnded[];
   /** Something that was asked for can't be read, and was told. */
   get isPartial(): boolean {
     return this.#isPartial;
@@ -57,6 +62,7 @@ export class CrashesAt {
     this.crashes = findCrashes(this.records).filter((crash) =>
       isWanted(crash, filter, (one) => this.facts(one)),
     );
+    this.ends = endsAt(path, skipped).filter((end) => isEndWanted(end, filter));
   }
 
   facts(crash: Crash): CrashFacts {
@@ -135,6 +141,13 @@ export class CrashesAt {
       ? `${this.path} holds no crash ${name}`
       : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }
+}
+
+function endsAt(path: string, skipped: (line: string) => void): GuestEnded[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+  return findEnds(path, (error) => {
+    skipped(`skipped ${errorLine(error)}`);
+  });
 }
 
 export const newReader = (tell: (line: string) => void): CrashReader =>

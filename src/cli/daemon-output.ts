@@ -1,5 +1,6 @@
 import type { DaemonEvent } from "../daemon/index.js";
 import { printableJson } from "../report/printable.js";
+import type { EndKind } from "../store/layout.js";
 import { warn } from "./errors.js";
 import { formatSize } from "./size.js";
 
@@ -34,6 +35,15 @@ function levelOf(event: DaemonEvent): "error" | "warn" | "notice" | "info" {
   }
 }
 
+/** What is amiss has a line of its own. */
+const ENDS: Readonly<Record<EndKind, string>> = {
+  stopped: ": the guest's driver had stopped, as at a poweroff",
+  dumped: ": the guest had left a dump",
+  unknown: ": whether the guest ended in order isn't known with this VMM",
+  "without-dump": "",
+  "no-driver": "",
+};
+
 function describe(event: DaemonEvent): string | undefined {
   const guest = "guest" in event && event.guest !== "" ? `${event.guest}: ` : "";
   switch (event.kind) {
@@ -47,7 +57,7 @@ function describe(event: DaemonEvent): string | undefined {
     case "connected":
       return `${guest}front-end connected`;
     case "disconnected":
-      return `${guest}front-end disconnected`;
+      return `${guest}front-end disconnected${event.end === undefined ? "" : ENDS[event.end]}`;
     case "stored":
       return `${guest}stored ${event.path} (${formatSize(event.size)})`;
     case "log": {

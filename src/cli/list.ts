@@ -3,8 +3,10 @@ import { type Crash, type CrashFacts, missingParts, printableJson } from "../rep
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
+import { endedJson, NO_DUMP, type SilentEnd, silentEnds } from "./ended.js";
 import { listRecords } from "./list-records.js";
 import { tellOthers } from "./nothing-found.js";
+import { fullName } from "./records-at.js";
 import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 import { cut, formatTable, terminalWidth } from "./table.js";
@@ -25,7 +27,8 @@ export function addList(program: Command): void {
     .description(
       "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
         "name by which other commands know one. A guest that oopses and then panics has two. PARTS " +
-        "says how many are there, of how many: 2/3+ is 2 of 3, and the text is cut short.",
+        "says how many are there, of how many: 2/3+ is 2 of 3, and the text is cut short. A guest whose VMM " +
+        "died, though its driver ran and no dump had come, is listed, too, with its console's last line.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
@@ -42,19 +45,26 @@ export function addList(program: Command): void {
 
 async function list(path: string, options: ListOptions): Promise<void> {
   const at = new CrashesAt(path, options);
-  const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
+  const crashes = at.crashes.map((crash) => {
+    const facts = at.facts(crash);
+    return { time: crash.dump.time, cells: cells(crash, facts), json: crashJson(crash, facts) };
+  });
   at.close();
   if (at.isPartial) process.exitCode = 1;
+  const ends = silentEnds(at.ends, at.records).map((end) => {
+    return { time: end.time, cells: endCells(end), json: endedJson(end) };
+  });
+  const rows = [...crashes, ...ends].sort((a, b) => a.time.getTime() - b.time.getTime());
   const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   if (options.json) {
-    const all = rows.map(({ crash, facts }) => crashJson(crash, facts));
+    const all = rows.map(({ json }) => json);
     await writeOut(`${printableJson(all, 2)}\n`);
     return;
   }
   if (isTold) return;
   const table = [
     ["CRASH", "AGE", "KERNEL", "PARTS", "SIZE", "TITLE"],
-    ...rows.map(({ crash, facts }) => cells(crash, facts)),
+    ...rows.map((row) => row.cells),
   ];
   await writeOut(formatTable(table, terminalWidth()));
 }
@@ -64,6 +74,14 @@ function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {
   const age = formatAge(dump.time);
   const kernel = cut(release, KERNEL_COLUMNS);
   return [name, age, kernel, partsOf(dump, facts), formatSize(size), title];
+}
+
+/** There is no crash to name: its console is, where it has one. */
+function endCells({ folder: guest, time, console }: SilentEnd): string[] {
+  const name = fullName({ guest, name: console?.name ?? "-" });
+  const last = console?.lastLine;
+  const title = last === undefined ? NO_DUMP : `${NO_DUMP}; its console's last line: ${last}`;
+  return [name, formatAge(time), "-", "-", "-", title];
 }
 
 /** How many are there, of how many as far as that is known; a + where their text is cut short. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { type Crash, type CrashFacts, printableJson } from "../report/index.js";
+import { type Crash, type CrashFacts, type GuestEnded, printableJson } from "../report/index.js";
+import { END_KINDS, type EndKind } from "../store/layout.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { tellOthers } from "./nothing-found.js";
@@ -29,7 +30,8 @@ export function addStats(program: Command): void {
     .description(
       "Counts the crashes of each signature, most often first, and of each guest; apart from them, by title, " +
         "those without a signature, which needn't be of one bug. BOOTS tells a guest that crashed twice in " +
-        "one boot, an oops and then its panic, from one that crashed again.",
+        "one boot, an oops and then its panic, from one that crashed again; NO DUMP how often a guest ended " +
+        "without one while its driver ran, NO DRIVER how often none ever came.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
@@ -51,6 +53,9 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
     ({ facts }) => facts.title,
   );
   const byGuest = group(rows, ({ crash }) => crash.guest);
+  const ends = endsByGuest(at.ends);
+  // A guest without a driver leaves no crash.
+  const crashless = [...ends.keys()].filter((guest) => byGuest.every(({ key }) => key !== guest));
   if (options.json) {
     const counts = {
       bySignature: bySignature.map((one) => {
@@ -61,7 +66,10 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
         const { title, kind } = newest(one).facts;
         return { title, kind, guests: guestsOf(one), ...countsOf(one) };
       }),
-      byGuest: byGuest.map((one) => ({ guest: one.key, ...countsOf(one) })),
+      byGuest: [
+        ...byGuest.map((one) => ({ guest: one.key, ...countsOf(one), ends: ends.get(one.key) })),
+        ...crashless.map((guest) => ({ guest, ...NO_CRASH, ends: ends.get(guest) })),
+      ],
     };
     await writeOut(`${printableJson(counts, 2)}\n`);
     return;
@@ -78,17 +86,44 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
     ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "NO SIGNATURE: MAY BE DIFFERENT BUGS"],
     ...withoutSignature.map((one) => [...cells(one), one.key]),
   ];
+  const told = TOLD_ENDS.filter(({ kind }) => [...ends.values()].some((of) => of[kind] > 0));
+  const isTellable = (guest: string) => told.some(({ kind }) => (ends.get(guest)?.[kind] ?? 0) > 0);
+  const endCells = (guest: string) => told.map(({ kind }) => `${ends.get(guest)?.[kind] ?? 0}`);
   const guests = [
-    ["CRASHES", "BOOTS", "NEWEST", "GUEST"],
+    ["CRASHES", "BOOTS", "NEWEST", ...told.map(({ column }) => column), "GUEST"],
     ...byGuest.map((one) => {
       const { crashes, boots } = countsOf(one);
-      return [`${crashes}`, `${boots}`, formatAge(newest(one).crash.dump.time), one.key];
+      const age = formatAge(newest(one).crash.dump.time);
+      return [`${crashes}`, `${boots}`, age, ...endCells(one.key), one.key];
     }),
+    ...crashless.filter(isTellable).map((guest) => ["0", "0", "-", ...endCells(guest), guest]),
   ];
   const tables =
     withoutSignature.length === 0 ? [signatures, guests] : [signatures, others, guests];
   const width = terminalWidth();
   await writeOut(tables.map((table) => formatTable(table, width)).join("\n"));
+}
+
+/** Of what is kept, which is bounded. */
+type EndCounts = Record<EndKind, number>;
+
+/** What else a guest ends like needs nobody's attention. */
+const TOLD_ENDS: readonly { readonly kind: EndKind; readonly column: string }[] = [
+  { kind: "without-dump", column: "NO DUMP" },
+  { kind: "no-driver", column: "NO DRIVER" },
+];
+
+const NO_CRASH = { crashes: 0, boots: 0 };
+
+function endsByGuest(ends: readonly GuestEnded[]): Map<string, EndCounts> {
+  const counts = new Map<string, EndCounts>();
+  for (const { guest, kind } of ends) {
+    const none = Object.fromEntries(END_KINDS.map((one) => [one, 0])) as EndCounts;
+    const of = counts.get(guest) ?? none;
+    of[kind]++;
+    counts.set(guest, of);
+  }
+  return counts;
 }
 
 function cells(group: Group): string[] {

@@ -1,7 +1,7 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
 import { systemReason } from "../native/errno.js";
 import { tryLock } from "../native/index.js";
-import type { Crash, RecordEntry } from "../report/index.js";
+import type { Crash, GuestEnded, RecordEntry } from "../report/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
 import { codeOf, UserError } from "./errors.js";
@@ -17,6 +17,9 @@ const NO_FILE = ["ELOOP", "EISDIR", "EEXIST", "ENXIO"];
 const NO_RIGHT = ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"];
 
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+
+/** What is told: a crash, or that a guest ended without one. */
+export type Tellable = Crash | GuestEnded;
 
 /**
  * The crashes that `watch` told: their records' names and times, one a line. All of them, because a crash is
@@ -49,19 +52,19 @@ export class Told {
   }
 
   /** Whether all that is there of a crash was told: one can grow. */
-  has({ dump }: Crash): boolean {
-    return dump.parts.every((part) => this.#lines.has(lineOf(part)));
+  has(one: Tellable): boolean {
+    return linesOf(one).every((line) => this.#lines.has(line));
   }
 
-  /** Makes the file, with crashes that count as told. */
-  begin(crashes: readonly Crash[]): void {
-    for (const { dump } of crashes) for (const part of dump.parts) this.#lines.add(lineOf(part));
+  /** Makes the file, with what counts as told. */
+  begin(all: readonly Tellable[]): void {
+    for (const line of all.flatMap(linesOf)) this.#lines.add(line);
     this.#file.replace([...this.#lines]);
     this.#isNew = false;
   }
 
-  add({ dump }: Crash): void {
-    for (const line of dump.parts.map(lineOf)) {
+  add(one: Tellable): void {
+    for (const line of linesOf(one)) {
       this.#file.add(line);
       this.#lines.add(line);
     }
@@ -69,8 +72,8 @@ export class Told {
   }
 
   /** Forgets all but these. */
-  keep(records: readonly RecordEntry[]): void {
-    const there = new Set(records.map(lineOf));
+  keep(records: readonly RecordEntry[], ends: readonly GuestEnded[]): void {
+    const there = new Set([...records.map(lineOf), ...ends.flatMap(linesOf)]);
     for (const line of this.#lines) if (!there.has(line)) this.#lines.delete(line);
     this.#file.replace([...this.#lines]);
   }
@@ -111,8 +114,16 @@ const noFile = (path: string): UserError =>
  * UTF-8 as LineFile takes it. A directory's name may hold a line's end, and an owner compress a record, which
  * keeps its time.
  */
-function lineOf({ guest, name, time }: RecordEntry): string {
+function lineOf({ guest, name, time }: Pick<RecordEntry, "guest" | "name" | "time">): string {
   const own = fullName({ guest, name: name.replace(/\.gz$/, "") });
   const text = JSON.stringify(own).slice(1, -1);
   return Buffer.from(`${text} ${time.getTime()}`).toString("latin1");
 }
+
+/** No record has such a name. */
+const END = "end";
+
+const linesOf = (one: Tellable): string[] =>
+  "dump" in one
+    ? one.dump.parts.map(lineOf)
+    : [lineOf({ guest: one.folder, name: END, time: one.time })];

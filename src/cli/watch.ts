@@ -1,23 +1,25 @@
-import { realpathSync, statSync } from "node:fs";
+import { lstatSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as afterSignals, setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import {
   Arrivals,
-  type Crash,
   type CrashReader,
+  findEnds,
   isSettled,
   QUIET_MS,
   watchedFolders,
 } from "../report/index.js";
-import { runForCrash } from "./crash-command.js";
-import { addFilterOptions, type CrashFilter, isWanted } from "./crash-filter.js";
+import { ENDS_NAME } from "../store/layout.js";
+import { runForCrash, runForEnd } from "./crash-command.js";
+import { addFilterOptions, type CrashFilter, isEndWanted, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
+import { silentEnds } from "./ended.js";
 import { UserError, warn } from "./errors.js";
 import { notEmpty } from "./option-values.js";
 import { recordsAt, tellNoGuest } from "./records-at.js";
 import { endBySignal, onSignals } from "./signals.js";
-import { Told } from "./told.js";
+import { type Tellable, Told } from "./told.js";
 
 interface WatchOptions extends CrashFilter {
   readonly exec: string;
@@ -54,6 +56,8 @@ export function addWatch(program: Command): void {
       "Runs a command for each crash that comes, once its last part is there or none came for 10 s " +
         "(in an ERST file: while it was watched), until SIGTERM, SIGINT or SIGHUP. What the command was run for is kept in a file, so that it is run " +
         "once also where watch is started again; a command that was killed with watch is run again. " +
+        "That a guest ended without a dump is told likewise, with _KIND ended, without _CRASH, and with " +
+        "_LAST_LINE, its console's. " +
         "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
         "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known. " +
         "Their values are the guest's words, so neither echo nor eval is for them: printf %s prints them " +
@@ -155,21 +159,31 @@ async function look(
   const settled = fresh.filter((crash) =>
     arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
   );
-  if (state.isNew) state.begin(quietly ? settled : []);
+  const freshEnds = at.ends.filter((end) => !state.has(end));
+  const ends = silentEnds(freshEnds, at.records);
+  if (state.isNew) state.begin(quietly ? [...settled, ...ends] : []);
   const untilMs = performance.now() + LOOK_MS;
   let left: keyof typeof AGAIN_MS = settled.length < fresh.length ? "parts" : "nothing";
-  for (const crash of quietly ? [] : inTurn(settled)) {
+  for (const one of quietly ? [] : inTurn([...settled, ...ends])) {
     if (stop.aborted) break;
     if (performance.now() > untilMs) {
       left = "crashes";
       break;
     }
-    if (!isWanted(crash, options, (one) => at.facts(one))) continue;
-    if (!(await runForCrash(path, options.exec, crash, at.facts(crash)))) {
+    const isAsked =
+      "dump" in one
+        ? isWanted(one, options, (crash) => at.facts(crash))
+        : isEndWanted(one, options);
+    if (!isAsked) continue;
+    const isRun =
+      "dump" in one
+        ? runForCrash(path, options.exec, one, at.facts(one))
+        : runForEnd(path, options.exec, one);
+    if (!(await isRun)) {
       left = "command";
       break;
     }
-    state.add(crash);
+    state.add(one);
   }
   at.close();
   if (state.size > at.records.length + MAX_STALE) forget(state, path);
@@ -177,14 +191,14 @@ async function look(
 }
 
 /** Each guest's oldest first, then each one's next: none waits for all that another has. */
-function inTurn(crashes: readonly Crash[]): Crash[] {
+function inTurn<T extends Tellable>(all: readonly T[]): T[] {
   const counts = new Map<string, number>();
-  const turns = crashes.map((crash) => {
-    const turn = counts.get(crash.guest) ?? 0;
-    counts.set(crash.guest, turn + 1);
-    return { crash, turn };
+  const turns = all.map((one) => {
+    const turn = counts.get(one.guest) ?? 0;
+    counts.set(one.guest, turn + 1);
+    return { one, turn };
   });
-  return turns.sort((a, b) => a.turn - b.turn).map(({ crash }) => crash);
+  return turns.sort((a, b) => a.turn - b.turn).map(({ one }) => one);
 }
 
 function defaultState(path: string): string {
@@ -200,22 +214,26 @@ function named(path: string): string {
 /** Forgets what was told of records that are gone; not where some can't be seen now. */
 function forget(state: Told, path: string): void {
   const { files, skipped } = recordsAt(path);
-  if (skipped.length === 0 && files.length > 0) state.keep(files);
+  const unread: unknown[] = [];
+  const ends = statSync(path).isDirectory() ? findEnds(path, (error) => unread.push(error)) : [];
+  if (skipped.length + unread.length === 0 && files.length > 0) state.keep(files, ends);
 }
 
 /**
- * Changes whenever a record appears: a directory's own time, and its guests'; of an ERST file its records'
+ * Changes whenever a record appears, or a guest ends: a directory's own time, and its guests', and that of what is
+ * kept of their ends; of an ERST file its records'
  * names, for QEMU writes it through a mapping, which doesn't change its time at once.
  */
 function stampOf(path: string): string {
-  const own = statSync(path);
-  if (!own.isDirectory()) {
+  if (!statSync(path).isDirectory()) {
     return recordsAt(path)
       .files.map(({ name }) => name)
       .join("\n");
   }
-  const times = watchedFolders(path).map(
-    (name) => `${name} ${statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs}`,
-  );
-  return [own.mtimeMs, ...times].join("\n");
+  const times = ["", ...watchedFolders(path)].map((name) => {
+    const records = statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs;
+    const ends = lstatSync(join(path, name, ENDS_NAME), { throwIfNoEntry: false })?.mtimeMs;
+    return `${name} ${records} ${ends}`;
+  });
+  return times.join("\n");
 }

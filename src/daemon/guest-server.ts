@@ -1,7 +1,13 @@
 import { PstoreDevice } from "../device/index.js";
 import { Keeper } from "../holder/index.js";
 import type { Share } from "../native/index.js";
-import { type Committer, DirectoryStore, type StoredRecord, troubleWith } from "../store/index.js";
+import {
+  type Committer,
+  DirectoryStore,
+  type GuestEnd,
+  type StoredRecord,
+  troubleWith,
+} from "../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../vhost-user/index.js";
 import type { GuestState } from "./guest-state.js";
 import { LogLimiter } from "./log-limiter.js";
@@ -29,6 +35,8 @@ export class GuestServer {
   readonly #store: DirectoryStore;
   readonly #frontEnd: Server | Session;
   #connected = false;
+  /** How the guest ended whose front-end has just gone away. */
+  #end: GuestEnd | undefined;
   #leaving = false;
   #whenDisconnected: (() => void) | undefined;
 
@@ -88,6 +96,9 @@ export class GuestServer {
         maxData: device.maxData,
         types: device.types,
         log,
+        onEnd: (end) => {
+          this.#end = end;
+        },
         memory: keeper?.device,
       });
     const { fd } = guest;
@@ -154,8 +165,10 @@ export class GuestServer {
   #onDisconnect(): void {
     this.#connected = false;
     this.#limiter.flush();
+    const end = this.#end === undefined ? {} : { end: this.#end.kind };
+    this.#end = undefined;
     if (!this.#leaving) {
-      this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name });
+      this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name, ...end });
     }
     this.#whenDisconnected?.();
   }

@@ -1,5 +1,5 @@
 import type { KeptDescriptors } from "../holder/index.js";
-import type { MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../store/index.js";
+import type { EndKind, MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../store/index.js";
 import type { Confinement } from "./confinement.js";
 
 /** One guest that a daemon serves. */
@@ -57,7 +57,8 @@ export type DaemonEvent =
   /** Before it is ready: whether it is kept from everything but its guests' directories. */
   | ({ readonly kind: "confined" } & Confinement)
   | { readonly kind: "connected"; readonly guest: string }
-  | { readonly kind: "disconnected"; readonly guest: string }
+  /** `end`: how the guest ended; not there where we ended the connection, or there was hardly a guest. */
+  | { readonly kind: "disconnected"; readonly guest: string; readonly end?: EndKind }
   | {
       readonly kind: "stored";
       readonly guest: string;

@@ -19,25 +19,32 @@ export function endKind(
   return tellsStops ? "without-dump" : "unknown";
 }
 
-const MESSAGES: Readonly<Record<EndKind, string>> = {
-  stopped: "guest ended: its driver had stopped, as at a poweroff",
-  dumped: "guest ended: it left a dump",
-  "without-dump":
-    "guest ended without a dump: its VMM died or was killed, and the driver was neither stopped nor did it send one",
-  "no-driver":
-    "guest ended: no driver ever came; check in the guest that virtio_pstore.ko is there for its kernel and is loaded " +
-    "at boot (lsmod), and what `dmesg | grep virtio_pstore` says",
-  unknown: "guest ended; whether in order isn't known: this VMM doesn't tell",
-};
-
-/** What the operator is told of it. */
-export function describeEnd(kind: EndKind, { connectedMs }: FrontEndEnd, nowMs: number): LogEvent {
-  const isWarning =
-    kind === "without-dump" || (kind === "no-driver" && nowMs - connectedMs >= BOOT_MS);
-  return {
-    level: isWarning ? "warn" : "info",
-    code: "END",
-    message: MESSAGES[kind],
-    details: { end: kind, seconds: Math.max(0, Math.round((nowMs - connectedMs) / 1000)) },
-  };
+/** What the operator is told of it, where something may be amiss. */
+export function describeEnd(
+  kind: EndKind,
+  { connectedMs }: FrontEndEnd,
+  nowMs: number,
+): LogEvent | undefined {
+  const connectedFor = nowMs - connectedMs;
+  const details = { seconds: Math.max(0, Math.round(connectedFor / 1000)) };
+  if (kind === "without-dump") {
+    return {
+      level: "warn",
+      code: "NO_DUMP",
+      message:
+        "the guest ended without a dump: its VMM died or was killed while the guest's driver ran",
+      details,
+    };
+  }
+  if (kind === "no-driver") {
+    return {
+      level: connectedFor < BOOT_MS ? "info" : "warn",
+      code: "NO_DRIVER",
+      message:
+        "the guest ended, and its driver never came: look in the guest whether virtio_pstore.ko is there for its " +
+        "kernel and loaded at boot (lsmod), and what dmesg says of virtio_pstore",
+      details,
+    };
+  }
+  return undefined;
 }

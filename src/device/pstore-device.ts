@@ -2,6 +2,7 @@ import { errno, errnoOf } from "../native/index.js";
 import {
   type BatchResult,
   type DirectoryStore,
+  type GuestEnd,
   RECORD_TYPES,
   type Reading,
   type RecordPlace,
@@ -53,6 +54,8 @@ export interface PstoreDeviceOptions {
   /** The types of records that are taken. */
   readonly types: readonly RecordTypeName[];
   readonly log?: (event: LogEvent) => void;
+  /** The guest's front-end went away; how is kept. */
+  readonly onEnd?: (end: GuestEnd) => void;
   /** Memory that a device which goes on after this process's end finds again; zeroed for a new one. */
   readonly memory?: Uint8Array<ArrayBuffer> | undefined;
 }
@@ -175,14 +178,17 @@ export class PstoreDevice implements VirtioDevice {
     if (kind === undefined) return;
     const { connectedMs } = end;
     const { bootId: boot } = this.#config;
+    const ended = { kind, timeMs, connectedMs, ...(boot === undefined ? {} : { boot }) };
     try {
-      this.#store.noteEnd({ kind, timeMs, connectedMs, ...(boot === undefined ? {} : { boot }) });
+      this.#store.noteEnd(ended);
     } catch (error) {
       if (!(error instanceof Error && "errno" in error)) throw error;
       const trouble = troubleWith(this.#store.directory, error);
       this.#warn("STORE", `how the guest ended isn't kept: ${trouble}`);
     }
-    this.#options.log?.(describeEnd(kind, end, timeMs));
+    const event = describeEnd(kind, end, timeMs);
+    if (event !== undefined) this.#options.log?.(event);
+    this.#options.onEnd?.(ended);
   }
 
   close(): void {

@@ -19,7 +19,7 @@ export { cannotShrink, createMemfd, Mapping, sealLength } from "./mapping.js";
 export { NotedReceive } from "./noted-receive.js";
 export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
-export { POLLIN, poll } from "./poll.js";
+export { hasReader, POLLIN, poll } from "./poll.js";
 export { renameNew } from "./rename.js";
 export {
   acceptUnix,

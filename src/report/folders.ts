@@ -41,6 +41,12 @@ export const watchedFolders = (path: string): string[] =>
     ...(isOfCrash(path, name) ? below(join(path, name)).map((one) => join(name, one)) : []),
   ]);
 
+/** The names of the folders at a path that may be guests', with that of the path itself, which is empty. */
+export const guestFolders = (path: string): string[] => [
+  "",
+  ...subdirectories(path).filter((name) => !isOfCrash(path, name)),
+];
+
 function below(path: string): string[] {
   try {
     return subdirectories(path);

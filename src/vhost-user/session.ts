@@ -2,6 +2,7 @@ import {
   closeDescriptor,
   errno,
   errnoOf,
+  hasReader,
   POLLIN,
   poll,
   type Share,
@@ -206,11 +207,14 @@ export class Session {
     }
   }
 
-  /**
-   * Ends the connection once nothing is in flight, or leaves it to another process where it is kept. `gone`: the
-   * front-end has ended it.
-   */
-  close(how: "end" | "leave" | "gone" = "end"): void {
+  /** Ends the connection once nothing is in flight, or leaves it to another process where it is kept. */
+  close(how: "end" | "leave" = "end"): void {
+    if (how === "end") this.#hearLastWords();
+    this.#close(how);
+  }
+
+  /** `gone`: the front-end has ended it. */
+  #close(how: "end" | "leave" | "gone"): void {
     if (this.#closed) return;
     this.#closed = true;
     if (how !== "leave") this.#driverStart.tell();
@@ -238,6 +242,21 @@ export class Session {
     });
   }
 
+  /** Where the front-end has gone already, as a VMM that ended before us: what it said last, and its end. */
+  #hearLastWords(): void {
+    if (this.#closed || hasReader(this.#connection.fd)) return;
+    try {
+      while (!this.#closed && this.#whenIdle.length === 0) {
+        const message = this.#connection.next();
+        if (message === undefined) return;
+        if (message === END) this.#close("gone");
+        else this.#dispatch(message);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #watch(): void {
     this.#loop.watch(this.#connection.fd, () => {
       this.#readable();
@@ -256,7 +275,7 @@ export class Session {
         const message = this.#connection.next();
         if (message === undefined) return;
         if (message === END) {
-          this.close("gone");
+          this.#close("gone");
           return;
         }
         this.#dispatch(message);
@@ -676,7 +695,7 @@ export class Session {
   /** Ends this connection and nothing else. */
   #fail(error: unknown): void {
     if (error instanceof SystemError && GONE.includes(error.errno)) {
-      this.close("gone");
+      this.#close("gone");
       return;
     }
     const message = error instanceof Error ? error.message : String(error);
@@ -684,7 +703,7 @@ export class Session {
     this.#log({ level: "error", code, message: `the connection is closed: ${message}` });
     // What is in flight may never end: its completions find dead queues.
     for (const vring of this.#vrings) vring.suspend();
-    this.close();
+    this.#close("end");
     // It may have been waiting for them already.
     this.#runIdle();
   }

@@ -66,7 +66,7 @@ describe("serving one guest", () => {
       ),
       `virtio-pstore: stored ${records}/dmesg-1 (25)`,
       "virtio-pstore: warn: a request was refused: WRITE of type 2, which isn't taken [REFUSED]",
-      "virtio-pstore: front-end disconnected",
+      "virtio-pstore: front-end disconnected: the guest had left a dump",
       "",
     ]);
   });
@@ -102,7 +102,7 @@ describe("serving one guest", () => {
         details: { interface: "2016", types: "dmesg,console", queues: 2 },
       }),
       { kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
-      { kind: "disconnected", guest: "" },
+      { kind: "disconnected", guest: "", end: "dumped" },
     ]);
   });
 

@@ -31,7 +31,8 @@ export const mayMount = spawnSync("unshare", ["-m", "true"]).status === 0;
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-cli-"));
   onTestFinished(() => {
-    rmSync(folder, { recursive: true, force: true });
+    // A daemon that is being killed may still note that its guest has gone.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   });
   return folder;
 }

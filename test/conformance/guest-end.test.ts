@@ -6,7 +6,14 @@ import { DirectoryStore, type GuestEnd, readEnds } from "../../src/store/index.j
 import { DriverQueue } from "../support/fake-driver.js";
 import { GuestRam } from "../support/guest-ram.js";
 import { closeAll, closing, settle } from "../support/in-process.js";
-import { qemuConnect, qemuStop, umlConnect, umlStart, umlStop } from "../support/negotiations.js";
+import {
+  qemuConnect,
+  qemuStart,
+  qemuStop,
+  umlConnect,
+  umlStart,
+  umlStop,
+} from "../support/negotiations.js";
 import {
   connectFrontEnd,
   connectGuest,
@@ -19,7 +26,7 @@ import {
   startGuest,
 } from "../support/pstore-in-process.js";
 import { F_EXTENDED } from "../support/pstore-wire.js";
-import { F_VERSION_1 } from "../support/vhost-user-wire.js";
+import { F_VERSION_1, VU, vringState } from "../support/vhost-user-wire.js";
 
 const STARTED_MS = 1_700_000_000_000;
 
@@ -41,10 +48,10 @@ const boot = "aa".repeat(16);
 const start = () => startGuest({}, { features, bootId });
 const later = (ms: number) => vi.setSystemTime(Date.now() + ms);
 
-/** What is kept of how guests ended, and what was told of it. */
+/** What is kept of how guests ended, and what was told of what is amiss. */
 const endsOf = ({ directory }: PstoreHost) => readEnds(directory).map(({ kind }) => kind);
 const toldBy = ({ log }: PstoreHost) =>
-  log.filter(({ code }) => code === "END").map(({ level, details }) => [level, details?.end]);
+  log.filter(({ code }) => /^NO_D/.test(code)).map(({ level, code }) => [level, code]);
 
 const dump = ({ driver }: PstoreGuest, reason: string, flags = 0) =>
   driver.write({ type: DMESG, flags }, Buffer.from(`${reason}#1 Part1\nlast words\n`));
@@ -63,15 +70,15 @@ describe("how a guest ended", () => {
     expect(readEnds(guest.directory)).toEqual([
       { kind: "without-dump", connectedMs: STARTED_MS, timeMs, boot },
     ]);
-    expect(toldBy(guest)).toEqual([["warn", "without-dump"]]);
-    expect(guest.log.at(-1)?.details).toEqual({ end: "without-dump", seconds: 90 });
+    expect(toldBy(guest)).toEqual([["warn", "NO_DUMP"]]);
+    expect(guest.log.at(-1)?.details).toEqual({ seconds: 90 });
   });
 
   test("in order, where its rings were stopped before: a poweroff, a suspended or paused machine, an unloaded driver", async () => {
     const guest = await start();
     await stop(guest);
     disconnectGuest(guest);
-    expect(toldBy(guest)).toEqual([["info", "stopped"]]);
+    expect(toldBy(guest)).toEqual([]);
     expect(endsOf(guest)).toEqual(["stopped"]);
   });
 
@@ -130,8 +137,8 @@ describe("how a guest ended", () => {
   test("no driver ever came: a warning, but where there was hardly time for it", async () => {
     const host = pstoreHost();
     for (const [ms, expected] of [
-      [60_000, [["warn", "no-driver"]]],
-      [1000, [["info", "no-driver"]]],
+      [60_000, [["warn", "NO_DRIVER"]]],
+      [1000, [["info", "NO_DRIVER"]]],
       [100, []],
     ] as const) {
       host.log.length = 0;
@@ -158,17 +165,44 @@ describe("how a guest ended", () => {
       frontEnd.close();
       settle(host.loop);
     }
-    expect(toldBy(host)).toEqual([
-      ["info", "unknown"],
-      ["info", "stopped"],
-    ]);
+    expect(endsOf(host)).toEqual(["unknown", "stopped"]);
+    expect(toldBy(host)).toEqual([]);
   });
 
   test("where we end the connection nothing is known of the guest", async () => {
     const guest = await start();
-    closeAll();
+    guest.sessions.at(-1)?.close();
     expect(endsOf(guest)).toEqual([]);
     expect(toldBy(guest)).toEqual([]);
+  });
+
+  test("where we do so, and it had gone already, its last messages count", async () => {
+    const guest = await start();
+    const { frontEnd, driver } = guest;
+    for (const index of driver.queues.keys()) {
+      frontEnd.send(VU.SET_VRING_ENABLE, vringState(index, 0));
+    }
+    frontEnd.close();
+    guest.sessions.at(-1)?.close();
+    expect(endsOf(guest)).toEqual(["stopped"]);
+  });
+
+  test("what its driver does, and since when, is known while it is connected", async () => {
+    const host = pstoreHost();
+    const frontEnd = connectFrontEnd(host);
+    const [session] = host.sessions;
+    const driverNow = () => [session?.driver.state, session?.driver.sinceMs];
+    await qemuConnect(frontEnd, []);
+    expect([session?.connectedMs, ...driverNow()]).toEqual([STARTED_MS, "none", STARTED_MS]);
+    const ram = closing(new GuestRam());
+    const queues = [0, 1].map(() => closing(new DriverQueue(ram, { size: 128 })));
+    later(10);
+    await qemuStart(frontEnd, ram, queues);
+    expect(driverNow()).toEqual(["running", STARTED_MS + 10]);
+    later(10);
+    await qemuStop(frontEnd, queues);
+    expect(driverNow()).toEqual(["stopped", STARTED_MS + 20]);
+    expect(session?.connectedMs).toBe(STARTED_MS);
   });
 
   test("where it can't be kept that is told, and so is the end", async () => {
@@ -179,7 +213,7 @@ describe("how a guest ended", () => {
     });
     disconnectGuest(await connectGuest(host, { features }));
     expect(noteEnd).toHaveBeenCalledOnce();
-    expect(host.log.map(({ code }) => code).slice(-2)).toEqual(["STORE", "END"]);
+    expect(host.log.map(({ code }) => code).slice(-2)).toEqual(["STORE", "NO_DUMP"]);
   });
 });
 

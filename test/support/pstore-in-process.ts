@@ -56,6 +56,8 @@ export interface PstoreHost {
   readonly log: LogEvent[];
   /** What was told of drivers that have started. */
   readonly drivers: LogEvent[];
+  /** Of its front-ends, the last one last. */
+  readonly sessions: Session[];
   readonly bufsize: number;
   readonly maxData: number;
   readonly types: readonly RecordTypeName[];
@@ -84,6 +86,7 @@ export function pstoreHost(options: PstoreHostOptions = {}): PstoreHost {
     store: closing(new DirectoryStore(folder, { isTurnOver, ...storeOptions })),
     log: [],
     drivers: [],
+    sessions: [],
     bufsize: bufsize ?? 16384,
     maxData: maxData ?? 1 << 20,
     types: types ?? ["dmesg", "console"],
@@ -108,7 +111,8 @@ export function connectFrontEnd(host: PstoreHost): FakeFrontEnd {
   const [own, other] = socketPair();
   const push = (event: LogEvent) => (event.code === "DRIVER" ? drivers : log).push(event);
   const device = new PstoreDevice({ store, bufsize, maxData, types, log: push });
-  closing(new Session({ loop: share, connection: connectionOf(other), device, log: push }));
+  const connection = connectionOf(other);
+  host.sessions.push(closing(new Session({ loop: share, connection, device, log: push })));
   const frontEnd = closing(
     new FakeFrontEnd(own, () => {
       loop.turn(0);

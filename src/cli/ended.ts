@@ -1,0 +1,30 @@
+import { consoleOf, type GuestEnded, type RecordEntry } from "../report/index.js";
+
+/** What stands in place of a crash's title. */
+export const NO_DUMP = "ended without a dump";
+
+/** A guest that ended without a dump, and what its console said last. */
+export interface SilentEnd extends GuestEnded {
+  readonly console: ReturnType<typeof consoleOf>;
+}
+
+/** Beside crashes only those are listed: of the others it is known that nothing is amiss, or nothing. */
+export const silentEnds = (
+  ends: readonly GuestEnded[],
+  records: readonly RecordEntry[],
+): SilentEnd[] =>
+  ends
+    .filter(({ kind }) => kind === "without-dump")
+    .map((end) => ({ ...end, console: consoleOf(end, records) }));
+
+/** As every command's JSON tells it. */
+export function endedJson({ guest, time, since, boot, console }: SilentEnd): object {
+  const lastLine = console?.lastLine;
+  return {
+    ...{ kind: "ended", guest, time: time.toISOString(), since: since.toISOString() },
+    ...{ title: NO_DUMP, signature: "" },
+    ...(boot === undefined ? {} : { boot }),
+    ...(console === undefined ? {} : { console: console.name }),
+    ...(lastLine === undefined ? {} : { lastLine }),
+  };
+}

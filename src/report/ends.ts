@@ -1,0 +1,85 @@
+import { accessSync, constants } from "node:fs";
+import { basename, join } from "node:path";
+import { type EndKind, readEnds } from "../store/layout.js";
+import { guestFolders, ownerOf } from "./folders.js";
+import { linePieces } from "./pieces.js";
+import type { OnSkipped, RecordEntry } from "./records.js";
+
+/** How a guest's front-end went away, as its device saw it. */
+export interface GuestEnded {
+  readonly kind: EndKind;
+  /** The name of the guest's directory. */
+  readonly guest: string;
+  /** Likewise; empty where the directory itself was named. */
+  readonly folder: string;
+  readonly time: Date;
+  /** When the front-end had connected. */
+  readonly since: Date;
+  /** The guest's boot, 32 hexadecimal digits, where its driver told it. */
+  readonly boot?: string;
+}
+
+/** What is kept in the directories at `path` of how guests ended, oldest first. */
+export function findEnds(path: string, onSkipped: OnSkipped): GuestEnded[] {
+  return guestFolders(path)
+    .flatMap((folder) => endsIn(join(path, folder), folder, onSkipped))
+    .sort((a, b) => a.time.getTime() - b.time.getTime());
+}
+
+function endsIn(directory: string, folder: string, onSkipped: OnSkipped): GuestEnded[] {
+  try {
+    return readEnds(directory).map(({ kind, timeMs, connectedMs, boot }) => {
+      const guest = basename(ownerOf(directory));
+      const of = { kind, guest, folder, time: new Date(timeMs), since: new Date(connectedMs) };
+      return boot === undefined ? of : { ...of, boot };
+    });
+  } catch (error) {
+    // Of a directory that can't be read, whoever looks for its records is told.
+    if (isReadable(directory)) onSkipped(error);
+    return [];
+  }
+}
+
+function isReadable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A longer last line is shown from where so many bytes are left of it. */
+const LAST_LINE_BYTES = 4096;
+/** So much of it is shown. */
+const LAST_LINE_CHARACTERS = 200;
+
+/** The file that a boot's console output ends in, and its last line; undefined where there is none that can be read. */
+export function consoleOf(
+  { folder, boot }: GuestEnded,
+  records: readonly RecordEntry[],
+): { readonly name: string; readonly lastLine: string | undefined } | undefined {
+  if (boot === undefined) return undefined;
+  const last = records.findLast(
+    (one) => one.type === "console" && one.guest === folder && one.boot === boot,
+  );
+  return last === undefined ? undefined : { name: last.name, lastLine: lastLineOf(last) };
+}
+
+function lastLineOf(record: RecordEntry): string | undefined {
+  const { size, gzip } = record;
+  if (gzip === true) return undefined;
+  try {
+    let line: string | undefined;
+    for (const piece of linePieces(
+      record.source.read(record, Math.max(0, size - LAST_LINE_BYTES), size),
+    )) {
+      const lines = piece.toString("utf8").split("\n");
+      line = lines.findLast((one) => one.trim() !== "") ?? line;
+    }
+    return line?.trimEnd().slice(0, LAST_LINE_CHARACTERS);
+  } catch {
+    // It was removed at this moment, or may not be read, which is told where its record is asked for.
+    return undefined;
+  }
+}
