@@ -2,7 +2,7 @@
 import { passedDescriptors } from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
 import { becomeDaemon } from "./become-daemon.js";
-import { jsonOutput } from "./daemon-output.js";
+import { outputOf } from "./daemon-output.js";
 import { UserError, warn } from "./errors.js";
 import type { DaemonStart } from "./supervised.js";
 
@@ -17,6 +17,7 @@ try {
   if (!(error instanceof UserError)) throw error;
   const { message } = error;
   warn(message, "error");
-  if (start.tell.includes("failed")) jsonOutput({ kind: "failed", code: "FORBIDDEN", message });
+  if (start.tell.includes("failed"))
+    outputOf(start)({ kind: "failed", code: "FORBIDDEN", message });
   process.exitCode = 1;
 }

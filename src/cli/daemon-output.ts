@@ -1,15 +1,16 @@
 import type { DaemonEvent } from "../daemon/index.js";
 import { printableJson } from "../report/printable.js";
 import type { EndKind } from "../store/layout.js";
-import { warn } from "./errors.js";
+import { isAtLeast, type Level, warn } from "./errors.js";
 import { formatSize } from "./size.js";
 
 /** Where a daemon's events go: lines for people on stderr, or JSON lines on stdout. */
 export type Output = (event: DaemonEvent) => void;
 
-/** One JSON object a line, with the time, as scripts want it. */
-export const jsonOutput: Output = (event) => {
-  process.stdout.write(`${printableJson({ time: new Date().toISOString(), ...event })}\n`);
+/** One JSON object a line, with the time and the level, as scripts want it. */
+const jsonOutput: Output = (event) => {
+  const [time, level] = [new Date().toISOString(), levelOf(event)];
+  process.stdout.write(`${printableJson({ time, level, ...event })}\n`);
 };
 
 /** One line an event. */
@@ -18,7 +19,15 @@ export const textOutput: Output = (event) => {
   if (line !== undefined) warn(line, levelOf(event));
 };
 
-function levelOf(event: DaemonEvent): "error" | "warn" | "notice" | "info" {
+/** Tells events of this level and those that matter more; and always that serving has begun, for which scripts wait. */
+export function outputOf({ json, logLevel }: { json: boolean; logLevel: Level }): Output {
+  const output = json ? jsonOutput : textOutput;
+  return (event) => {
+    if (event.kind === "ready" || isAtLeast(levelOf(event), logLevel)) output(event);
+  };
+}
+
+function levelOf(event: DaemonEvent): Level {
   switch (event.kind) {
     case "log":
       return event.level;

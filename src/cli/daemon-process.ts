@@ -2,7 +2,7 @@
 import { type Confinement, Daemon } from "../daemon/index.js";
 import { notify, passedDescriptors, withKept } from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
-import { jsonOutput, textOutput } from "./daemon-output.js";
+import { outputOf } from "./daemon-output.js";
 import { warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { DaemonStart } from "./supervised.js";
@@ -10,7 +10,8 @@ import type { DaemonStart } from "./supervised.js";
 /** EX_TEMPFAIL of sysexits.h: whoever started this one is to start another. */
 const REPLACED_STATUS = 75;
 
-const { settings, json, tell, managed } = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const { settings, tell, managed } = start;
 const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
 
 if (!managed) {
@@ -30,7 +31,7 @@ process.title = "virtio-pstore daemon";
 // What is made without a mode of its own is for nobody else.
 process.umask(0o077);
 
-const output = json ? jsonOutput : textOutput;
+const output = outputOf(start);
 const guests = withKept(settings.guests, passedDescriptors());
 const { landlock } = confinement;
 const daemon = new Daemon({ ...settings, guests, managed, landlock }, (event) => {

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceSettings } from "../daemon/index.js";
 import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
+import { LEVELS, type Level } from "./errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "./limit-options.js";
 import { sizeOption } from "./size.js";
 
@@ -12,6 +13,7 @@ export interface DeviceOptions
   extends Omit<DeviceSettings, "rooms" | "rates" | "minFree">,
     LimitOptions {
   readonly console: boolean;
+  readonly logLevel: Level;
 }
 
 const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
@@ -60,7 +62,14 @@ export function addDeviceOptions(command: Command): Command {
         .choices(["keep", "remove"])
         .default("keep"),
     );
-  return addLimitOptions(device);
+  return addLimitOptions(device).addOption(
+    new Option(
+      "--log-level <level>",
+      "tell what matters so much, or more: error; warn, what was lost or may be amiss; notice, records that were stored; info, all else",
+    )
+      .choices(LEVELS)
+      .default("info"),
+  );
 }
 
 /** What the device is made with, of the parsed options. */

@@ -35,6 +35,15 @@ export function codeOf(error: unknown): string | undefined {
 /** syslog(3)'s numbers. */
 const PRIORITY = { error: 3, warn: 4, notice: 5, info: 6 } as const;
 
+/** How much a line matters, from most to least. */
+export type Level = keyof typeof PRIORITY;
+
+export const LEVELS = Object.keys(PRIORITY) as Level[];
+
+/** Whether a line of one level is wanted where those down to another are. */
+export const isAtLeast = (level: Level, wanted: Level): boolean =>
+  PRIORITY[level] <= PRIORITY[wanted];
+
 /** systemd's journal takes a line's priority from the line's beginning (sd-daemon(3)). */
 function isJournal(fd: number): boolean {
   const { JOURNAL_STREAM } = process.env;
@@ -44,7 +53,7 @@ function isJournal(fd: number): boolean {
 }
 
 /** A line on stderr: what the program says beside its output. Names and paths in it are made printable. */
-export function warn(line: string, level: keyof typeof PRIORITY = "info"): void {
+export function warn(line: string, level: Level = "info"): void {
   const priority = isJournal(2) ? `<${PRIORITY[level]}>` : "";
   process.stderr.write(`${priority}virtio-pstore: ${printableLine(line)}\n`);
 }

@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { listenAt } from "../vhost-user/index.js";
-import { jsonOutput, textOutput } from "./daemon-output.js";
+import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
 import { namedDirectory } from "./guest-directory.js";
@@ -133,16 +133,18 @@ function tellNew(path: string, before: ReadonlySet<bigint>): void {
 
 /** Runs the VMM with the back-end beside it, and returns the VMM's exit status. */
 async function serveWhile(
-  start: VmmCommand,
+  vmm: VmmCommand,
   socketPath: string,
   options: RunOptions & { directory: string },
   signals: SignalHandler,
 ): Promise<number> {
-  const output = options.json ? jsonOutput : textOutput;
+  const output = outputOf(options);
   const directory = namedDirectory(options.directory);
   const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
   const settings = { guests, ...deviceSettings(options), syncThreads: 0 };
-  const supervisor = supervise({ settings, json: options.json, tell: ["stored", "log"] }, output);
+  const { json, logLevel } = options;
+  const start = { settings, json, logLevel, tell: ["stored", "log"] } as const;
+  const supervisor = supervise(start, output);
   if (!(await supervisor.ready)) {
     const end = await supervisor.ended;
     expectGoodEnd(end);
@@ -153,7 +155,7 @@ async function serveWhile(
     if (!over) warn("the back-end has ended: what the guest says from now on is not stored");
   });
   try {
-    return await exitStatus(start, signals);
+    return await exitStatus(vmm, signals);
   } finally {
     over = true;
     supervisor.stop("SIGTERM");

@@ -11,9 +11,9 @@ import {
   socketFile,
 } from "../vhost-user/index.js";
 import { becomeDaemon } from "./become-daemon.js";
-import { jsonOutput, textOutput } from "./daemon-output.js";
+import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
-import { codeOf, USAGE, UserError, warn } from "./errors.js";
+import { codeOf, isAtLeast, USAGE, UserError, warn } from "./errors.js";
 import { guestDirectory, namedDirectory } from "./guest-directory.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import { expectGoodEnd, supervise } from "./supervised.js";
@@ -175,15 +175,15 @@ async function serve(options: ServeOptions): Promise<void> {
   };
   try {
     const guests = guestSettings(options, directory, listen);
-    const output = options.json ? jsonOutput : textOutput;
+    const output = outputOf(options);
     const settings = {
       guests,
       ...deviceSettings(options),
       syncThreads:
         options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
     };
-    const { json } = options;
-    const start = { settings, json, tell: json ? JSON_TELLS : TELLS };
+    const { json, logLevel } = options;
+    const start = { settings, json, logLevel, tell: json ? JSON_TELLS : TELLS };
     // Told to stop, it leaves its sessions and sockets to the process that the manager starts next; where
     // that starts none, it closes them.
     if (managed)
@@ -212,7 +212,7 @@ async function serve(options: ServeOptions): Promise<void> {
     });
     if (await supervisor.ready) {
       if (json) output({ kind: "ready" });
-      else announce(guests, sockets);
+      else if (isAtLeast("info", logLevel)) announce(guests, sockets);
     }
     expectGoodEnd(await supervisor.ended);
   } finally {

@@ -1,12 +1,13 @@
 import { fileURLToPath } from "node:url";
 import type { DaemonEvent, DaemonSettings } from "../daemon/index.js";
 import { type DaemonEnd, FIRST_PASSED, Supervisor, socketName } from "../holder/index.js";
-import { UserError } from "./errors.js";
+import { type Level, UserError } from "./errors.js";
 
 /** What a daemon's process is started with, as JSON. */
 export interface DaemonStart {
   readonly settings: DaemonSettings;
   readonly json: boolean;
+  readonly logLevel: Level;
   /** These are told; all others aren't. */
   readonly tell: readonly DaemonEvent["kind"][];
   /** By a service manager, not by our supervisor. */

@@ -12,6 +12,7 @@ import { type LogEvent, PlainConnection, Server, Session } from "../vhost-user/i
 import type { GuestState } from "./guest-state.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
+import type { SharedNotices } from "./shared-notices.js";
 import { StoreLog } from "./store-log.js";
 
 /** What a guest is served with. */
@@ -24,6 +25,8 @@ export interface GuestServerOptions {
   readonly tell: (event: DaemonEvent) => void;
   /** Another directory has the name of the guest's, and this process may not use it: as StoreOptions has it. */
   readonly onForbidden: (number: number) => void;
+  /** All guests'. */
+  readonly notices: SharedNotices;
   /** A connection that was passed in has ended: there won't be another. */
   readonly onEnd: () => void;
 }
@@ -48,7 +51,7 @@ export class GuestServer {
       tell({ kind: "log", guest: guest.name, ...event, suppressed });
     });
     const log = (event: LogEvent) => {
-      this.#limiter.log(event);
+      if (!options.notices.take(guest.name, event)) this.#limiter.log(event);
     };
     const storeLog = new StoreLog(log);
     const tellStored = ({ path, size }: StoredRecord) => {

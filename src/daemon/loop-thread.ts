@@ -5,6 +5,7 @@ import { InlineCommitter } from "../store/index.js";
 import { isOnlyConfined } from "./confinement.js";
 import { GuestServer } from "./guest-server.js";
 import type { DaemonEvent, DaemonSettings, GuestSettings } from "./settings.js";
+import { SharedNotices } from "./shared-notices.js";
 import { SyncDispatcher } from "./sync-dispatcher.js";
 import type { SyncAnswer, SyncPort } from "./sync-port.js";
 
@@ -75,6 +76,14 @@ function stop(): void {
 
 try {
   const dispatcher = syncDispatcher();
+  const notices = new SharedNotices({
+    tell: (guest, event) => {
+      tell({ kind: "log", guest, ...event, suppressed: 0 });
+    },
+    after: (delayMs, task) => {
+      loop.after(delayMs, task);
+    },
+  });
   let endless = settings.guests.length;
   for (const guest of settings.guests) {
     const onEnd = () => {
@@ -87,9 +96,8 @@ try {
       if (isOnlyConfined(guest.directory, number, settings)) leaveToNext(guest);
     };
     const device = settings;
-    guests.push(
-      new GuestServer({ loop: share, guest, device, committer, tell, onForbidden, onEnd }),
-    );
+    const options = { loop: share, guest, device, committer, tell, notices, onForbidden, onEnd };
+    guests.push(new GuestServer(options));
   }
   loop.watch(stopFd, () => {
     drain(stopFd);

@@ -14,13 +14,16 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { closeDescriptor, listenUnix, socketPair } from "../../src/native/index.js";
+import { readEnds } from "../../src/store/index.js";
 import { FakeFrontEnd, otherProcess } from "../support/fake-front-end.js";
+import { until } from "../support/patience.js";
 import {
   complaint,
   connect,
   run,
   serve,
   signalUntilEnded,
+  start,
   startGuest,
   stop,
   stuckDisk,
@@ -92,8 +95,8 @@ describe("serving one guest", () => {
     for (const { time } of events) expect(Date.parse(String(time))).toBeGreaterThan(0);
     expect(events.map(({ time, ...event }) => event)).toEqual([
       expect.objectContaining({ kind: "confined" }),
-      { kind: "ready" },
-      { kind: "connected", guest: "" },
+      { level: "info", kind: "ready" },
+      { level: "info", kind: "connected", guest: "" },
       expect.objectContaining({
         kind: "log",
         guest: "",
@@ -101,9 +104,37 @@ describe("serving one guest", () => {
         code: "DRIVER",
         details: { interface: "2016", types: "dmesg,console", queues: 2 },
       }),
-      { kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
-      { kind: "disconnected", guest: "", end: "dumped" },
+      { level: "notice", kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
+      { level: "info", kind: "disconnected", guest: "", end: "dumped" },
     ]);
+  });
+
+  test("--log-level: what matters less isn't told; that it serves is, as JSON", async () => {
+    for (const [level, lines] of [
+      ["notice", [/stored .*dmesg-1/, /ended without a dump: its VMM died .* \[NO_DUMP\]/]],
+      ["warn", [/\[NO_DUMP\]/]],
+      ["error", []],
+    ] as const) {
+      const { socket, records } = paths();
+      const options = ["--socket-path", socket, "--directory", records, "--log-level", level];
+      const server = start(["serve", ...options]);
+      await until(() => existsSync(socket), server.stderr);
+      const guest = await connect(socket);
+      await guest.driver.write({ type: DMESG }, Buffer.from("Oops#1 Part1\n"));
+      guest.close();
+      await until(
+        () => readEnds(records).length > 0,
+        () => "the guest's end isn't kept",
+      );
+      const told = (await stop(server)).stderr.split("\n").slice(0, -1);
+      const others = told.filter((line) => !line.includes("not confined"));
+      expect(others, level).toEqual(lines.map((line) => expect.stringMatching(line)));
+    }
+    const { socket, records } = paths();
+    const options = ["--json", "--log-level", "error", "--directory", records];
+    const server = await serve(["--socket-path", socket, ...options]);
+    const { stdout } = await stop(server);
+    expect(stdout).toMatch(/^\{"time":"[^"]+","level":"info","kind":"ready"\}\n$/);
   });
 
   test("--max-records and --max-bytes: each type has that much room, and what is dropped is told", async () => {
