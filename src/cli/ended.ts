@@ -8,7 +8,7 @@ export interface SilentEnd extends GuestEnded {
   readonly console: ReturnType<typeof consoleOf>;
 }
 
-/** Beside crashes only those are listed: of the others it is known that nothing is amiss, or nothing. */
+/** The others ended in order, left a dump, had no driver, or nobody knows: they are no matter of a list of crashes. */
 export const silentEnds = (
   ends: readonly GuestEnded[],
   records: readonly RecordEntry[],

@@ -54,7 +54,7 @@ async function list(path: string, options: ListOptions): Promise<void> {
   const ends = silentEnds(at.ends, at.records).map((end) => {
     return { time: end.time, cells: endCells(end), json: endedJson(end) };
   });
-  const rows = [...crashes, ...ends].sort((a, b) => a.time.getTime() - b.time.getTime());
+  const rows = merged(crashes, ends);
   const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   if (options.json) {
     const all = rows.map(({ json }) => json);
@@ -67,6 +67,16 @@ async function list(path: string, options: ListOptions): Promise<void> {
     ...rows.map((row) => row.cells),
   ];
   await writeOut(formatTable(table, terminalWidth()));
+}
+
+/** Each end before the first crash that came later: crashes stay in their order, whatever their files' times are. */
+function merged<T extends { readonly time: Date }>(crashes: readonly T[], ends: readonly T[]): T[] {
+  const left = [...ends];
+  const before = (time: Date) => {
+    const count = left.findIndex((end) => end.time > time);
+    return left.splice(0, count < 0 ? left.length : count);
+  };
+  return [...crashes.flatMap((crash) => [...before(crash.time), crash]), ...left];
 }
 
 function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {

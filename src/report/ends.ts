@@ -2,7 +2,6 @@ import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
 import { type EndKind, readEnds } from "../store/layout.js";
 import { guestFolders, ownerOf } from "./folders.js";
-import { linePieces } from "./pieces.js";
 import type { OnSkipped, RecordEntry } from "./records.js";
 
 /** How a guest's front-end went away, as its device saw it. */
@@ -67,17 +66,13 @@ export function consoleOf(
 }
 
 function lastLineOf(record: RecordEntry): string | undefined {
-  const { size, gzip } = record;
+  const { size, gzip, source } = record;
   if (gzip === true) return undefined;
   try {
-    let line: string | undefined;
-    for (const piece of linePieces(
-      record.source.read(record, Math.max(0, size - LAST_LINE_BYTES), size),
-    )) {
-      const lines = piece.toString("utf8").split("\n");
-      line = lines.findLast((one) => one.trim() !== "") ?? line;
-    }
-    return line?.trimEnd().slice(0, LAST_LINE_CHARACTERS);
+    const end = Buffer.concat([...source.read(record, Math.max(0, size - LAST_LINE_BYTES), size)]);
+    const lines = end.toString("utf8").split("\n");
+    const last = lines.findLast((line) => line.trim() !== "");
+    return last?.trimEnd().slice(0, LAST_LINE_CHARACTERS);
   } catch {
     // It was removed at this moment, or may not be read, which is told where its record is asked for.
     return undefined;

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { DirectoryStore, type OnErase, parseRecordName } from "../../src/store/index.js";
+import { DirectoryStore, type OnErase, parseRecordName, readEnds } from "../../src/store/index.js";
 import type { Told } from "./store-scenario.js";
 
 /** What must be true of a directory after a crash or a fault. */
@@ -30,8 +30,8 @@ function contents(directory: string): { dumps: Map<string, string>; streams: str
 
 /**
  * A fresh store on the directory: every acknowledged record is whole, unless it was dropped; nothing
- * half-written is visible as a record; what was erased stays hidden; what streams had before an
- * acknowledged record is there; ids go on.
+ * half-written is visible as a record; what was erased stays hidden; what streams had, and how front-ends had gone away,
+ * before an acknowledged record is there; ids go on.
  */
 export function checkStore(directory: string, onErase: OnErase, expected: Expectation): void {
   const { told, removed } = expected;
@@ -56,7 +56,10 @@ export function checkStore(directory: string, onErase: OnErase, expected: Expect
       }
     }
     const lastStored = told.findLastIndex(({ kind }) => kind === "stored");
+    const ends = readEnds(directory).map(({ timeMs }) => `${timeMs}`);
+    expect(new Set(ends).size).toBe(ends.length);
     for (const one of told.slice(0, Math.max(0, lastStored))) {
+      if (one.kind === "ended") expect(ends).toContain(one.text);
       if (one.kind !== "line" || removed.some((text) => text.includes(one.text))) continue;
       expect(streams).toContain(one.text);
     }

@@ -8,6 +8,8 @@ export type Told =
   | { readonly kind: "stored"; readonly text: string }
   /** So was a stream's data, which doesn't wait for the disk. */
   | { readonly kind: "line"; readonly text: string }
+  /** So was how a front-end went away, then: a number that it is known by. */
+  | { readonly kind: "ended"; readonly text: string }
   /** The guest asked for a record to be erased. */
   | { readonly kind: "erasing"; readonly text: string }
   /** That was acknowledged. */
@@ -54,12 +56,14 @@ export class Scenario {
     this.boot(first, A);
     this.lines(first, 2);
     this.dump(first, `Panic#1 Part1 boot=${A}`, `Panic#1 Part2 boot=${A}`);
+    this.end(first);
     this.boot(first, B);
     this.lines(first, 8);
     this.tick();
     this.erase(first, 0);
     for (const count of [1, 2, 3, 4]) this.dump(first, `Oops#${count} Part1 boot=${B}`);
     this.lines(first, 1);
+    this.end(first);
     attempt(() => {
       first.close();
     });
@@ -98,6 +102,14 @@ export class Scenario {
   boot(store: DirectoryStore, id: string): void {
     attempt(() => {
       store.beginBoot(id);
+    });
+  }
+
+  end(store: DirectoryStore): void {
+    const timeMs = this.#texts++;
+    attempt(() => {
+      store.noteEnd({ kind: "stopped", connectedMs: timeMs, timeMs });
+      this.#told({ kind: "ended", text: `${timeMs}` });
     });
   }
 
