@@ -5,7 +5,9 @@
  * What listen.c hears only says that there is something to take: the text comes
  * from the log.
  *
- *   few messages	a worker takes them, some milliseconds later
+ *   the first one	an interrupt of this CPU takes it, or one of another
+ *			CPU, should this one hang with its interrupts off
+ *   few more		a worker takes them, some milliseconds later
  *   many		printk's own context takes them, before the log is
  *			full; it waits for nothing
  *   after a panic	the same, but now the device is waited for
@@ -13,12 +15,17 @@
  * A message that finds neither a free slot nor a place in the log any more is
  * counted, see log.c.
  */
+#include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
+#include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/reboot.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/isolation.h>
+#include <linux/smp.h>
 #include <linux/virtio_config.h>
 
 #include "vpstore.h"
@@ -26,19 +33,20 @@
 /* A worker looks after this time, or, where a host is slow, after that. */
 #define VPSTORE_CONSOLE_DELAY	(HZ / 100 ?: 1)
 #define VPSTORE_CONSOLE_RETRY	(HZ / 10 ?: 1)
+/* Who was called and hasn't looked by then may never do so (milliseconds). */
+#define VPSTORE_CONSOLE_LATE	30
 
 /*
  * When printk's own context takes messages: when a quarter of the log is new,
- * counted in bytes and in messages (one for each 32 bytes), or a slot's worth.
- * A log is never smaller than it was configured.
+ * or a slot's worth. A log is never smaller than it was configured. It has a
+ * place for one message in each 32 bytes, so a shorter one counts as that.
  */
 #define VPSTORE_CONSOLE_BYTES	min(24 * 1024, 1 << (CONFIG_LOG_BUF_SHIFT - 2))
-#define VPSTORE_CONSOLE_LINES	(1 << (CONFIG_LOG_BUF_SHIFT - 7))
-/* Where their length isn't told, as if they had 128 bytes. */
-#define VPSTORE_CONSOLE_UNTOLD	(VPSTORE_CONSOLE_LINES / 4)
+#define VPSTORE_MESSAGE_MIN	32
+/* Messages whose length isn't told, as if each had 128 bytes. */
+#define VPSTORE_CONSOLE_UNTOLD	(VPSTORE_CONSOLE_BYTES / 128)
 /* A dying guest fills a slot in small steps, which cost little. */
 #define VPSTORE_DYING_BYTES	(2 * 1024)
-#define VPSTORE_DYING_LINES	32
 
 /*
  * Send what the log holds, but no more than all slots: where the host is
@@ -65,7 +73,6 @@ static bool vpstore_console_send(struct vpstore *vp)
 		return false;
 
 	atomic_set(&c->fresh, 0);
-	atomic_set(&c->lines, 0);
 	do {
 		slot = vpstore_stream_get(vp, vp->console_slots,
 					  VPSTORE_CONSOLE_SLOTS);
@@ -96,11 +103,61 @@ static bool vpstore_console_send(struct vpstore *vp)
 	return more;
 }
 
-/* From any context, have the worker look. */
-static void vpstore_console_call(struct vpstore_console *c)
+/* Milliseconds, nearly; for any context. */
+static int vpstore_console_clock(void)
 {
-	if (!atomic_read(&c->noted) && !atomic_xchg(&c->noted, 1))
-		irq_work_queue(&c->poke);
+	return local_clock() >> 20;
+}
+
+/* When those who are called now are late; never 0. */
+static int vpstore_console_due(void)
+{
+	return (vpstore_console_clock() + VPSTORE_CONSOLE_LATE) | 1;
+}
+
+/*
+ * Have another CPU look, if there is one that may be disturbed. Not for NMIs,
+ * which must not send an interrupt to another CPU.
+ */
+static void vpstore_console_ask(struct vpstore_console *c)
+{
+	struct vpstore_poke *poke;
+	/* For this CPU itself it would be called at once, inside printk. */
+	int this = get_cpu(), cpu;
+
+	for_each_cpu_and(cpu, cpu_online_mask,
+			 housekeeping_cpumask(HK_TYPE_TIMER)) {
+		if (cpu == this)
+			continue;
+		poke = per_cpu_ptr(c->pokes, cpu);
+		if (!atomic_xchg(&poke->asked, 1) &&
+		    smp_call_function_single_async(cpu, &poke->there))
+			atomic_set(&poke->asked, 0);
+		break;
+	}
+	put_cpu();
+}
+
+/*
+ * For any context: call two CPUs to look, this one, as soon as its interrupts
+ * are on, and another, should this one hang. A worker of each looks once more a
+ * little later, and goes on while there are messages. Until that has ended,
+ * nobody else is called, unless it is late: both CPUs may hang.
+ *
+ * True if they were called.
+ */
+static bool vpstore_console_call(struct vpstore_console *c)
+{
+	int due = atomic_read(&c->due);
+
+	if (due && due - vpstore_console_clock() > 0)
+		return false;
+	if (atomic_cmpxchg(&c->due, due, vpstore_console_due()) != due)
+		return false;
+	irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
+	if (!in_nmi())
+		vpstore_console_ask(c);
+	return true;
 }
 
 /**
@@ -115,28 +172,62 @@ void vpstore_console_drain(struct vpstore *vp)
 		vpstore_console_call(&vp->console);
 }
 
+/*
+ * A message is noted before it is in the log: the worker comes again until
+ * none was noted since it came before.
+ *
+ * Who prints sets c->noted and then reads c->due, the worker sets c->due and
+ * then reads c->noted: either one calls, or the other comes again.
+ */
 static void vpstore_console_work(struct work_struct *work)
 {
-	struct vpstore_console *c = container_of(to_delayed_work(work),
-						 struct vpstore_console, work);
-	struct vpstore *vp = container_of(c, struct vpstore, console);
+	struct vpstore_poke *poke = container_of(to_delayed_work(work),
+						 struct vpstore_poke, later);
+	struct vpstore *vp = poke->vp;
+	struct vpstore_console *c = &vp->console;
+	bool again = atomic_xchg(&c->noted, 0);
+	unsigned long delay = VPSTORE_CONSOLE_DELAY;
 
 	WRITE_ONCE(c->starved, false);
-	atomic_set(&c->noted, 0);
-	/* Normally the device's answer ends a dearth sooner. */
-	if (vpstore_console_send(vp))
-		mod_delayed_work(c->wq, &c->work, 0);
-	else if (READ_ONCE(c->starved))
-		mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_RETRY);
+	if (vpstore_console_send(vp)) {
+		again = true;
+		delay = 0;
+	} else if (READ_ONCE(c->starved)) {
+		/* Normally the device's answer ends a dearth sooner. */
+		again = true;
+		delay = VPSTORE_CONSOLE_RETRY;
+	}
+
+	atomic_xchg(&c->due, again ? vpstore_console_due() : 0);
+	if (again || atomic_read(&c->noted))
+		mod_delayed_work(c->wq, &poke->later, delay);
 }
 
 /* printk may have been called with any lock held; here none is. */
-static void vpstore_console_poke(struct irq_work *poke)
+static void vpstore_console_poked(struct vpstore_poke *poke)
 {
-	struct vpstore_console *c = container_of(poke, struct vpstore_console,
-						 poke);
+	bool more = vpstore_console_send(poke->vp);
 
-	mod_delayed_work(c->wq, &c->work, VPSTORE_CONSOLE_DELAY);
+	mod_delayed_work(poke->vp->console.wq, &poke->later,
+			 more ? 0 : VPSTORE_CONSOLE_DELAY);
+}
+
+static void vpstore_console_poked_here(struct irq_work *work)
+{
+	vpstore_console_poked(container_of(work, struct vpstore_poke, here));
+}
+
+static void vpstore_console_poked_there(void *data)
+{
+	struct vpstore_poke *poke = data;
+
+	vpstore_console_poked(poke);
+	atomic_set_release(&poke->asked, 0);
+}
+
+static void vpstore_console_call_worker(struct vpstore_console *c)
+{
+	mod_delayed_work(c->wq, &raw_cpu_ptr(c->pokes)->later, 0);
 }
 
 /**
@@ -150,7 +241,7 @@ void vpstore_console_answered(struct vpstore *vp)
 	if (!READ_ONCE(c->on) || !READ_ONCE(c->starved))
 		return;
 	WRITE_ONCE(c->starved, false);
-	mod_delayed_work(c->wq, &c->work, 0);
+	vpstore_console_call_worker(c);
 }
 
 /**
@@ -163,32 +254,32 @@ void vpstore_console_answered(struct vpstore *vp)
 void vpstore_console_note(struct vpstore *vp, size_t len)
 {
 	struct vpstore_console *c = &vp->console;
-	unsigned int fresh, lines;
+	unsigned int fresh;
 
 	if (!READ_ONCE(c->on))
 		return;
 
-	fresh = atomic_add_return(len, &c->fresh);
-	lines = atomic_inc_return(&c->lines);
+	atomic_set(&c->noted, 1);
+	/* A full barrier, before vpstore_console_call() reads c->due. */
+	fresh = atomic_add_return(max_t(size_t, len, VPSTORE_MESSAGE_MIN),
+				  &c->fresh);
 
 	if (READ_ONCE(vp->dying)) {
-		if (fresh >= VPSTORE_DYING_BYTES ||
-		    lines >= VPSTORE_DYING_LINES)
+		if (fresh >= VPSTORE_DYING_BYTES)
 			vpstore_console_drain_dying(vp);
 		return;
 	}
 
-	if ((fresh >= VPSTORE_CONSOLE_BYTES ||
-	     lines >= VPSTORE_CONSOLE_LINES) && !READ_ONCE(c->starved))
+	if (vpstore_console_call(c) ||
+	    (fresh >= VPSTORE_CONSOLE_BYTES && !READ_ONCE(c->starved)))
 		vpstore_console_drain(vp);
-	vpstore_console_call(c);
 }
 
 /**
  * vpstore_console_look - there are messages, nobody knows how many
  * @vp:	device
  *
- * For any context.
+ * For any context. Nothing is taken here: the caller may hold a lock.
  */
 void vpstore_console_look(struct vpstore *vp)
 {
@@ -198,10 +289,13 @@ void vpstore_console_look(struct vpstore *vp)
 	if (!READ_ONCE(c->on))
 		return;
 
+	/* A full barrier, before vpstore_console_call() reads c->due. */
+	atomic_xchg(&c->noted, 1);
 	kmsg_dump_rewind(&end);
 	if (end.next_seq - READ_ONCE(c->next) >= VPSTORE_CONSOLE_UNTOLD)
-		vpstore_console_drain(vp);
-	vpstore_console_call(c);
+		irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
+	else
+		vpstore_console_call(c);
 }
 
 /**
@@ -259,19 +353,31 @@ static int vpstore_console_on_reboot(struct notifier_block *nb,
 void vpstore_console_start(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
+	struct vpstore_poke *poke;
+	int cpu;
 
 	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))
 		return;
 
-	init_irq_work(&c->poke, vpstore_console_poke);
-	INIT_DELAYED_WORK(&c->work, vpstore_console_work);
 	c->log.begun = true;
 	c->log.live = true;
 	c->log.end = U64_MAX;
 
-	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
-	if (!c->wq)
+	c->pokes = alloc_percpu(struct vpstore_poke);
+	if (!c->pokes)
 		return;
+	for_each_possible_cpu(cpu) {
+		poke = per_cpu_ptr(c->pokes, cpu);
+		poke->vp = vp;
+		init_irq_work(&poke->here, vpstore_console_poked_here);
+		INIT_CSD(&poke->there, vpstore_console_poked_there, poke);
+		INIT_DELAYED_WORK(&poke->later, vpstore_console_work);
+	}
+	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!c->wq) {
+		free_percpu(c->pokes);
+		return;
+	}
 
 	c->reboot_nb.notifier_call = vpstore_console_on_reboot;
 	register_reboot_notifier(&c->reboot_nb);
@@ -302,13 +408,21 @@ void vpstore_console_settle(struct vpstore *vp)
 void vpstore_console_halt(struct vpstore *vp)
 {
 	struct vpstore_console *c = &vp->console;
+	struct vpstore_poke *poke;
+	int cpu;
 
 	if (!c->wq)
 		return;
 
 	WRITE_ONCE(c->on, false);
-	irq_work_sync(&c->poke);
-	cancel_delayed_work_sync(&c->work);
+	for_each_possible_cpu(cpu) {
+		poke = per_cpu_ptr(c->pokes, cpu);
+		irq_work_sync(&poke->here);
+		while (atomic_read_acquire(&poke->asked))
+			msleep(20);
+	}
+	for_each_possible_cpu(cpu)
+		cancel_delayed_work_sync(&per_cpu_ptr(c->pokes, cpu)->later);
 }
 
 /**
@@ -323,7 +437,7 @@ void vpstore_console_resume(struct vpstore *vp)
 		return;
 
 	WRITE_ONCE(c->on, true);
-	mod_delayed_work(c->wq, &c->work, 0);
+	vpstore_console_call_worker(c);
 }
 
 /**
@@ -341,4 +455,5 @@ void vpstore_console_stop(struct vpstore *vp)
 	vpstore_console_halt(vp);
 	destroy_workqueue(c->wq);
 	c->wq = NULL;
+	free_percpu(c->pokes);
 }

@@ -50,7 +50,6 @@ void vpstore_console_drain_dying(struct vpstore *vp)
 		return;
 
 	atomic_set(&c->fresh, 0);
-	atomic_set(&c->lines, 0);
 	for (;;) {
 		if (!c->chunk) {
 			c->chunk = vpstore_chunk_get(vp, d->queue, &d->budget);

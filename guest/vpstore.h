@@ -34,6 +34,7 @@
 #include <linux/poll.h>
 #include <linux/pstore.h>
 #include <linux/scatterlist.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
@@ -239,13 +240,12 @@ struct vpstore_dump {
  * @log:	how far it was sent; whoever holds @busy
  * @next:	the first line that was not sent; what a panic goes on from,
  *		should the holder of @busy have been stopped
- * @fresh:	bytes and
- * @lines:	messages since the last look
+ * @fresh:	bytes that were printed since the last look
  * @starved:	no slot was free
- * @noted:	@poke is under way
- * @poke:	leaves printk's context
- * @work:	takes lines from the log,
- * @wq:		and where it runs
+ * @noted:	there was a message since a worker came last
+ * @due:	when those who were called to look are late, 0 if none were
+ * @pokes:	struct vpstore_poke of each CPU
+ * @wq:		where workers take lines from the log
  * @chunk:	a dying guest's text that isn't full yet,
  * @chunk_len:	and its length
  * @dying_busy:	as @busy, after the panic
@@ -258,17 +258,34 @@ struct vpstore_console {
 	struct vpstore_log	log;
 	u64			next;
 	atomic_t		fresh;
-	atomic_t		lines;
 	bool			starved;
 	atomic_t		noted;
-	struct irq_work		poke;
-	struct delayed_work	work;
+	atomic_t		due;
+	struct vpstore_poke __percpu *pokes;
 	struct workqueue_struct	*wq;
 	struct vpstore_slot	*chunk;
 	size_t			chunk_len;
 	atomic_t		dying_busy;
 	bool			flushed;
 	struct notifier_block	reboot_nb;
+};
+
+/**
+ * struct vpstore_poke - makes a CPU look for lines in the log
+ * @vp:		device
+ * @here:	that CPU calls itself: an interrupt
+ * @there:	another calls it: likewise,
+ * @asked:	while it is under way
+ * @later:	a worker, some time after either of them
+ *
+ * printk may be called with any lock held; what takes locks is done in these.
+ */
+struct vpstore_poke {
+	struct vpstore		*vp;
+	struct irq_work		here;
+	call_single_data_t	there;
+	atomic_t		asked;
+	struct delayed_work	later;
 };
 
 /**

@@ -38,6 +38,8 @@ MODULE_PARM_DESC(how, "oops: a NULL pointer is written to, from a workqueue; war
 		 "overtaken: panic, and another CPU's message is in the log before the panic's; "
 		 "softlockup: never schedule again; hung: sleep uninterruptibly for ever; "
 		 "stall: hold RCU up for some seconds, and go on; "
+		 "spin: print a line, and then spin with interrupts off; "
+		 "spin-off: likewise, but they are off before; "
 		 "lines: only print");
 
 static char *probe = "";
@@ -441,6 +443,18 @@ static noinline void crash_stall(void)
 	rcu_read_unlock();
 }
 
+/* After a while of silence, as the last words of a CPU that hangs come. */
+static void crash_spin(bool off)
+{
+	msleep(500);
+	if (off)
+		local_irq_disable();
+	pr_info("crash: spins\n");
+	local_irq_disable();
+	for (;;)
+		cpu_relax();
+}
+
 static int crash_thread(int (*run)(void *data))
 {
 	return PTR_ERR_OR_ZERO(kthread_run(run, NULL, "crash"));
@@ -506,6 +520,10 @@ static int __init crash_init(void)
 		return crash_thread(crash_hang);
 	else if (!strcmp(how, "stall"))
 		crash_stall();
+	else if (!strcmp(how, "spin"))
+		crash_spin(false);
+	else if (!strcmp(how, "spin-off"))
+		crash_spin(true);
 	else if (strcmp(how, "lines"))
 		return -EINVAL;
 	return 0;
