@@ -14,6 +14,7 @@ describe.each([
   "dist/bench/list.js",
   "dist/bench/erst.js",
   "dist/bench/panic.js",
+  "dist/test/vm/compare.js",
   "dist/vm/demo.js",
   "scripts/titles.mjs",
 ])("%s", (file) => {
