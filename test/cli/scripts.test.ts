@@ -17,6 +17,7 @@ describe.each([
   "dist/test/vm/compare.js",
   "dist/vm/demo.js",
   "scripts/titles.mjs",
+  "scripts/test-newest.mjs",
 ])("%s", (file) => {
   test("--help tells how it is used, and how long it takes", async () => {
     const { status, stdout, stderr } = await script(file, "--help");
