@@ -7,6 +7,7 @@ import { ConsoleFollower } from "../report/follow.js";
 import { PrintablePieces } from "../report/index.js";
 import { parseRecordName } from "../store/layout.js";
 import { USAGE, UserError, warn } from "./errors.js";
+import { howRecorded } from "./nothing-found.js";
 import { once } from "./option-values.js";
 import { endBySignal, onSignals } from "./signals.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
@@ -116,7 +117,7 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
     while (!stop.signal.aborted) {
       const piece = follower.next();
       if (piece === undefined) {
-        if (!shown) warn(`waiting for a console in ${directory}`);
+        if (!shown) warn(`waiting for a console in ${directory}${howRecorded("console")}`);
         shown = true;
         if (!isRead()) break;
         await changes.next();

@@ -51,6 +51,7 @@ test("follow shows a console as it grows, made printable, and the next boot's; S
   const folder = temporaryFolder();
   const following = new Following(folder);
   await following.until(() => following.stderr.includes("waiting for a console"));
+  expect(following.stderr).toContain("take it with --console");
   writeFileSync(join(folder, "console-1"), "one\n\u001b[31m");
   await following.until(() => following.stdout === "one\n\\x1b[31m");
   appendFileSync(join(folder, "console-1"), Buffer.from("caf\u00e9").subarray(0, 4));
