@@ -272,10 +272,11 @@ export class DirectoryStore {
   }
 
   /**
-   * Keeps how the guest's front-end went away; synced soon. Nothing where that is known already: a process that
-   * died may have kept it. Throws the system call's error.
+   * Keeps how the guest's front-end went away; synced soon. Nothing where that is known already, as a process that
+   * died may have kept it, or where the store is closed. Throws the system call's error.
    */
   noteEnd(end: GuestEnd): void {
+    if (!this.#open) return;
     const place = this.#here();
     const { ends } = place.directory;
     if (ends.last?.connectedMs === end.connectedMs) return;
