@@ -18,6 +18,7 @@ import { readEnds } from "../../src/store/index.js";
 import { FakeFrontEnd, otherProcess } from "../support/fake-front-end.js";
 import { until } from "../support/patience.js";
 import {
+  childrenOf,
   complaint,
   connect,
   run,
@@ -118,7 +119,8 @@ describe("serving one guest", () => {
       const { socket, records } = paths();
       const options = ["--socket-path", socket, "--directory", records, "--log-level", level];
       const server = start(["serve", ...options]);
-      await until(() => existsSync(socket), server.stderr);
+      // It says nothing of its serving; where it has a daemon it listens.
+      await until(() => childrenOf(server).length > 0, server.stderr);
       const guest = await connect(socket);
       await guest.driver.write({ type: DMESG }, Buffer.from("Oops#1 Part1\n"));
       guest.close();
