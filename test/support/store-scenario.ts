@@ -63,11 +63,11 @@ export class Scenario {
     this.erase(first, 0);
     for (const count of [1, 2, 3, 4]) this.dump(first, `Oops#${count} Part1 boot=${B}`);
     this.lines(first, 1);
-    this.end(first);
     attempt(() => {
       first.close();
     });
     const second = this.open();
+    this.end(second);
     this.boot(second, B);
     this.lines(second, 3);
     this.erase(second, 1);
