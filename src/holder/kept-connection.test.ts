@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { closeDescriptor, readInto, socketPair } from "../native/index.js";
+import { closeDescriptor, readInto, send, socketPair } from "../native/index.js";
+import { END, type SessionState } from "../vhost-user/index.js";
 import { KeptConnection } from "./kept-connection.js";
 import { KeptFile } from "./kept-file.js";
 import { Shelf } from "./shelf.js";
@@ -40,5 +41,30 @@ test.each([
     expect(file.committed).toEqual({ sequence: closed, text: "" });
   } finally {
     for (const fd of [fileFd, ...ends, frontEnd]) closeDescriptor(fd);
+  }
+});
+
+test("a front-end that closes without reading its replies is heard to its end", () => {
+  const fileFd = KeptFile.create();
+  const ends = Shelf.create();
+  const [connection, frontEnd] = socketPair();
+  const message = (request: number) => Buffer.from(Uint32Array.of(request, 1, 0).buffer);
+  try {
+    const kept = KeptConnection.begin(new KeptFile(fileFd), new Shelf(ends), () => connection);
+    const next = () => kept?.next();
+    const state = { regions: [], vrings: [] } as unknown as SessionState;
+    send(frontEnd, Buffer.concat([1, 15, 17].map(message)));
+    expect(next()).toMatchObject({ request: 1 });
+    kept?.done(() => state, Buffer.alloc(20));
+    closeDescriptor(frontEnd);
+    // The kernel tells first that a reply was not read.
+    expect(next()).toMatchObject({ request: 15 });
+    kept?.done(() => state, Buffer.alloc(20));
+    expect(next()).toMatchObject({ request: 17 });
+    kept?.done(() => state, Buffer.alloc(20));
+    expect(next()).toBe(END);
+    kept?.close();
+  } finally {
+    for (const fd of [fileFd, ...ends]) closeDescriptor(fd);
   }
 });

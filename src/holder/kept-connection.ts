@@ -4,7 +4,6 @@ import {
   createPipe,
   makePlainStream,
   readInto,
-  send,
   setNonBlocking,
   splice,
 } from "../native/index.js";
@@ -13,9 +12,11 @@ import {
   descriptorNames,
   doesntRead,
   type END,
+  isUnread,
   type ReceivedMessage,
   receiveMessage,
   type SessionState,
+  sendReply,
 } from "../vhost-user/index.js";
 import type { KeptFile } from "./kept-file.js";
 import { KeptMessage } from "./kept-message.js";
@@ -123,7 +124,7 @@ export class KeptConnection implements Connection {
     this.#sequence = after(this.#sequence);
     this.#message.begin(this.#sequence);
     this.#file.commit({ sequence: this.#sequence, text: encodeState(now) });
-    if (reply !== undefined && this.#sendReply() < reply.length) throw doesntRead();
+    if (reply !== undefined) this.#sendReply(reply.length);
     const live = new Set(descriptorNames(now).map(entryOf));
     if (this.#shelf.size > live.size + SPARE_ENTRIES) {
       this.#shelf.prune((key) => key === SESSION || live.has(key));
@@ -132,7 +133,7 @@ export class KeptConnection implements Connection {
 
   /** A descriptor can't be moved from a pipe to a socket. */
   sendWith(reply: Uint8Array, fd: number): void {
-    if (!send(this.fd, reply, [fd])) throw doesntRead();
+    sendReply(this.fd, reply, [fd]);
   }
 
   nameOf(fd: number): string {
@@ -167,13 +168,22 @@ export class KeptConnection implements Connection {
     for (const fd of [this.fd, ...this.#pipe]) closeDescriptor(fd);
   }
 
-  /** Returns how many bytes went out. */
-  #sendReply(): number {
-    let sent = 0;
-    for (;;) {
-      const count = splice(this.#pipe[0], this.fd);
-      if (count === undefined) return sent;
-      sent += count;
+  /**
+   * Moves a reply of `length` bytes, or what there is of one, from the pipe to the socket. It is dropped where nobody
+   * reads it any more.
+   */
+  #sendReply(length = 0): void {
+    try {
+      let sent = 0;
+      for (;;) {
+        const count = splice(this.#pipe[0], this.fd);
+        if (count === undefined) break;
+        sent += count;
+      }
+      if (sent < length) throw doesntRead();
+    } catch (error) {
+      if (!isUnread(error)) throw error;
+      this.#dropReply();
     }
   }
 

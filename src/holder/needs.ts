@@ -1,8 +1,11 @@
+import { ftruncateSync } from "node:fs";
 import {
   closeDescriptor,
   createMemfd,
   createPipe,
   errno,
+  Mapping,
+  NotedReceive,
   SystemError,
   socketPair,
   splice,
@@ -23,6 +26,18 @@ export function forbiddenCall(): SystemError | undefined {
     const [near, far] = socketPair();
     descriptors.push(from, into, near, far);
     splice(from, near);
+    // What receives messages: nothing waits.
+    const note = createMemfd("virtio-pstore-try");
+    descriptors.push(note);
+    ftruncateSync(note, 4096);
+    const mapping = new Mapping(note, 0n, 4096n);
+    try {
+      const receive = new NotedReceive(mapping, 0n);
+      receive.prepare(1024n, 1024);
+      receive.receive(near);
+    } finally {
+      mapping.unmap();
+    }
     return undefined;
   } catch (error) {
     if (error instanceof SystemError && FORBIDDEN.includes(error.errno)) return error;

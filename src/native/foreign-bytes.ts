@@ -1,4 +1,4 @@
-import { SystemError } from "./errno.js";
+import { errno, SystemError } from "./errno.js";
 import { allocate, lastErrno, libc } from "./libc.js";
 
 /** IOV_MAX: the most pieces that one writev(2) takes. */
@@ -61,7 +61,9 @@ export function writeForeign(fd: number, data: readonly ForeignBytes[]): number 
     vectorFields[2 * i] = BigInt(address);
     vectorFields[2 * i + 1] = BigInt(length);
   });
-  const count = libc.writev(fd, vector, data.length);
-  if (count < 0) throw new SystemError("writev", lastErrno());
-  return count;
+  for (;;) {
+    const count = libc.writev(fd, vector, data.length);
+    if (count >= 0) return count;
+    if (lastErrno() !== errno.EINTR) throw new SystemError("writev", lastErrno());
+  }
 }

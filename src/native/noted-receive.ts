@@ -45,10 +45,19 @@ export class NotedReceive {
    * where nothing waits; no bytes at the end of the stream.
    */
   receive(fd: number): boolean {
-    if (libc.recvmmsg(fd, this.#address, 1, MSG_DONTWAIT, null) >= 0) return true;
-    const number = lastErrno();
+    if (this.#receive(fd)) return true;
+    let number = lastErrno();
+    // Told before what waits, and once: its sender has closed without reading all that it was sent.
+    if (number === errno.ECONNRESET) {
+      if (this.#receive(fd)) return true;
+      number = lastErrno();
+    }
     if (number === errno.EAGAIN || number === errno.EINTR) return false;
     throw new SystemError("recvmmsg", number);
+  }
+
+  #receive(fd: number): boolean {
+    return libc.recvmmsg(fd, this.#address, 1, MSG_DONTWAIT, null) >= 0;
   }
 
   /** How many bytes came. */

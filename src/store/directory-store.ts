@@ -8,6 +8,7 @@ import {
   InlineCommitter,
   type StagedRecord,
 } from "./commit.js";
+import { headerOf } from "./dump-headers.js";
 import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
 import type { GuestEnd } from "./guest-end.js";
@@ -379,11 +380,13 @@ export class DirectoryStore {
     const bytes = gzip ? [deflated(data)] : data;
     const size = lengthOf(bytes);
     this.#free.expect(this.directory, size);
+    // Reading a full directory may give the next record another id.
+    place.rooms.prepare({ type, records: 1, bytes: size });
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
     const entry: RecordEntry = { name, size, timeMs: Date.now(), pending: true };
-    const header = headers.note(name, data);
+    const header = headerOf(name, data);
     const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part: { entry, header } });
     try {
       prepared.file.append(bytes);
@@ -406,6 +409,7 @@ export class DirectoryStore {
     };
     intent?.dump(name.id, prepared.inode, mayBeLast);
     this.#staged.push(staged);
+    headers.note(name, header);
     table.set(entry);
     this.#mustCommit = true;
     place.take();

@@ -26,15 +26,9 @@ export class DumpHeaders {
     this.#directory = directory;
   }
 
-  get size(): number {
-    return this.#known.size;
-  }
-
-  /** A record is written; `data` as the guest sent it. */
-  note(name: RecordName, data: readonly Bytes[]): RecordHeader | undefined {
-    const header = name.compressed ? undefined : parseHeader(beginningOf(data))?.header;
+  /** A record is written that begins so. */
+  note(name: RecordName, header: RecordHeader | undefined): void {
     this.#known.set(recordKey(name), header);
-    return header;
   }
 
   /** Undefined where the record has no such line, or the guest compressed it. */
@@ -44,9 +38,9 @@ export class DumpHeaders {
     return this.#known.get(key);
   }
 
-  /** Forgets records that are gone. */
-  prune(isThere: (key: string) => boolean): void {
-    for (const key of this.#known.keys()) if (!isThere(key)) this.#known.delete(key);
+  /** A record is gone. */
+  forget(key: string): void {
+    this.#known.delete(key);
   }
 
   #read(name: RecordName): RecordHeader | undefined {
@@ -66,6 +60,14 @@ export class DumpHeaders {
       throw error;
     }
   }
+}
+
+/** The first line of `data`, as a guest sends it; undefined where there is none, or the guest compressed it. */
+export function headerOf(
+  { compressed }: Pick<RecordName, "compressed">,
+  data: readonly Bytes[],
+): RecordHeader | undefined {
+  return compressed ? undefined : parseHeader(beginningOf(data))?.header;
 }
 
 function beginningOf(data: readonly Bytes[]): Uint8Array {

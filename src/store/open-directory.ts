@@ -81,6 +81,9 @@ export class OpenDirectory {
       if (!tryLock(this.fd)) throw new DirectoryInUseError(path);
       this.#found = files.fstat(this.fd);
       this.headers = new DumpHeaders(files, path);
+      this.table.watch((key) => {
+        if (!this.table.has(key)) this.headers.forget(key);
+      });
       this.next = keep(new NextFile(files, path));
       this.erased = keep(new ErasedList(host, join(path, ERASED_NAME)));
       this.next.skipTo(firstId);
@@ -155,12 +158,11 @@ export class OpenDirectory {
 
   /** Drops notes on records that are gone, where there are many. Throws the system call's error. */
   prune(): void {
-    const { table, erased, index, headers } = this;
+    const { table, erased, index } = this;
     const most = table.size + MAX_STALE;
     const isThere = (key: string) => table.has(key);
     if (erased.size > most) erased.prune(isThere);
     if (index.size > most) index.prune((name) => table.has(recordKey(name)));
-    if (headers.size > most) headers.prune(isThere);
   }
 
   #begin(ctimeMs: number): DirectoryReading {

@@ -46,7 +46,11 @@ export class Place {
         directory: path,
         begin: (type, remembered) => this.#beginStream(type, remembered),
         isErased: (record) => directory.erased.has(recordKey(record)),
-        findRoom: (type, records, bytes) => this.rooms.find({ type, records, bytes }),
+        findRoom: (type, records, bytes) => {
+          const wanted = { type, records, bytes };
+          this.rooms.prepare(wanted);
+          return this.rooms.find(wanted);
+        },
         grew: (name, bytes) => {
           const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
           directory.table.set({ name, size: size + bytes, timeMs: Date.now() });

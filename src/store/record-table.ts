@@ -52,7 +52,7 @@ export class RecordTable {
     return this.#items.size;
   }
 
-  /** Of all records, in no order. What is set or deleted meanwhile may be among them or not. */
+  /** Of all records, in no order. A record that is set or deleted while a caller goes through them may be left out. */
   keys(): Iterable<string> {
     return this.#items.keys();
   }
@@ -91,6 +91,7 @@ export class RecordTable {
 
   /** Adds many records, none of which is there. */
   addAll(entries: readonly RecordEntry[]): void {
+    if (entries.length === 0) return;
     const added = entries.map((entry) => this.#add(recordKey(entry.name), entry));
     this.#order = [...this.#order, ...added].sort((a, b) =>
       isBefore(a.entry.name, b.entry.name) ? -1 : 1,

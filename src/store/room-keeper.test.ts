@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, unlinkSync, utimesSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -106,5 +106,20 @@ test("files that their owner removes, and removes amid all this, are room like a
   unlinkSync(join(directory, "dmesg-12"));
   for (let count = 14; count <= 22; count++) write(`Oops#${count} Part1`, 60_000);
   expect(ids()).toEqual([1, 11, ...range(13, 30)]);
+  store.close();
+});
+
+test("a record whose id the owner's file takes amid its write gets the next one", () => {
+  const { store, write, fill } = opened();
+  fill();
+  writeFileSync(join(directory, "dmesg-1000"), "put there by hand");
+  vi.advanceTimersByTime(60_000);
+  // Nobody asked isReadyFor().
+  store.write("dmesg", false, [Buffer.from("Oops#13 Part1\n")]);
+  store.commit(({ writes }) => {
+    expect(writes).toEqual([0]);
+  });
+  expect(ids().slice(-2)).toEqual([1000, 1001]);
+  write("Oops#14 Part1", 60_000);
   store.close();
 });

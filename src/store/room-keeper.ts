@@ -53,18 +53,22 @@ export class RoomKeeper {
     this.#options = options;
   }
 
-  /** Has find() know all that it needs; false where the turn is over before. Throws the system call's error. */
+  /** As prepare(), but false where the turn is over before. */
   isReadyFor(wanted: Wanted): boolean {
     return this.#prepare(wanted, this.#options.isTurnOver);
   }
 
+  /** Has find() know all that it needs. Throws the system call's error. */
+  prepare(wanted: Wanted): void {
+    this.#prepare(wanted, () => false);
+  }
+
   /**
-   * Finds room for more: what is returned makes it, and is to be called when the data is in a file, so
+   * Finds room for more, which prepare() knows: what is returned makes it, and is to be called when the data is in a file, so
    * that nothing is dropped for what then can't be stored. Throws RefusedError where there is none.
    */
   find(wanted: Wanted): () => void {
     const { type } = wanted;
-    this.#prepare(wanted, () => false);
     if (this.#fits(wanted)) return () => undefined;
     // Over its bounds already: they are lower than they were, or what should have gone couldn't.
     if (!this.#fits({ type, records: 0, bytes: 0 })) {

@@ -48,10 +48,6 @@ export class Row {
     return this.#first?.unit;
   }
 
-  has(unit: Unit): boolean {
-    return this.#places.has(unit);
-  }
-
   /** Newest first. */
   *newest(): Generator<Unit, void> {
     for (let place = this.#last; place !== undefined; place = place.before) yield place.unit;

@@ -41,14 +41,16 @@ export class UnitIndex {
     this.#streams = streams;
     this.forget();
     directory.table.watch((key, of) => {
-      if (of === type) this.#changed.add(key);
+      const isBegun = this.#isBuilt || this.#at !== undefined;
+      if (of !== type || !isBegun) return;
+      this.#changed.add(key);
+      if (this.#changed.size > directory.table.size + MANY_CHANGES) this.forget();
     });
   }
 
   /** Goes on until the units are those that there are; false where the turn is over before. */
   catchUp(isTurnOver: () => boolean): boolean {
     const { table } = this.#directory;
-    if (this.#changed.size > table.size + MANY_CHANGES) this.forget();
     while (!this.#isBuilt) {
       const entry = table.after(this.#at);
       if (entry === undefined) this.#isBuilt = true;

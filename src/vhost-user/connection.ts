@@ -1,4 +1,11 @@
-import { closeDescriptor, makePlainStream, send, setNonBlocking } from "../native/index.js";
+import {
+  closeDescriptor,
+  errno,
+  makePlainStream,
+  SystemError,
+  send,
+  setNonBlocking,
+} from "../native/index.js";
 import { type END, MessageReader, type ReceivedMessage } from "./message-reader.js";
 import { ProtocolError } from "./protocol.js";
 import type { DescriptorName, SessionState } from "./session-state.js";
@@ -34,6 +41,25 @@ export interface SessionKeeper {
   begin(accept: () => number | undefined): Connection | undefined;
 }
 
+/** The front-end has closed its end: nobody reads a reply any more, but what it sent before still comes. */
+export const isUnread = (error: unknown): boolean =>
+  error instanceof SystemError && error.errno === errno.EPIPE;
+
+/** Sends a reply, which is dropped where nobody reads it any more. Throws a fatal ProtocolError. */
+export function sendReply(
+  socket: number,
+  reply: Uint8Array,
+  descriptors?: readonly number[],
+): void {
+  try {
+    if (send(socket, reply, descriptors)) return;
+  } catch (error) {
+    if (isUnread(error)) return;
+    throw error;
+  }
+  throw doesntRead();
+}
+
 export const doesntRead = (): ProtocolError =>
   new ProtocolError("BAD_VALUE", "the front-end doesn't read its replies", true);
 
@@ -56,11 +82,11 @@ export class PlainConnection implements Connection {
   }
 
   done(_state: () => SessionState, reply: Uint8Array | undefined): void {
-    if (reply !== undefined && !send(this.fd, reply)) throw doesntRead();
+    if (reply !== undefined) sendReply(this.fd, reply);
   }
 
   sendWith(reply: Uint8Array, fd: number): void {
-    if (!send(this.fd, reply, [fd])) throw doesntRead();
+    sendReply(this.fd, reply, [fd]);
   }
 
   nameOf(): DescriptorName {

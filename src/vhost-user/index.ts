@@ -2,8 +2,10 @@ export { EventLoop, type Share } from "../native/index.js";
 export {
   type Connection,
   doesntRead,
+  isUnread,
   PlainConnection,
   type SessionKeeper,
+  sendReply,
 } from "./connection.js";
 export type {
   DeviceQueue,

@@ -50,7 +50,9 @@ export class InflightMemory {
       this.state = state;
       this.#mapping = new Mapping(fd, state.mmapOffset, state.size);
       this.sealed = cannotShrink(fd);
-      this.#bytes = this.#mapping.view(0n, Number(state.size));
+      // No more than is used: V8 counts all of it as memory to collect.
+      const used = state.queues * inflightBytes(state.queueSize);
+      this.#bytes = this.#mapping.view(0n, Math.min(used, Number(state.size)));
     } finally {
       closeDescriptor(fd);
     }

@@ -36,13 +36,13 @@ export interface SessionState {
   readonly features: bigint;
   readonly protocolFeatures: bigint;
   readonly status: number;
-  /** Rings ran since the driver was last reset; a former version's daemon didn't keep it. */
-  readonly ran?: boolean;
-  /** Likewise: how many bytes of the configuration space were read since then. */
-  readonly configRead?: number;
-  /** Likewise: since when the front-end is connected, in milliseconds since 1970, and what its driver does. */
-  readonly connectedMs?: number;
-  readonly driver?: DriverActivity;
+  /** Rings ran since the driver was last reset. */
+  readonly ran: boolean;
+  /** How many bytes of the configuration space were read since then. */
+  readonly configRead: number;
+  /** Since when the front-end is connected, in milliseconds since 1970. */
+  readonly connectedMs: number;
+  readonly driver: DriverActivity;
   /** The device's configuration space in hexadecimal digits, with what the driver wrote into it. */
   readonly config: string;
   readonly regions: readonly RegionState[];

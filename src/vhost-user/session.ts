@@ -393,10 +393,10 @@ export class Session {
       this.#features = state.features;
       this.#protocolFeatures = state.protocolFeatures;
       this.#status = state.status;
-      this.#ran = state.ran ?? false;
-      this.#configRead = state.configRead ?? 0;
-      this.#connectedMs = state.connectedMs ?? this.#connectedMs;
-      this.#driver = state.driver ?? this.#driver;
+      this.#ran = state.ran;
+      this.#configRead = state.configRead;
+      this.#connectedMs = state.connectedMs;
+      this.#driver = state.driver;
       this.#device.negotiated(this.#features & this.#device.features);
       this.#device.writeConfig(0, Buffer.from(state.config, "hex"));
       this.#memoryLost = state.memoryLost;
