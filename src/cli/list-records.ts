@@ -42,7 +42,7 @@ export async function listRecords(
   const withBoots = rows.some((row) => bootOf(row) !== undefined);
   const boots = (cell: string) => (withBoots ? [cell] : []);
   const table = [
-    ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", ...boots("BOOT"), "DUMP"],
+    ["RECORD", "WRITTEN (UTC)", "SIZE", "TEXT", "ERASED", ...boots("BOOT"), "DUMP"],
     ...rows.map((row) => [
       ...fileCells(row),
       ...boots(bootOf(row)?.slice(0, SHORT_BOOT) ?? "-"),

@@ -33,7 +33,10 @@ export function addList(program: Command): void {
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
     .addOption(
-      new Option("--records", "list the records, also consoles and what the guest erased")
+      new Option(
+        "--records",
+        "list the records, also consoles and what the guest erased, with the time of the last write to each",
+      )
         .default(false)
         .conflicts(["title", "signature"]),
     )

@@ -16,7 +16,7 @@ describe("list --records", () => {
     expect(status).toBe(0);
     const size = (text: string) => `${raw(text).length}`;
     expect(stdout.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
-      ["RECORD", "TIME (UTC)", "SIZE", "TEXT", "ERASED", "DUMP"],
+      ["RECORD", "WRITTEN (UTC)", "SIZE", "TEXT", "ERASED", "DUMP"],
       [
         "dmesg-1.enc.z",
         "1970-01-01 00:16:40",
@@ -84,7 +84,7 @@ describe("list --records", () => {
     const folder = temporaryFolder();
     expect(await run(["list", "--records", folder])).toMatchObject({
       status: 0,
-      stdout: "RECORD  TIME (UTC)  SIZE  TEXT  ERASED  DUMP\n",
+      stdout: "RECORD  WRITTEN (UTC)  SIZE  TEXT  ERASED  DUMP\n",
     });
     expect(await run(["list", "--records", "--json", folder])).toMatchObject({
       status: 0,
