@@ -9,10 +9,7 @@ import type { DaemonStart } from "./supervised.js";
 endWithParent();
 const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
 try {
-  becomeDaemon(
-    start,
-    passedDescriptors().map(({ fd }) => fd),
-  );
+  becomeDaemon(start, passedDescriptors());
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   const { message } = error;

@@ -1,11 +1,24 @@
 // The entry point of a daemon's process, which a supervisor or a service manager started.
-import { type Confinement, Daemon } from "../daemon/index.js";
-import { notify, passedDescriptors, withKept } from "../holder/index.js";
+import { ControlError, ControlServer } from "../control/index.js";
+import { type Confinement, Daemon, type DaemonEvent, daemonStatus } from "../daemon/index.js";
+import {
+  CONTROL_SOCKET,
+  hold,
+  letGo,
+  notify,
+  passedDescriptors,
+  withKept,
+} from "../holder/index.js";
 import { endWithParent } from "../native/index.js";
+import type { ControlSocket } from "./control-socket.js";
 import { outputOf } from "./daemon-output.js";
 import { warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import type { DaemonStart } from "./supervised.js";
+
+/** The event loop's thread has so long to say what it knows. */
+const ANSWER_MS = 5000;
+const BUSY = `the daemon serves its guests and found no time for more in ${ANSWER_MS / 1000} s: its disk may not answer`;
 
 /** EX_TEMPFAIL of sysexits.h: whoever started this one is to start another. */
 const REPLACED_STATUS = 75;
@@ -13,6 +26,7 @@ const REPLACED_STATUS = 75;
 const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
 const { settings, tell, managed } = start;
 const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
+const control = JSON.parse(process.argv[4] ?? "") as ControlSocket;
 
 if (!managed) {
   endWithParent();
@@ -33,10 +47,16 @@ process.umask(0o077);
 
 const output = outputOf(start);
 const guests = withKept(settings.guests, passedDescriptors());
+// Last: a manager that has no room for one more refuses this one.
+if ("fd" in control && control.isNew) {
+  letGo(CONTROL_SOCKET);
+  hold(CONTROL_SOCKET, control.fd);
+}
 const { landlock } = confinement;
 const daemon = new Daemon({ ...settings, guests, managed, landlock }, (event) => {
   if (event.kind === "ready") {
     if (tell.includes("confined") || landlock === 0) output({ kind: "confined", ...confinement });
+    if ("trouble" in control) output(noControl(start.control.path, control.trouble));
     notify(["READY=1"]);
   }
   if (event.kind === "failed") {
@@ -57,4 +77,34 @@ onSignals(["SIGTERM", "SIGINT"], () => {
     endBySignal("SIGKILL");
   }, STOP_MS).unref();
 });
+const server = "fd" in control ? serveControl(control.fd) : undefined;
 await daemon.ended;
+server?.close();
+
+function noControl(path: string, reason: string): DaemonEvent {
+  const message = `nobody can ask this daemon: no socket can be made at ${path} (${reason}); name another with --control`;
+  return { kind: "log", guest: "", level: "warn", code: "CONTROL", message, suppressed: 0 };
+}
+
+function serveControl(fd: number): ControlServer {
+  return new ControlServer({
+    fd,
+    commands: new Map([["status", async () => daemonStatus(await inTime(daemon.states()))]]),
+  });
+}
+
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ControlError("BUSY", BUSY));
+    }, ANSWER_MS);
+    // A daemon that has ended answers nobody.
+    timer.unref();
+  });
+  try {
+    return await Promise.race([answer, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

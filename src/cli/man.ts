@@ -61,6 +61,10 @@ const FILES: readonly (readonly [string, string])[] = [
       "or damaged.",
   ],
   [
+    "DIRECTORY/.control",
+    "The socket at which status asks the daemon that serves the directory, unless --control named another.",
+  ],
+  [
     "DIRECTORY/.watched, DIRECTORY/.watched.lock",
     "The crashes that watch has run its command for, and what keeps a second watch from them.",
   ],

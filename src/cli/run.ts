@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
-import { listenAt } from "../vhost-user/index.js";
+import { listenAt, removeUnused } from "../vhost-user/index.js";
+import { addControlOptions, type ControlOptions, controlSettings } from "./control-options.js";
 import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, errorLine, USAGE, UserError, warn } from "./errors.js";
@@ -16,7 +17,7 @@ import { qemu } from "./vmm/qemu.js";
 import { checkErst, erstArguments, erstIds } from "./vmm/qemu-erst.js";
 import { uml } from "./vmm/uml.js";
 
-interface RunOptions extends DeviceOptions {
+interface RunOptions extends DeviceOptions, ControlOptions {
   directory?: string;
   erst?: string;
   vmm?: "qemu" | "uml";
@@ -55,6 +56,7 @@ export function addRun(program: Command): void {
         Object.keys(VMMS),
       ),
     );
+  addControlOptions(command);
   addDeviceOptions(command)
     .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
     .addOption(
@@ -142,11 +144,13 @@ async function serveWhile(
   const directory = namedDirectory(options.directory);
   const guests = [{ name: "", directory, fd: listenAt(socketPath), connected: false }];
   const settings = { guests, ...deviceSettings(options), syncThreads: 0 };
+  const control = controlSettings(options, directory);
   const { json, logLevel } = options;
-  const start = { settings, json, logLevel, tell: ["stored", "log"] } as const;
+  const start = { settings, control, json, logLevel, tell: ["stored", "log"] } as const;
   const supervisor = supervise(start, output);
   if (!(await supervisor.ready)) {
     const end = await supervisor.ended;
+    removeUnused(control.path);
     expectGoodEnd(end);
     return end.status ?? 1;
   }
@@ -164,6 +168,7 @@ async function serveWhile(
     }, STOP_MS);
     await supervisor.ended;
     clearTimeout(waiting);
+    removeUnused(control.path);
   }
 }
 

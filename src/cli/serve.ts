@@ -2,15 +2,23 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
 import { hold, letGo, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
 import { systemReason } from "../native/errno.js";
-import { closeDescriptor, endListening, groupId, isListening } from "../native/index.js";
+import { closeDescriptor, endListening, isListening } from "../native/index.js";
 import {
   isListeningAt,
   listenAt,
   removeSocket,
+  removeUnused,
   type SocketFile,
   socketFile,
 } from "../vhost-user/index.js";
 import { becomeDaemon } from "./become-daemon.js";
+import {
+  addControlOptions,
+  type ControlOptions,
+  type ControlSettings,
+  controlSettings,
+  parseGroup,
+} from "./control-options.js";
 import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
 import { codeOf, isAtLeast, USAGE, UserError, warn } from "./errors.js";
@@ -18,7 +26,7 @@ import { guestDirectory, namedDirectory } from "./guest-directory.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
 import { expectGoodEnd, supervise } from "./supervised.js";
 
-interface ServeOptions extends DeviceOptions {
+interface ServeOptions extends DeviceOptions, ControlOptions {
   socketPath?: string;
   fd?: number;
   guest: GuestSocket[];
@@ -81,12 +89,6 @@ function parseMode(text: string): number {
   throw new InvalidArgumentError("It must be three octal digits, such as 660.");
 }
 
-function parseGroup(text: string): number {
-  const group = /^[0-9]{1,10}$/.test(text) ? Number(text) : groupId(text);
-  if (group !== undefined && group < 2 ** 32 - 1) return group;
-  throw new InvalidArgumentError("There is no such group.");
-}
-
 export function addServe(program: Command): void {
   const command = program
     .command("serve")
@@ -122,6 +124,7 @@ export function addServe(program: Command): void {
     .addOption(
       new Option("--socket-group <group>", "their group, by name or number").argParser(parseGroup),
     );
+  addControlOptions(command);
   addDeviceOptions(command)
     .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
     .option("--print-capabilities", "print what this back-end can do as JSON, and exit", false)
@@ -148,6 +151,7 @@ async function serve(options: ServeOptions): Promise<void> {
   }
 
   const sockets: SocketFile[] = [];
+  let control: ControlSettings | undefined;
   const { socketMode: mode, socketGroup: group } = options;
   const access = group === undefined ? { mode } : { mode, group };
   // systemd's, or another service manager's: it holds what our supervisor would, and starts us again.
@@ -183,14 +187,16 @@ async function serve(options: ServeOptions): Promise<void> {
         options.syncThreads ?? (guests.length > 1 ? Math.min(SYNC_THREADS, guests.length) : 0),
     };
     const { json, logLevel } = options;
-    const start = { settings, json, logLevel, tell: json ? JSON_TELLS : TELLS };
+    // Of one guest the link that may be named is followed already.
+    const served = options.guest.length > 0 ? directory : (guests[0]?.directory ?? directory);
+    control = controlSettings(options, served);
+    const start = { settings, control, json, logLevel, tell: json ? JSON_TELLS : TELLS };
     // Told to stop, it leaves its sessions and sockets to the process that the manager starts next; where
     // that starts none, it closes them.
-    if (managed)
-      becomeDaemon(
-        { ...start, managed },
-        [...passed, ...guests].map(({ fd }) => fd),
-      );
+    if (managed) {
+      const fds = guests.map(({ fd }) => fd);
+      becomeDaemon({ ...start, managed }, passed, fds);
+    }
     const supervisor = supervise(start, output);
     let stopping = false;
     const endNow = (name: NodeJS.Signals) => {
@@ -216,7 +222,10 @@ async function serve(options: ServeOptions): Promise<void> {
     }
     expectGoodEnd(await supervisor.ended);
   } finally {
-    if (!managed) for (const socket of sockets) removeSocket(socket);
+    if (!managed) {
+      for (const socket of sockets) removeSocket(socket);
+      if (control !== undefined) removeUnused(control.path);
+    }
   }
 }
 

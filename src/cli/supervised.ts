@@ -1,11 +1,13 @@
 import { fileURLToPath } from "node:url";
 import type { DaemonEvent, DaemonSettings } from "../daemon/index.js";
 import { type DaemonEnd, FIRST_PASSED, Supervisor, socketName } from "../holder/index.js";
+import type { ControlSettings } from "./control-options.js";
 import { type Level, UserError } from "./errors.js";
 
 /** What a daemon's process is started with, as JSON. */
 export interface DaemonStart {
   readonly settings: DaemonSettings;
+  readonly control: ControlSettings;
   readonly json: boolean;
   readonly logLevel: Level;
   /** These are told; all others aren't. */

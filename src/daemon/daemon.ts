@@ -3,9 +3,13 @@ import { MessageChannel, Worker } from "node:worker_threads";
 import { Keeper } from "../holder/index.js";
 import { createEventfd, signal } from "../native/index.js";
 import { parseRecordName } from "../store/index.js";
-import type { LoopThreadStart } from "./loop-thread.js";
+import type { GuestState } from "./guest-state.js";
+import type { LoopThreadMessage, LoopThreadStart } from "./loop-thread.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
 import type { SyncPort } from "./sync-port.js";
+
+/** However often they are asked for, guests' states are looked at no more often. */
+const ASK_PAUSE_MS = 50;
 
 /** Descriptors pass from one thread to another: none of them belongs to the thread that opened it. */
 const THREAD_OPTIONS = { trackUnmanagedFds: false };
@@ -18,6 +22,13 @@ export class Daemon {
   /** Resolves when everything is stored and closed; rejects where the event loop's thread failed. */
   readonly ended: Promise<void>;
   readonly #stopFd = createEventfd();
+  readonly #askFd = createEventfd();
+  readonly #guests: readonly string[];
+  /** The states that came since they were asked for, by their guests, and who waits for all of them. */
+  readonly #states = new Map<string, GuestState>();
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #asked: Promise<readonly GuestState[]> | undefined;
+  #onStates: (states: readonly GuestState[]) => void = () => undefined;
 
   constructor(settings: DaemonSettings, onEvent: (event: DaemonEvent) => void) {
     const syncPorts: SyncPort[] = [];
@@ -35,7 +46,9 @@ export class Daemon {
       syncThreads.push(thread);
       syncPorts.push({ port: port2, answeredFd, waiting });
     }
-    const start: LoopThreadStart = { settings, stopFd: this.#stopFd, syncPorts };
+    this.#guests = settings.guests.map(({ name }) => name);
+    const [stopFd, askFd] = [this.#stopFd, this.#askFd];
+    const start: LoopThreadStart = { settings, stopFd, askFd, syncPorts };
     const worker = new Worker(new URL("./loop-thread.js", import.meta.url), {
       workerData: start,
       transferList: syncPorts.map(({ port }) => port),
@@ -46,8 +59,12 @@ export class Daemon {
         kept === undefined ? [] : [[name, new Keeper(kept)] as const],
       ),
     );
-    worker.on("message", (events: DaemonEvent[]) => {
-      for (const event of events) {
+    worker.on("message", (message: LoopThreadMessage) => {
+      if ("state" in message) {
+        this.#take(message.state);
+        return;
+      }
+      for (const event of message.events) {
         const keeper = "guest" in event ? keepers.get(event.guest) : undefined;
         // Ids are another directory's from now on.
         if (event.kind === "replaced" && keeper !== undefined) keeper.told = undefined;
@@ -63,6 +80,34 @@ export class Daemon {
         resolve();
       });
     });
+  }
+
+  /**
+   * What is known of each guest, in the order of the settings. It comes when the event loop's thread gets to it,
+   * which may be never where a disk doesn't answer.
+   */
+  states(): Promise<readonly GuestState[]> {
+    if (this.#asked === undefined) {
+      this.#asked = new Promise((resolve) => {
+        this.#onStates = resolve;
+      });
+      setTimeout(
+        () => {
+          this.#askedAtMs = performance.now();
+          this.#states.clear();
+          signal(this.#askFd);
+        },
+        Math.max(0, this.#askedAtMs + ASK_PAUSE_MS - performance.now()),
+      );
+    }
+    return this.#asked;
+  }
+
+  #take(state: GuestState): void {
+    this.#states.set(state.guest, state);
+    if (this.#states.size < this.#guests.length) return;
+    this.#asked = undefined;
+    this.#onStates(this.#guests.flatMap((guest) => this.#states.get(guest) ?? []));
   }
 
   /** Ends connections and sockets once nothing is in flight; `ended` tells when. */

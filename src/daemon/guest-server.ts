@@ -35,8 +35,11 @@ export interface GuestServerOptions {
 export class GuestServer {
   readonly #options: GuestServerOptions;
   readonly #limiter: LogLimiter;
+  readonly #storeLog: StoreLog;
   readonly #store: DirectoryStore;
   readonly #frontEnd: Server | Session;
+  /** Of the connection that there is, or that was there last. */
+  #device: PstoreDevice | undefined;
   #connected = false;
   /** How the guest ended whose front-end has just gone away. */
   #end: GuestEnd | undefined;
@@ -53,7 +56,7 @@ export class GuestServer {
     const log = (event: LogEvent) => {
       if (!options.notices.take(guest.name, event)) this.#limiter.log(event);
     };
-    const storeLog = new StoreLog(log);
+    this.#storeLog = new StoreLog(log);
     const tellStored = ({ path, size }: StoredRecord) => {
       tell({ kind: "stored", guest: guest.name, path, size });
     };
@@ -72,10 +75,10 @@ export class GuestServer {
       isTurnOver: () => loop.isTurnOver,
       onStored: tellStored,
       onDropped: (dropped) => {
-        storeLog.dropped(dropped);
+        this.#storeLog.dropped(dropped);
       },
       onRefused: (type, bytes, why) => {
-        storeLog.refused(type, bytes, why);
+        this.#storeLog.refused(type, bytes, why);
       },
       onMoved: () => {
         const message = `${guest.directory} is another directory than before: records go there now`;
@@ -92,8 +95,8 @@ export class GuestServer {
       if (keeper.told === undefined) keeper.told = this.#store.lastId;
       for (const stored of this.#store.dumpsAfter(keeper.told ?? 0n)) tellStored(stored);
     }
-    const createDevice = () =>
-      new PstoreDevice({
+    const createDevice = () => {
+      this.#device = new PstoreDevice({
         store: this.#store,
         bufsize: device.bufsize,
         maxData: device.maxData,
@@ -104,6 +107,8 @@ export class GuestServer {
         },
         memory: keeper?.device,
       });
+      return this.#device;
+    };
     const { fd } = guest;
     if (guest.connected) {
       const resumed = keeper?.resume();
@@ -131,17 +136,31 @@ export class GuestServer {
     }
   }
 
+  /** Tells, in the guest's next turn, what is known of it then. */
+  tellState(tell: (state: GuestState) => void): void {
+    this.#options.loop.post(() => {
+      tell(this.state);
+    });
+  }
+
   /** What is known of the guest at this moment. */
   get state(): GuestState {
     const session = this.#frontEnd instanceof Server ? this.#frontEnd.session : this.#frontEnd;
-    const { lastDump, lastEnd } = this.#store;
+    const { guest, device } = this.#options;
+    const { directory, lastLineMs, lastDump, lastEnd } = this.#store;
     const of = this.#connected ? session : undefined;
+    const isRunning = of?.driver.state === "running";
     return {
-      guest: this.#options.guest.name,
+      guest: guest.name,
+      directory,
       connectedMs: of?.connectedMs,
       driver: of?.driver,
+      started: isRunning ? this.#device?.summary(of.started) : undefined,
+      lastLineMs,
       lastDump,
       lastEnd,
+      rooms: new Map(device.types.map((type) => [type, this.#store.usage(type)])),
+      refused: this.#storeLog.refusedSince,
     };
   }
 

@@ -4,6 +4,7 @@ import { drain, EventLoop } from "../native/index.js";
 import { InlineCommitter } from "../store/index.js";
 import { isOnlyConfined } from "./confinement.js";
 import { GuestServer } from "./guest-server.js";
+import type { GuestState } from "./guest-state.js";
 import type { DaemonEvent, DaemonSettings, GuestSettings } from "./settings.js";
 import { SharedNotices } from "./shared-notices.js";
 import { SyncDispatcher } from "./sync-dispatcher.js";
@@ -14,10 +15,15 @@ export interface LoopThreadStart {
   readonly settings: DaemonSettings;
   /** An eventfd: readable when the thread is to stop. */
   readonly stopFd: number;
+  /** Likewise: when it is to tell each guest's state. */
+  readonly askFd: number;
   readonly syncPorts: readonly SyncPort[];
 }
 
-const { settings, stopFd, syncPorts } = workerData as LoopThreadStart;
+/** What the thread tells. */
+export type LoopThreadMessage = { readonly events: DaemonEvent[] } | { readonly state: GuestState };
+
+const { settings, stopFd, askFd, syncPorts } = workerData as LoopThreadStart;
 const loop = new EventLoop();
 const guests: GuestServer[] = [];
 let stopping = false;
@@ -31,8 +37,10 @@ function tell(event: DaemonEvent): void {
   untold.push(event);
 }
 
+const post = (message: LoopThreadMessage) => parentPort?.postMessage(message);
+
 function tellAll(): void {
-  parentPort?.postMessage(untold);
+  post({ events: untold });
   untold = [];
 }
 
@@ -102,6 +110,10 @@ try {
   loop.watch(stopFd, () => {
     drain(stopFd);
     stop();
+  });
+  loop.watch(askFd, () => {
+    drain(askFd);
+    for (const guest of guests) guest.tellState((state) => post({ state }));
   });
   tell({ kind: "ready" });
   tellAll();

@@ -10,6 +10,7 @@ interface Count {
 export class StoreLog {
   readonly #log: (event: LogEvent) => void;
   readonly #counts = new Map<string, Count>();
+  #refused = { times: 0, bytes: 0 };
 
   constructor(log: (event: LogEvent) => void) {
     this.#log = log;
@@ -31,6 +32,7 @@ export class StoreLog {
 
   refused(type: RecordTypeName, bytes: number, { refusal, detail, code }: RefusedError): void {
     const all = this.#count(`refused ${refusal} ${type}`, 1, bytes);
+    this.#refused = { times: this.#refused.times + 1, bytes: this.#refused.bytes + bytes };
     this.#log({
       level: "warn",
       code: refusal,
@@ -39,6 +41,11 @@ export class StoreLog {
         `since the start ${all.number} times, ${all.bytes} bytes`,
       details: { type, bytes, allTimes: all.number, allBytes: all.bytes },
     });
+  }
+
+  /** What was refused since the start, of all types and for all reasons. */
+  get refusedSince(): { readonly times: number; readonly bytes: number } {
+    return this.#refused;
   }
 
   #count(what: string, number: number, bytes: number): Count {

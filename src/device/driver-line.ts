@@ -16,16 +16,31 @@ export interface DriverFacts extends StartedDriver {
   readonly types: readonly RecordTypeName[];
 }
 
-/** What the operator is told of it, in one line: what it got, and why it didn't get the rest. */
-export function describeDriver(facts: DriverFacts): LogEvent {
+/** The same in short. */
+export interface DriverSummary {
+  /** `unknown`: the driver was there before its VMM connected. */
+  readonly interface: "extended" | "2016" | "unknown";
+  /** The types of records that it may send. */
+  readonly types: readonly RecordTypeName[];
+  /** How many queues it uses. */
+  readonly queues: number;
+}
+
+export function summarizeDriver(facts: DriverFacts): DriverSummary {
   const name = interfaceOf(facts);
   const known = name === "2016" ? V2_TYPES : RECORD_TYPES;
-  const taken = known.filter((type) => facts.types.includes(type));
+  const types = known.filter((type) => facts.types.includes(type));
+  return { interface: name, types, queues: facts.queues.length };
+}
+
+/** What the operator is told of it, in one line: what it got, and why it didn't get the rest. */
+export function describeDriver(facts: DriverFacts): LogEvent {
+  const { interface: name, types, queues: count } = summarizeDriver(facts);
+  const known = name === "2016" ? V2_TYPES : RECORD_TYPES;
   const others = known.filter((type) => !facts.types.includes(type));
-  const count = facts.queues.length;
   const parts = [
     INTERFACES[name] + inBrackets(whyNotExtended(facts)),
-    `types ${taken.join(", ")}` +
+    `types ${types.join(", ")}` +
       inBrackets(others.length > 0 ? `not ${others.join(", ")}: see --types` : undefined),
     (count === 1 ? "1 queue" : `${count} queues`) + inBrackets(whyNoPanicQueue(facts)),
   ];
@@ -33,7 +48,7 @@ export function describeDriver(facts: DriverFacts): LogEvent {
     level: "info",
     code: "DRIVER",
     message: `driver started: ${parts.join("; ")}`,
-    details: { interface: name, types: taken.join(","), queues: count },
+    details: { interface: name, types: types.join(","), queues: count },
   };
 }
 

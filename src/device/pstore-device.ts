@@ -19,7 +19,12 @@ import type {
 } from "../vhost-user/index.js";
 import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
-import { describeDriver } from "./driver-line.js";
+import {
+  type DriverFacts,
+  type DriverSummary,
+  describeDriver,
+  summarizeDriver,
+} from "./driver-line.js";
 import { describeEnd, endKind } from "./guest-end.js";
 import { LEDGER_SLOTS, Ledger, type LedgerEntry, type WalkState } from "./ledger.js";
 import { Recovery } from "./recovery.js";
@@ -154,9 +159,12 @@ export class PstoreDevice implements VirtioDevice {
     const told = this.#ledger.toldQueues;
     if ((bits & ~told) === 0) return;
     this.#ledger.toldQueues = told | bits;
-    const { types, log } = this.#options;
-    const [extended, negotiated] = [this.#extended, this.#negotiated];
-    log?.(describeDriver({ extended, negotiated, types, queues, configRead }));
+    this.#options.log?.(describeDriver(this.#facts({ queues, configRead })));
+  }
+
+  /** What is known of the driver that has started so. */
+  summary(started: StartedDriver): DriverSummary {
+    return summarizeDriver(this.#facts(started));
   }
 
   readConfig(): Uint8Array {
@@ -227,6 +235,11 @@ export class PstoreDevice implements VirtioDevice {
     if (answers.length > 0) this.#finish(queue, answers, more);
     else if (more) queue.schedule();
     if (broken !== undefined) throw broken;
+  }
+
+  #facts(started: StartedDriver): DriverFacts {
+    const { types } = this.#options;
+    return { ...started, types, extended: this.#extended, negotiated: this.#negotiated };
   }
 
   /** The driver knows more than version 2. Where its VMM keeps the feature bits back, its boot id says so. */

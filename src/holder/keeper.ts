@@ -20,6 +20,9 @@ const nameOf = (part: string, guest: string): string => `${part}.${FORMAT}@${gue
 /** The name of a guest's listening socket. */
 export const socketName = (guest: string): string => `socket@${guest}`;
 
+/** The name of the socket at which a daemon is asked what it knows. */
+export const CONTROL_SOCKET = "control@";
+
 /**
  * What is kept of each guest: from the daemon before, or new and given to the holder now. Whatever else
  * that daemon had is let go of.
@@ -40,6 +43,7 @@ function keptDescriptors(
     return undefined;
   });
   for (const guest of guests) names.add(socketName(guest));
+  names.add(CONTROL_SOCKET);
   for (const { name, fd } of passed) {
     // A socket that systemd itself listens at has no such name.
     if (!name.includes("@") || names.has(name)) continue;

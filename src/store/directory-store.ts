@@ -25,7 +25,7 @@ import {
 } from "./record-name.js";
 import { type RecordEntry, type RecordPlace, recordKey } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
-import { DEFAULT_ROOMS } from "./rooms.js";
+import { DEFAULT_ROOMS, type Room } from "./rooms.js";
 import {
   type BatchResult,
   type StoredRecord,
@@ -293,8 +293,19 @@ export class DirectoryStore {
 
   /** The log's record that came last of those that are there, and when it came. */
   get lastDump(): (RecordName & { readonly timeMs: number }) | undefined {
-    const last = this.#place.directory.table.ofType("dmesg").at(-1);
+    const last = this.#place.directory.table.last("dmesg");
     return last === undefined ? undefined : { ...last.name, timeMs: last.timeMs };
+  }
+
+  /** When something was last appended to a console that is there, in milliseconds since 1970. */
+  get lastLineMs(): number | undefined {
+    return this.#place.directory.table.last("console")?.timeMs;
+  }
+
+  /** What the records of a type take, and may take. */
+  usage(type: RecordTypeName): { readonly used: Room; readonly room: Room } {
+    const rooms = this.#options.rooms ?? DEFAULT_ROOMS;
+    return { used: this.#place.directory.table.totals(type), room: rooms[type] };
   }
 
   /** The id of the record that was stored last, whatever became of it. */

@@ -113,6 +113,12 @@ export class RecordTable {
     if (item !== undefined) item.isErased = true;
   }
 
+  /** The newest one of a type whose data is in a file of its name. */
+  last(type: RecordTypeName): RecordEntry | undefined {
+    return this.#order.findLast(({ entry }) => entry.name.type === type && entry.pending !== true)
+      ?.entry;
+  }
+
   /** Oldest first. */
   ofType(...types: readonly RecordTypeName[]): RecordEntry[] {
     return this.#order.flatMap(({ entry }) => (types.includes(entry.name.type) ? [entry] : []));

@@ -30,6 +30,7 @@ export {
   isListeningAt,
   listenAt,
   removeSocket,
+  removeUnused,
   type SocketAccess,
   type SocketFile,
   SocketInUseError,

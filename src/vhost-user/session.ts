@@ -12,7 +12,7 @@ import {
 } from "../native/index.js";
 import { MAX_QUEUE_SIZE, VirtqueueError } from "../virtqueue/index.js";
 import type { Connection } from "./connection.js";
-import type { DriverActivity, LogEvent, VirtioDevice } from "./device.js";
+import type { DriverActivity, LogEvent, StartedDriver, VirtioDevice } from "./device.js";
 import { DriverStart } from "./driver-start.js";
 import { createInflight, InflightMemory } from "./inflight-memory.js";
 import { MAX_MEMORY_SLOTS, MemoryTable } from "./memory-table.js";
@@ -189,6 +189,11 @@ export class Session {
 
   get driver(): DriverActivity {
     return this.#driver;
+  }
+
+  /** What the driver has set up by now. */
+  get started(): StartedDriver {
+    return { queues: this.#running, configRead: this.#configRead };
   }
 
   /** Tells the front-end that the configuration space changed; false where it can't be told. */

@@ -83,6 +83,18 @@ export function removeSocket({ path, device, inode }: SocketFile): void {
   });
 }
 
+/** Removes a socket's file at which nobody listens any more; nothing where that can't be done. */
+export function removeUnused(path: string): void {
+  try {
+    inFolderOf(path, (entry) => {
+      if (useOf(entry) === "unused") unlinkSync(entry);
+    });
+  } catch (error) {
+    // Its folder is gone, most likely.
+    if (!(error instanceof Error && "errno" in error)) throw error;
+  }
+}
+
 function removeStale(path: string): void {
   inFolderOf(path, (entry) => {
     const use = useOf(entry);

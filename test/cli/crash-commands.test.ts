@@ -659,7 +659,7 @@ describe("what comes from the same table as --help", () => {
   };
 
   test("bash completes commands, options and values", () => {
-    expect(bash("virtio-pstore", "s")).toEqual(["serve", "show", "stats"]);
+    expect(bash("virtio-pstore", "s")).toEqual(["serve", "status", "show", "stats"]);
     expect(bash("virtio-pstore", "show", "/tmp", "--co")).toEqual(["--console", "--color"]);
     expect(bash("virtio-pstore", "show", "--color", "a")).toEqual(["auto", "always"]);
     // readline makes three words of it.

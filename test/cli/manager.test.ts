@@ -85,17 +85,23 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     const records = join(manager.folder, "records");
     const args = ["--guest", `vm=${socket}`, "--directory", records];
     let running = await manager.start(args);
-    const names = ["file.3@vm", "in.3@vm", "out.3@vm", "socket@vm"];
+    const names = ["control@", "file.3@vm", "in.3@vm", "out.3@vm", "socket@vm"];
     expect(manager.names).toEqual(names);
     if (landlockAbi() > 0) await running.says(/confined to its directories by Landlock/);
     const guest = await connect(socket);
+    const control = statSync(join(records, ".control")).ino;
     for (let n = 1; n <= 3; n++) {
       const data = Buffer.from(`dump ${n}`);
       expect(await guest.driver.write({ type: DMESG }, data)).toMatchObject({ ret: 0 });
       running.child.kill(signal);
       await running.ended;
       expect(existsSync(socket)).toBe(true);
+      // Asked while there is none, the next one answers.
+      const asking = run(["status", records, "--json"]);
       running = await manager.start(args);
+      const { stdout } = await asking;
+      expect(JSON.parse(stdout)).toMatchObject({ guests: [{ lastCrash: { name: `dmesg-${n}` } }] });
+      expect(statSync(join(records, ".control")).ino).toBe(control);
       expect(manager.names).toEqual(names);
       expect(running.stderr()).not.toContain("connected");
     }
@@ -149,7 +155,7 @@ test("a service that was told of another path, mode or group: the guest stays, t
     running.child.kill("SIGTERM");
     await running.ended;
     running = await manager.start(next);
-    expect(manager.names).toEqual(["file.3@", "in.3@", "out.3@", "socket@"]);
+    expect(manager.names).toEqual(["control@", "file.3@", "in.3@", "out.3@", "socket@"]);
     expect(await guest.driver.write({ type: DMESG }, Buffer.from("a dump"))).toMatchObject({
       ret: 0,
     });
@@ -181,7 +187,7 @@ test("what is kept of a guest that isn't served any more is let go of: its front
   await first.ended;
   await manager.start(["--guest", `a=${at("a")}`, ...directory]);
   manager.take();
-  expect(manager.names).toEqual(["file.3@a", "in.3@a", "out.3@a", "socket@a"]);
+  expect(manager.names).toEqual(["control@", "file.3@a", "in.3@a", "out.3@a", "socket@a"]);
 });
 
 test("a line that goes to the journal begins with its priority, and no other does", async () => {

@@ -1,0 +1,52 @@
+import { join } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { groupId } from "../native/index.js";
+import type { SocketAccess } from "../vhost-user/index.js";
+
+/** In a directory of records, or of guests: a hidden name, which counts for nothing there. */
+const CONTROL_NAME = ".control";
+
+export interface ControlOptions {
+  readonly control?: string;
+  readonly controlGroup?: number;
+}
+
+/** Where a daemon listens for requests. */
+export interface ControlSettings {
+  readonly path: string;
+  /** Its folder is made where it isn't there: it is the directory that is served. */
+  readonly makesFolder: boolean;
+  readonly access: SocketAccess;
+}
+
+export function parseGroup(text: string): number {
+  const group = /^[0-9]{1,10}$/.test(text) ? Number(text) : groupId(text);
+  if (group !== undefined && group < 2 ** 32 - 1) return group;
+  throw new InvalidArgumentError("There is no such group.");
+}
+
+export function addControlOptions(command: Command): Command {
+  return command
+    .option(
+      "--control <path>",
+      `the socket at which \`virtio-pstore status\` asks (default: ${CONTROL_NAME} in DIR)`,
+    )
+    .addOption(
+      new Option(
+        "--control-group <group>",
+        "let a group ask there, too, by name or number; it also needs to reach the socket's directory",
+      ).argParser(parseGroup),
+    );
+}
+
+/** The control socket of whoever serves a directory of records, or of guests, and names no other. */
+export const controlPath = (directory: string): string => join(directory, CONTROL_NAME);
+
+export function controlSettings(options: ControlOptions, directory: string): ControlSettings {
+  const { control, controlGroup: group } = options;
+  return {
+    path: control ?? controlPath(directory),
+    makesFolder: control === undefined,
+    access: group === undefined ? { mode: 0o600 } : { mode: 0o660, group },
+  };
+}

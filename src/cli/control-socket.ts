@@ -1,0 +1,36 @@
+import { dirname } from "node:path";
+import { CONTROL_SOCKET, type PassedDescriptor } from "../holder/index.js";
+import { endListening } from "../native/index.js";
+import { makeDirectory, systemFiles } from "../store/index.js";
+import { isListeningAt, listenAt } from "../vhost-user/index.js";
+import type { ControlSettings } from "./control-options.js";
+import { errorLine } from "./errors.js";
+
+/** A daemon's control socket; guests are served also where there is none. */
+export type ControlSocket =
+  | {
+      readonly fd: number;
+      /** The holder doesn't have it yet. */
+      readonly isNew: boolean;
+    }
+  | { readonly trouble: string };
+
+/**
+ * The socket that a former daemon had, where clients still find it at the path; else a new one. With the directory
+ * that is served its file may be gone, and a confined process can't make another.
+ */
+export function openControl(
+  { path, makesFolder, access }: ControlSettings,
+  passed: readonly PassedDescriptor[],
+): ControlSocket {
+  try {
+    const held = passed.filter(({ name }) => name === CONTROL_SOCKET).map(({ fd }) => fd);
+    const found = held.find((fd) => isListeningAt(fd, path, access));
+    if (found !== undefined) return { fd: found, isNew: false };
+    for (const fd of held) endListening(fd);
+    if (makesFolder) makeDirectory(systemFiles, dirname(path));
+    return { fd: listenAt(path, access), isNew: true };
+  } catch (error) {
+    return { trouble: errorLine(error) };
+  }
+}

@@ -1,0 +1,117 @@
+import type { Command } from "commander";
+import { ask, NoReplyError } from "../control/index.js";
+import type { DaemonStatus, GuestStatus } from "../daemon/index.js";
+import { systemReason } from "../native/errno.js";
+import { printableJson } from "../report/printable.js";
+import { controlPath } from "./control-options.js";
+import { codeOf, USAGE, UserError } from "./errors.js";
+import { formatSize } from "./size.js";
+import { writeOut } from "./stdout.js";
+import { formatTable, terminalWidth } from "./table.js";
+import { formatAge } from "./time.js";
+
+interface StatusOptions {
+  readonly control?: string;
+  readonly json: boolean;
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command("status")
+    .summary("tell what a running daemon knows of its guests")
+    .description(
+      "Asks the daemon of `serve` or `run` about each guest: since when its VMM is connected, what its driver has got, " +
+        "when its console was last written and its log last stored, how full the fullest of its rooms is, and what " +
+        "was refused since the daemon began. Times are ages.",
+    )
+    .argument("[path]", "the DIR that was given to --directory")
+    .option("--control <socket>", "the daemon's control socket, in place of PATH")
+    .option("--json", "print a JSON object", false)
+    .action(status);
+}
+
+async function status(path: string | undefined, options: StatusOptions): Promise<void> {
+  const { control, json } = options;
+  if ((path === undefined) === (control === undefined)) {
+    throw new UserError("status needs either PATH or --control SOCKET", USAGE);
+  }
+  const told = await statusAt(control ?? controlPath(path ?? "."), path);
+  await writeOut(json ? `${printableJson(told, 2)}\n` : tableOf(told));
+}
+
+/** Why nobody listens: it isn't there, it is left of a daemon that ended, or it is something else. */
+const NOBODY = ["ENOENT", "ENOTDIR", "ECONNREFUSED", "ENOTSOCK"];
+
+async function statusAt(socket: string, path: string | undefined): Promise<DaemonStatus> {
+  try {
+    const reply = await ask(socket, "status");
+    if ("error" in reply) throw new UserError(`${socket}: ${reply.error.message}`);
+    if (isStatus(reply.result)) return reply.result;
+    throw new NoReplyError("BAD_REPLY");
+  } catch (error) {
+    if (NOBODY.includes(codeOf(error) ?? "")) {
+      throw new UserError(
+        path === undefined
+          ? `no daemon listens at ${socket}: name the socket that was given to serve or run as --control`
+          : `no daemon serves ${path}: none listens at ${socket}; name the DIR that was given to serve or run, or its --control`,
+      );
+    }
+    if (error instanceof NoReplyError) {
+      throw new UserError(
+        error.code === "NO_REPLY"
+          ? `the daemon at ${socket} doesn't answer: it is stopped, or can't start again`
+          : `${socket}: what answers there is no daemon of this version`,
+      );
+    }
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    throw new UserError(`${socket}: ${reason}`);
+  }
+}
+
+/** As far as a daemon of the same protocol can be told from something else. */
+const isStatus = (result: unknown): result is DaemonStatus =>
+  typeof result === "object" &&
+  result !== null &&
+  "guests" in result &&
+  Array.isArray(result.guests);
+
+function tableOf({ guests }: DaemonStatus): string {
+  const rows = guests.map((guest) => [
+    guest.guest === "" ? guest.directory : guest.guest,
+    age(guest.connected),
+    driverOf(guest),
+    guest.driver?.types?.join(",") ?? "-",
+    age(guest.lastLine),
+    guest.lastCrash === undefined ? "-" : `${guest.lastCrash.name} ${age(guest.lastCrash.time)}`,
+    fullest(guest),
+    refusedOf(guest),
+  ]);
+  const head = ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "CRASH", "ROOM", "REFUSED"];
+  return formatTable([head, ...rows], terminalWidth());
+}
+
+const age = (time: string | undefined): string =>
+  time === undefined ? "-" : formatAge(new Date(time));
+
+/** Of a guest that isn't there how it went. */
+function driverOf({ driver, lastEnd }: GuestStatus): string {
+  if (driver === undefined)
+    return lastEnd === undefined ? "-" : `${lastEnd.kind} ${age(lastEnd.time)}`;
+  if (driver.state === "none") return "-";
+  const what = driver.state === "running" ? driver.interface : driver.state;
+  return `${what} ${age(driver.since)}`;
+}
+
+/** Of the type that has the least left. */
+function fullest({ rooms }: GuestStatus): string {
+  const shares = rooms.map(({ type, records, bytes, maxRecords, maxBytes }) => ({
+    type,
+    share: Math.max(records / maxRecords, bytes / maxBytes),
+  }));
+  const [most] = shares.sort((a, b) => b.share - a.share);
+  return most === undefined ? "-" : `${most.type} ${Math.ceil(most.share * 100)}%`;
+}
+
+const refusedOf = ({ refused: { times, bytes } }: GuestStatus): string =>
+  times === 0 ? "-" : `${times} (${formatSize(bytes)})`;
