@@ -1,8 +1,6 @@
-import { END_KINDS, formatEnd, type GuestEnd, MAX_ENDS_BYTES, parseEnd } from "./guest-end.js";
+import { formatEnd, type GuestEnd, MAX_ENDS_BYTES, newestEnds, parseEnd } from "./guest-end.js";
 import { LineFile, type LineFileHost } from "./line-file.js";
 
-/** Of each kind: a guest that is its own front-end may connect without end. */
-const MOST_OF_A_KIND = 100;
 /** The file is made anew when it has so many lines. */
 const MOST_LINES = 1000;
 
@@ -23,6 +21,8 @@ export class EndList {
 
   /** Throws the system call's error; then it isn't in the list. */
   add(end: GuestEnd): void {
+    // Its owner removes the file to have the ends forgotten.
+    if (this.#file.leaveRemoved()) this.#ends = [];
     if (this.#ends.length >= MOST_LINES) this.#prune();
     this.#file.add(formatEnd(end));
     this.#ends.push(end);
@@ -38,13 +38,8 @@ export class EndList {
   }
 
   #prune(): void {
-    const kept = new Set(
-      END_KINDS.flatMap((kind) =>
-        this.#ends.filter((end) => end.kind === kind).slice(-MOST_OF_A_KIND),
-      ),
-    );
-    const ends = this.#ends.filter((end) => kept.has(end));
-    this.#file.replace(ends.map(formatEnd));
+    const ends = newestEnds(this.#ends);
+    this.#file.replace(ends.map(formatEnd), "later");
     this.#ends = ends;
   }
 }

@@ -45,6 +45,19 @@ export function parseEnd(line: string): GuestEnd | undefined {
   return boot === undefined || boot === "-" ? end : { ...end, boot };
 }
 
-/** What `.ends` of a directory says, oldest first. */
+/** Of each kind: a guest that is its own front-end may connect without end. */
+const MOST_OF_A_KIND = 100;
+
+/** The newest of each kind, in their order. */
+export function newestEnds(ends: readonly GuestEnd[]): GuestEnd[] {
+  const newest = new Set(
+    END_KINDS.flatMap((kind) => ends.filter((end) => end.kind === kind).slice(-MOST_OF_A_KIND)),
+  );
+  return ends.filter((end) => newest.has(end));
+}
+
+/** What `.ends` of a directory says: of each kind the newest, oldest first. */
 export const readEnds = (directory: string): GuestEnd[] =>
-  readLines(join(directory, ENDS_NAME), MAX_ENDS_BYTES).flatMap((line) => parseEnd(line) ?? []);
+  newestEnds(
+    readLines(join(directory, ENDS_NAME), MAX_ENDS_BYTES).flatMap((line) => parseEnd(line) ?? []),
+  );

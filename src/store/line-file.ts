@@ -62,17 +62,27 @@ export class LineFile {
     this.#dirty = true;
   }
 
+  /** Lets go of a file that its owner removed: the next line makes another. Says whether it was removed. */
+  leaveRemoved(): boolean {
+    if (this.#file === undefined || this.#host.files.fstat(this.#file.fd).nlink > 0) return false;
+    this.#host.retire(this.#file.fd);
+    this.#file = undefined;
+    this.#dirty = false;
+    return true;
+  }
+
   /**
-   * Puts `lines` in the place of all there are. A crash leaves the one or the other file. Throws the
-   * system call's error; then nothing has changed.
+   * Puts `lines` in the place of all there are. A crash leaves the one or the other file; one of the host may
+   * leave an empty one where the new file is synced `later`, as takeDirty() has it. Throws the system call's
+   * error; then nothing has changed.
    */
-  replace(lines: readonly string[]): void {
+  replace(lines: readonly string[], synced: "now" | "later" = "now"): void {
     const { files } = this.#host;
     const temporary = `${this.#path}.new`;
     const file = this.#open(temporary, O_TRUNC);
     try {
       file.append([Buffer.from(lines.map((line) => `${line}\n`).join(""), "latin1")]);
-      files.sync(file.fd);
+      if (synced === "now") files.sync(file.fd);
       files.rename(temporary, this.#path);
     } catch (error) {
       files.close(file.fd);
@@ -81,6 +91,7 @@ export class LineFile {
     }
     if (this.#file !== undefined) this.#host.retire(this.#file.fd);
     this.#file = file;
+    this.#dirty ||= synced === "later";
   }
 
   /** The descriptor where it has to be synced; from now on it counts as such. */
