@@ -44,7 +44,6 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   const rows = at.crashes.map((crash) => ({ crash, facts: at.facts(crash) }));
   at.close();
   if (at.isPartial) process.exitCode = 1;
-  const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   const isKnown = ({ facts }: Row) => facts.signature !== "";
   const bySignature = group(rows.filter(isKnown), ({ facts }) => facts.signature);
   // Of one title, but nothing tells whether of one bug.
@@ -54,6 +53,9 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
   );
   const byGuest = group(rows, ({ crash }) => crash.guest);
   const ends = endsByGuest(at.ends);
+  const told = TOLD_ENDS.filter(({ kind }) => [...ends.values()].some((of) => of[kind] > 0));
+  const isEmpty = rows.length === 0 && told.length === 0;
+  const isTold = isEmpty && tellOthers(path, at.records, options);
   // A guest without a driver leaves no crash.
   const crashless = [...ends.keys()].filter((guest) => byGuest.every(({ key }) => key !== guest));
   if (options.json) {
@@ -86,7 +88,6 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
     ["CRASHES", "BOOTS", "GUESTS", "NEWEST", "NO SIGNATURE: MAY BE DIFFERENT BUGS"],
     ...withoutSignature.map((one) => [...cells(one), one.key]),
   ];
-  const told = TOLD_ENDS.filter(({ kind }) => [...ends.values()].some((of) => of[kind] > 0));
   const isTellable = (guest: string) => told.some(({ kind }) => (ends.get(guest)?.[kind] ?? 0) > 0);
   const endCells = (guest: string) => told.map(({ kind }) => `${ends.get(guest)?.[kind] ?? 0}`);
   const guests = [
@@ -107,7 +108,7 @@ async function stats(path: string, options: StatsOptions): Promise<void> {
 /** Of what is kept, which is bounded. */
 type EndCounts = Record<EndKind, number>;
 
-/** What else a guest ends like needs nobody's attention. */
+/** The kinds of ends that an operator has to look into. */
 const TOLD_ENDS: readonly { readonly kind: EndKind; readonly column: string }[] = [
   { kind: "without-dump", column: "NO DUMP" },
   { kind: "no-driver", column: "NO DRIVER" },

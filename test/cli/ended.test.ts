@@ -116,6 +116,30 @@ describe("stats", () => {
     ]);
   });
 
+  test("shows them also where records are, but no crash", async () => {
+    const folder = temporaryFolder();
+    put(join(folder, "web", "console-1"), "[    1.0] last\n", 1000);
+    put(join(folder, "web", ".ends"), at(1001, "without-dump"), 1001);
+    put(join(folder, "db", "console-1"), "[    1.0] last\n", 1000);
+    put(join(folder, "db", ".ends"), at(1001, "stopped"), 1001);
+    const { stdout, stderr } = await run(["stats", folder]);
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/\nCRASHES +BOOTS +NEWEST +NO DUMP +GUEST\n0 +0 +- +1 +web\n$/);
+    // Nothing in the table: then it is said what is there.
+    expect((await run(["stats", join(folder, "db")])).stderr).toContain("but other records");
+  });
+
+  test("of each kind the newest hundred", async () => {
+    const folder = temporaryFolder();
+    const times = Array.from({ length: 150 }, (_, i) => 1000 + i);
+    const ends = [at(900, "without-dump"), ...times.map((time) => at(time, "no-driver"))];
+    put(join(folder, ".ends"), ends.join(""), 2000);
+    const { stdout } = await run(["stats", "--json", folder]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      byGuest: [{ ends: { "without-dump": 1, "no-driver": 100 } }],
+    });
+  });
+
   test("has no columns for them where there are none", async () => {
     const folder = temporaryFolder();
     put(join(folder, "dmesg-1"), head("Panic", 1, 1) + PANIC, 1000);
