@@ -25,6 +25,7 @@ interface WatchOptions extends CrashFilter {
   readonly exec: string;
   readonly state?: string;
   readonly all: boolean;
+  readonly ends: boolean;
   readonly once: boolean;
 }
 
@@ -56,10 +57,10 @@ export function addWatch(program: Command): void {
       "Runs a command for each crash that comes, once its last part is there or none came for 10 s " +
         "(in an ERST file: while it was watched), until SIGTERM, SIGINT or SIGHUP. What the command was run for is kept in a file, so that it is run " +
         "once also where watch is started again; a command that was killed with watch is run again. " +
-        "That a guest ended without a dump is told likewise, with _KIND ended, without _CRASH, and with " +
-        "_LAST_LINE, its console's. " +
         "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
         "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known. " +
+        "With --ends it is also run for each guest that ended without a dump: _KIND is ended then, _CRASH isn't " +
+        "there, and _LAST_LINE is the last line of the guest's console. " +
         "Their values are the guest's words, so neither echo nor eval is for them: printf %s prints them " +
         "as they are. Commands run one after another, so put timeout before one that can hang; one that " +
         "fails is told, and changes neither what is kept nor watch's own exit status.",
@@ -72,6 +73,7 @@ export function addWatch(program: Command): void {
       notEmpty,
     )
     .option("--all", "the first time, also what is there already", false)
+    .option("--ends", "also for each guest that ended without a dump", false)
     .option(
       "--once",
       "look once, at an ERST file with something new again 10 s later, and end when the commands did",
@@ -159,9 +161,9 @@ async function look(
   const settled = fresh.filter((crash) =>
     arrivals === undefined ? isSettled(crash) : quietly || arrivals.isSettled(crash),
   );
-  const freshEnds = at.ends.filter((end) => !state.has(end));
-  const ends = silentEnds(freshEnds, at.records);
-  if (state.isNew) state.begin(quietly ? [...settled, ...ends] : []);
+  if (state.isNew) state.begin(quietly ? [...settled, ...at.ends] : []);
+  const freshEnds = at.ends.filter((end) => !state.has(end) && isEndWanted(end, options));
+  const ends = options.ends ? silentEnds(freshEnds, at.records) : [];
   const untilMs = performance.now() + LOOK_MS;
   let left: keyof typeof AGAIN_MS = settled.length < fresh.length ? "parts" : "nothing";
   for (const one of quietly ? [] : inTurn([...settled, ...ends])) {
@@ -170,11 +172,7 @@ async function look(
       left = "crashes";
       break;
     }
-    const isAsked =
-      "dump" in one
-        ? isWanted(one, options, (crash) => at.facts(crash))
-        : isEndWanted(one, options);
-    if (!isAsked) continue;
+    if ("dump" in one && !isWanted(one, options, (crash) => at.facts(crash))) continue;
     const isRun =
       "dump" in one
         ? runForCrash(path, options.exec, one, at.facts(one))
@@ -186,7 +184,7 @@ async function look(
     state.add(one);
   }
   at.close();
-  if (state.size > at.records.length + MAX_STALE) forget(state, path);
+  if (state.size > at.records.length + at.ends.length + MAX_STALE) forget(state, path);
   return left;
 }
 

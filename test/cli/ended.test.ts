@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readEnds } from "../../src/store/index.js";
@@ -155,7 +155,7 @@ describe("watch", () => {
 
   test("tells each once, and not a poweroff or a guest without a driver", async () => {
     const folder = guests();
-    const watch = () => run(["watch", folder, "--once", "--all", "--exec", exec]);
+    const watch = () => run(["watch", folder, "--once", "--all", "--ends", "--exec", exec]);
     const told = (await watch()).stdout.trimEnd().split("\n");
     expect(told.filter((line) => !line.startsWith("panic"))).toEqual([
       "ended|db|ended without a dump|1970-01-01T00:33:20.000Z||none|",
@@ -171,10 +171,33 @@ describe("watch", () => {
     ]);
   });
 
+  test("without --ends runs the command for crashes only, and with it later for those that came", async () => {
+    const folder = guests();
+    const watch = async (...options: readonly string[]) =>
+      (await run(["watch", folder, "--once", "--exec", exec, ...options])).stdout;
+    expect(await watch("--all")).toMatch(/^panic\|web\|.*\n$/);
+    expect((await watch("--ends")).trimEnd().split("\n")).toHaveLength(2);
+    const quiet = guests();
+    expect((await run(["watch", quiet, "--once", "--exec", exec])).stdout).toBe("");
+    expect((await run(["watch", quiet, "--once", "--ends", "--exec", exec])).stdout).toBe("");
+  });
+
+  test("makes its file anew only where it holds what is gone", async () => {
+    const folder = temporaryFolder();
+    const ends = Array.from({ length: 100 }, (_, i) => at(1000 + i, "without-dump")).join("");
+    for (let i = 0; i < 11; i++) put(join(folder, `guest-${i}`, ".ends"), ends, 2000);
+    put(join(folder, "guest-0", "console-1"), "one\n", 2000);
+    const watch = () => run(["watch", folder, "--once", "--exec", exec]);
+    await watch();
+    const { ino } = statSync(join(folder, ".watched"));
+    await watch();
+    expect(statSync(join(folder, ".watched")).ino).toBe(ino);
+  });
+
   test("takes what is there for known at first, and sees what comes though no record does", async () => {
     const folder = guests();
     const out = join(temporaryFolder(), "told");
-    const watching = start(["watch", folder, "--exec", `(${exec}) >> ${out}`]);
+    const watching = start(["watch", folder, "--ends", "--exec", `(${exec}) >> ${out}`]);
     const watched = join(folder, ".watched");
     await until(
       () => existsSync(watched) && readFileSync(watched, "utf8").includes("db/end 2000000"),
