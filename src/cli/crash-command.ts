@@ -35,7 +35,11 @@ export function runForEnd(path: string, line: string, end: SilentEnd): Promise<b
   const { guest, time, boot, console } = end;
   const last = console?.lastLine;
   return run(line, guest, {
-    ...{ kind: "ended", title: NO_DUMP, guest, boot, path: resolve(path) },
+    kind: "ended",
+    title: NO_DUMP,
+    guest,
+    boot,
+    path: resolve(path),
     time: time.toISOString(),
     // A variable can't hold all that a line can.
     last_line: last === undefined ? undefined : printableLine(last),

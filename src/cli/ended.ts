@@ -21,8 +21,12 @@ export const silentEnds = (
 export function endedJson({ guest, time, since, boot, console }: SilentEnd): object {
   const lastLine = console?.lastLine;
   return {
-    ...{ kind: "ended", guest, time: time.toISOString(), since: since.toISOString() },
-    ...{ title: NO_DUMP, signature: "" },
+    kind: "ended",
+    guest,
+    time: time.toISOString(),
+    since: since.toISOString(),
+    title: NO_DUMP,
+    signature: "",
     ...(boot === undefined ? {} : { boot }),
     ...(console === undefined ? {} : { console: console.name }),
     ...(lastLine === undefined ? {} : { lastLine }),
