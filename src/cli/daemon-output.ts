@@ -53,6 +53,9 @@ const ENDS: Readonly<Record<EndKind, string>> = {
   "no-driver": "",
 };
 
+const moreBefore = ({ suppressed }: { readonly suppressed: number }): string =>
+  suppressed > 0 ? ` (and ${suppressed} more like it before)` : "";
+
 function describe(event: DaemonEvent): string | undefined {
   const guest = "guest" in event && event.guest !== "" ? `${event.guest}: ` : "";
   switch (event.kind) {
@@ -64,14 +67,14 @@ function describe(event: DaemonEvent): string | undefined {
         ? `confined to its directories by Landlock ${event.landlock}`
         : `warning: not confined to its directories: ${event.reason}`;
     case "connected":
-      return `${guest}front-end connected`;
+      return `${guest}front-end connected${moreBefore(event)}`;
     case "disconnected":
-      return `${guest}front-end disconnected${event.end === undefined ? "" : ENDS[event.end]}`;
+      return `${guest}front-end disconnected${event.end === undefined ? "" : ENDS[event.end]}${moreBefore(event)}`;
     case "stored":
       return `${guest}stored ${event.path} (${formatSize(event.size)})`;
     case "log": {
-      const { level, message, code, suppressed } = event;
-      const more = suppressed > 0 ? ` (and ${suppressed} more like it before)` : "";
+      const { level, message, code } = event;
+      const more = moreBefore(event);
       if (level === "info") return `${guest}${message}${more}`;
       return `${guest}${level}: ${message} [${code}]${more}`;
     }

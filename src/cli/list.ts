@@ -28,7 +28,8 @@ export function addList(program: Command): void {
       "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
         "name by which other commands know one. A guest that oopses and then panics has two. PARTS " +
         "says how many are there, of how many: 2/3+ is 2 of 3, and the text is cut short. A guest whose VMM " +
-        "died, though its driver ran and no dump had come, is listed, too, with its console's last line, until .ends in its directory is removed.",
+        "died, though its driver ran and no dump had come, is listed, too, with its console's last line, until .ends " +
+        "in its directory is removed.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)

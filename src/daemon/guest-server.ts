@@ -4,6 +4,7 @@ import type { Share } from "../native/index.js";
 import {
   type Committer,
   DirectoryStore,
+  type EndKind,
   type GuestEnd,
   type StoredRecord,
   troubleWith,
@@ -14,6 +15,12 @@ import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
 import type { SharedNotices } from "./shared-notices.js";
 import { StoreLog } from "./store-log.js";
+
+/** What a guest can cause without end. */
+type LimitedEvent =
+  | ({ readonly kind: "log" } & LogEvent)
+  | { readonly kind: "connected" }
+  | { readonly kind: "disconnected"; readonly end?: EndKind };
 
 /** What a guest is served with. */
 export interface GuestServerOptions {
@@ -34,7 +41,7 @@ export interface GuestServerOptions {
 /** One guest: its directory, and the socket or connection that its front-end uses. */
 export class GuestServer {
   readonly #options: GuestServerOptions;
-  readonly #limiter: LogLimiter;
+  readonly #limiter: LogLimiter<LimitedEvent>;
   readonly #storeLog: StoreLog;
   readonly #store: DirectoryStore;
   readonly #frontEnd: Server | Session;
@@ -51,10 +58,11 @@ export class GuestServer {
     this.#options = options;
     const { loop, guest, device, tell } = options;
     this.#limiter = new LogLimiter((event, suppressed) => {
-      tell({ kind: "log", guest: guest.name, ...event, suppressed });
+      tell({ guest: guest.name, ...event, suppressed });
     });
     const log = (event: LogEvent) => {
-      if (!options.notices.take(guest.name, event)) this.#limiter.log(event);
+      if (options.notices.take(guest.name, event)) return;
+      this.#limiter.log(event.code, { kind: "log", ...event });
     };
     this.#storeLog = new StoreLog(log);
     const tellStored = ({ path, size }: StoredRecord) => {
@@ -170,6 +178,7 @@ export class GuestServer {
    */
   close(how: "end" | "leave", done: () => void): void {
     const closeStore = () => {
+      this.#limiter.end();
       this.#store.close(done);
     };
     if (this.#connected) this.#whenDisconnected = closeStore;
@@ -181,17 +190,15 @@ export class GuestServer {
   #onConnect(resumed: boolean): void {
     this.#connected = true;
     if (resumed) return;
-    this.#options.tell({ kind: "connected", guest: this.#options.guest.name });
+    this.#limiter.log("connected", { kind: "connected" });
   }
 
   #onDisconnect(): void {
     this.#connected = false;
-    this.#limiter.flush();
     const end = this.#end === undefined ? {} : { end: this.#end.kind };
     this.#end = undefined;
-    if (!this.#leaving) {
-      this.#options.tell({ kind: "disconnected", guest: this.#options.guest.name, ...end });
-    }
+    this.#limiter.flush();
+    if (!this.#leaving) this.#limiter.log("disconnected", { kind: "disconnected", ...end });
     this.#whenDisconnected?.();
   }
 }

@@ -1,18 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { LogEvent } from "../vhost-user/index.js";
 import { LogLimiter } from "./log-limiter.js";
 
 function limiter() {
   const told: { code: string; message: string; suppressed: number }[] = [];
   const clock = { now: 1000 };
-  const limited = new LogLimiter(
+  const limited = new LogLimiter<LogEvent>(
     ({ code, message }, suppressed) => told.push({ code, message, suppressed }),
     () => clock.now,
   );
   const log = (code: string, message = "") => {
-    limited.log({ level: "warn", code, message });
+    limited.log(code, { level: "warn", code, message });
   };
-  return { told, clock, log, flush: () => limited.flush() };
+  return { told, clock, log, flush: () => limited.flush(), end: () => limited.end() };
 }
 
 describe("the log's rate", () => {
@@ -58,12 +59,27 @@ describe("the log's rate", () => {
   });
 
   test("at the end what was left out is told with its count, once", () => {
-    const { told, log, flush } = limiter();
+    const { told, log, end } = limiter();
     for (let i = 0; i < 25; i++) log("BAD", `${i}`);
     log("WORSE");
-    flush();
-    flush();
+    end();
+    end();
     expect(told.slice(11)).toEqual([{ code: "BAD", message: "24", suppressed: 14 }]);
+  });
+
+  test("a guest that comes and goes gets no more than one that stays", () => {
+    const { told, clock, log, flush } = limiter();
+    for (let i = 0; i < 25; i++) {
+      log("BAD", `${i}`);
+      flush();
+    }
+    expect(told).toHaveLength(10);
+    clock.now += 5000;
+    flush();
+    flush();
+    expect(told.slice(10)).toEqual([{ code: "BAD", message: "24", suppressed: 14 }]);
+    log("BAD");
+    expect(told).toHaveLength(11);
   });
 
   test("each code has its own", () => {

@@ -51,14 +51,20 @@ export interface DaemonSettings extends DeviceSettings {
   readonly syncThreads: number;
 }
 
+/** What a guest can cause without end comes at a bounded rate. */
+interface Limited {
+  /** Events that weren't told since the last one: of a log's code, or of the kind. */
+  readonly suppressed: number;
+}
+
 /** What a daemon tells whoever started it. */
 export type DaemonEvent =
   | { readonly kind: "ready" }
   /** Before it is ready: whether it is kept from everything but its guests' directories. */
   | ({ readonly kind: "confined" } & Confinement)
-  | { readonly kind: "connected"; readonly guest: string }
+  | ({ readonly kind: "connected"; readonly guest: string } & Limited)
   /** `end`: how the guest ended; not there where we ended the connection, or there was hardly a guest. */
-  | { readonly kind: "disconnected"; readonly guest: string; readonly end?: EndKind }
+  | ({ readonly kind: "disconnected"; readonly guest: string; readonly end?: EndKind } & Limited)
   | {
       readonly kind: "stored";
       readonly guest: string;
@@ -66,7 +72,7 @@ export type DaemonEvent =
       /** In bytes. */
       readonly size: number;
     }
-  | {
+  | ({
       readonly kind: "log";
       readonly guest: string;
       readonly level: "info" | "warn" | "error";
@@ -74,9 +80,7 @@ export type DaemonEvent =
       readonly message: string;
       /** The same for programs: names and numbers that are in the message. */
       readonly details?: Readonly<Record<string, string | number>>;
-      /** Events of the same code since the last one told: the rate is bounded. */
-      readonly suppressed: number;
-    }
+    } & Limited)
   /**
    * Another directory has the name of the guest's, which this process is confined not to use: it answers nothing any
    * more and is to end, and the next one may use it.

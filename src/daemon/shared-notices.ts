@@ -21,7 +21,7 @@ export interface NoticeHost {
   after(delayMs: number, task: () => void): void;
 }
 
-/** Tells what comes for every guest once, for the first, and of the others how many there are. */
+/** Tells what comes for every guest once in a process's life, for the first, and of the others how many there are. */
 export class SharedNotices {
   readonly #host: NoticeHost;
   readonly #notices = new Map<string, Notice>();

@@ -97,7 +97,7 @@ describe("serving one guest", () => {
     expect(events.map(({ time, ...event }) => event)).toEqual([
       expect.objectContaining({ kind: "confined" }),
       { level: "info", kind: "ready" },
-      { level: "info", kind: "connected", guest: "" },
+      { level: "info", kind: "connected", guest: "", suppressed: 0 },
       expect.objectContaining({
         kind: "log",
         guest: "",
@@ -106,8 +106,29 @@ describe("serving one guest", () => {
         details: { interface: "2016", types: "dmesg,console", queues: 2 },
       }),
       { level: "notice", kind: "stored", guest: "", path: join(records, "dmesg-1"), size: 25 },
-      { level: "info", kind: "disconnected", guest: "", end: "dumped" },
+      { level: "info", kind: "disconnected", guest: "", end: "dumped", suppressed: 0 },
     ]);
+  });
+
+  test("a front-end that connects again and again is told of at a bounded rate, and counted", async () => {
+    const { socket, records } = paths();
+    const began = performance.now();
+    const server = await serve(["--socket-path", socket, "--directory", records, "--json"]);
+    for (let i = 0; i < 30; i++) (await connect(socket)).close();
+    const { stdout } = await stop(server);
+    const most = 11 + (performance.now() - began) / 5000;
+    const events = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { kind: string; code?: string; suppressed: number });
+    for (const of of ["connected", "disconnected", "DRIVER", "NO_DUMP"]) {
+      const told = events.filter(({ kind, code }) => kind === of || code === of);
+      expect(told.length, of).toBeLessThanOrEqual(most);
+      expect(
+        told.reduce((sum, { suppressed }) => sum + 1 + suppressed, 0),
+        of,
+      ).toBe(30);
+    }
   });
 
   test("--log-level: what matters less isn't told; that it serves is, as JSON", async () => {

@@ -7,6 +7,7 @@ import { ErstError, usersOf } from "../../erst/index.js";
 import { isUnanswered, whilePaused } from "../../erst/qmp.js";
 import type { Left } from "../../erst/slot-watch.js";
 import { RefusedError } from "../../store/index.js";
+import type { LogEvent } from "../../vhost-user/index.js";
 import { textOutput } from "../daemon-output.js";
 import { errorLine, warn } from "../errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "../limit-options.js";
@@ -60,9 +61,12 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   onSignals(["SIGTERM", "SIGINT"], () => {
     stopped.abort();
   });
-  const log = new LogLimiter((event, suppressed) => {
+  const limiter = new LogLimiter<LogEvent>((event, suppressed) => {
     textOutput({ kind: "log", guest: "", ...event, suppressed });
   });
+  const log = (event: LogEvent) => {
+    limiter.log(event.code, event);
+  };
   const copier = open(path, options, log);
   try {
     const clearer = new Clearer(path, copier, options, stopped.signal);
@@ -71,7 +75,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
       const left = copier.copy();
       if (left.late > 0) {
         const message = `${left.late} records wait: they come faster than is taken`;
-        log.log({ level: "warn", code: "RATE", message });
+        log({ level: "warn", code: "RATE", message });
       }
       const isLast = options.once && (left.busy === 0 || looks === LOOKS_ONCE);
       if (!options.once || isLast) await clearer.clear();
@@ -86,7 +90,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
   } catch (error) {
     throw erstError(path, error);
   } finally {
-    log.flush();
+    limiter.end();
     copier.close();
   }
 }
@@ -97,12 +101,10 @@ function tellLeft({ busy }: Left): void {
   process.exitCode = 1;
 }
 
-function open(path: string, options: WatchOptions, log: LogLimiter): ErstCopier {
+function open(path: string, options: WatchOptions, log: (event: LogEvent) => void): ErstCopier {
   const { directory, once } = options;
   const { rooms, rates, minFree } = limitSettings(options);
-  const storeLog = new StoreLog((event) => {
-    log.log(event);
-  });
+  const storeLog = new StoreLog(log);
   try {
     return new ErstCopier({
       path,
@@ -119,7 +121,7 @@ function open(path: string, options: WatchOptions, log: LogLimiter): ErstCopier 
       },
       onDamaged: (id, damage) => {
         const message = `record 0x${id.toString(16)} was copied as it is, and is damaged: ${damage}`;
-        log.log({ level: "warn", code: "DAMAGED", message });
+        log({ level: "warn", code: "DAMAGED", message });
       },
       onFailed: (id, error) => {
         const [code, why] =
@@ -127,7 +129,7 @@ function open(path: string, options: WatchOptions, log: LogLimiter): ErstCopier 
             ? [error.refusal, error.detail]
             : ["FAILED", errorLine(error)];
         const message = `record 0x${id.toString(16)} wasn't copied: ${why}`;
-        log.log({ level: "warn", code, message });
+        log({ level: "warn", code, message });
         // Without --once it is tried again.
         if (once) process.exitCode = 1;
       },
