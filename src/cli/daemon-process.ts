@@ -14,14 +14,11 @@ import type { ControlSocket } from "./control-socket.js";
 import { outputOf } from "./daemon-output.js";
 import { warn } from "./errors.js";
 import { endBySignal, onSignals, STOP_MS } from "./signals.js";
-import type { DaemonStart } from "./supervised.js";
+import { type DaemonStart, REPLACED_STATUS } from "./supervised.js";
 
 /** The event loop's thread has so long to say what it knows. */
 const ANSWER_MS = 5000;
 const BUSY = `the daemon serves its guests and found no time for more in ${ANSWER_MS / 1000} s: its disk may not answer`;
-
-/** EX_TEMPFAIL of sysexits.h: whoever started this one is to start another. */
-const REPLACED_STATUS = 75;
 
 const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
 const { settings, tell, managed } = start;

@@ -43,10 +43,14 @@ const reasonOf = ({ status, signal }: DaemonEnd): string =>
     ? `${signal}: a system call is forbidden`
     : (signal ?? `exit status ${status}`);
 
+/** EX_TEMPFAIL of sysexits.h: whoever started this daemon is to start another. */
+export const REPLACED_STATUS = 75;
+
 /** Throws where the daemon's end is an error that the daemon itself didn't tell. */
 export function expectGoodEnd(end: DaemonEnd): void {
   if (end.status !== null) {
-    process.exitCode = end.status;
+    // There was none to start any more: it was told to stop in the same moment.
+    process.exitCode = end.status === REPLACED_STATUS ? 0 : end.status;
     return;
   }
   throw new UserError(`the back-end died again and again (${reasonOf(end)}); it is given up`);

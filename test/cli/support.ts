@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { FakeFrontEnd } from "../support/fake-front-end.js";
@@ -31,8 +32,7 @@ export const mayMount = spawnSync("unshare", ["-m", "true"]).status === 0;
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-cli-"));
   onTestFinished(() => {
-    // A daemon that is being killed may still note that its guest has gone.
-    rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+    rmSync(folder, { recursive: true, force: true });
   });
   return folder;
 }
@@ -87,8 +87,10 @@ export function start(args: readonly string[], options: StartOptions = {}): Runn
       resolve({ status: status ?? signal ?? "", stdout, stderr });
     });
   });
-  onTestFinished(() => {
+  onTestFinished(async () => {
     child.kill("SIGKILL");
+    // Its daemon, too, has ended when nobody has its output any more, and writes nothing into folders that go next.
+    await Promise.race([ended.catch(() => undefined), sleep(5000, undefined, { ref: false })]);
   });
   return {
     child,
