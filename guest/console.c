@@ -49,13 +49,12 @@
 #define VPSTORE_DYING_BYTES	(2 * 1024)
 
 /*
- * Send what the log holds, but no more than all slots: where the host is
+ * Send what the log holds, but no more than so many slots: where the host is
  * quick, whoever printed would otherwise go on for all who print meanwhile.
  * True if that left something.
  */
-static bool vpstore_console_send(struct vpstore *vp)
+static bool vpstore_console_send(struct vpstore *vp, unsigned int sends)
 {
-	unsigned int sends = VPSTORE_CONSOLE_SLOTS;
 	struct vpstore_console *c = &vp->console;
 	struct vpstore_log before;
 	struct vpstore_slot *slot;
@@ -109,15 +108,17 @@ static int vpstore_console_clock(void)
 	return local_clock() >> 20;
 }
 
-/* When those who are called now are late; never 0. */
-static int vpstore_console_due(void)
+/* When those are late who are to look in so many jiffies; never 0. */
+static int vpstore_console_due(unsigned long delay)
 {
-	return (vpstore_console_clock() + VPSTORE_CONSOLE_LATE) | 1;
+	return (vpstore_console_clock() + jiffies_to_msecs(delay) +
+		VPSTORE_CONSOLE_LATE) | 1;
 }
 
 /*
- * Have another CPU look, if there is one that may be disturbed. Not for NMIs,
- * which must not send an interrupt to another CPU.
+ * Have another CPU look, if there is one that may be disturbed and that doesn't
+ * owe a look already: that one may hang. Not for NMIs, which must not send an
+ * interrupt to another CPU.
  */
 static void vpstore_console_ask(struct vpstore_console *c)
 {
@@ -130,10 +131,11 @@ static void vpstore_console_ask(struct vpstore_console *c)
 		if (cpu == this)
 			continue;
 		poke = per_cpu_ptr(c->pokes, cpu);
-		if (!atomic_xchg(&poke->asked, 1) &&
-		    smp_call_function_single_async(cpu, &poke->there))
-			atomic_set(&poke->asked, 0);
-		break;
+		if (atomic_xchg(&poke->asked, 1))
+			continue;
+		if (!smp_call_function_single_async(cpu, &poke->there))
+			break;
+		atomic_set(&poke->asked, 0);
 	}
 	put_cpu();
 }
@@ -152,7 +154,7 @@ static bool vpstore_console_call(struct vpstore_console *c)
 
 	if (due && due - vpstore_console_clock() > 0)
 		return false;
-	if (atomic_cmpxchg(&c->due, due, vpstore_console_due()) != due)
+	if (atomic_cmpxchg(&c->due, due, vpstore_console_due(0)) != due)
 		return false;
 	irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
 	if (!in_nmi())
@@ -168,7 +170,7 @@ static bool vpstore_console_call(struct vpstore_console *c)
  */
 void vpstore_console_drain(struct vpstore *vp)
 {
-	if (vpstore_console_send(vp))
+	if (vpstore_console_send(vp, VPSTORE_CONSOLE_SLOTS))
 		vpstore_console_call(&vp->console);
 }
 
@@ -189,7 +191,7 @@ static void vpstore_console_work(struct work_struct *work)
 	unsigned long delay = VPSTORE_CONSOLE_DELAY;
 
 	WRITE_ONCE(c->starved, false);
-	if (vpstore_console_send(vp)) {
+	if (vpstore_console_send(vp, VPSTORE_CONSOLE_SLOTS)) {
 		again = true;
 		delay = 0;
 	} else if (READ_ONCE(c->starved)) {
@@ -198,7 +200,7 @@ static void vpstore_console_work(struct work_struct *work)
 		delay = VPSTORE_CONSOLE_RETRY;
 	}
 
-	atomic_xchg(&c->due, again ? vpstore_console_due() : 0);
+	atomic_xchg(&c->due, again ? vpstore_console_due(delay) : 0);
 	if (again || atomic_read(&c->noted))
 		mod_delayed_work(c->wq, &poke->later, delay);
 }
@@ -206,7 +208,8 @@ static void vpstore_console_work(struct work_struct *work)
 /* printk may have been called with any lock held; here none is. */
 static void vpstore_console_poked(struct vpstore_poke *poke)
 {
-	bool more = vpstore_console_send(poke->vp);
+	/* A slot's worth: interrupts are off. */
+	bool more = vpstore_console_send(poke->vp, 1);
 
 	mod_delayed_work(poke->vp->console.wq, &poke->later,
 			 more ? 0 : VPSTORE_CONSOLE_DELAY);
@@ -291,6 +294,9 @@ void vpstore_console_look(struct vpstore *vp)
 
 	/* A full barrier, before vpstore_console_call() reads c->due. */
 	atomic_xchg(&c->noted, 1);
+	/* To a CPU that goes offline no interrupt comes any more. */
+	if (!cpu_online(raw_smp_processor_id()))
+		return;
 	kmsg_dump_rewind(&end);
 	if (end.next_seq - READ_ONCE(c->next) >= VPSTORE_CONSOLE_UNTOLD)
 		irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
@@ -364,19 +370,20 @@ void vpstore_console_start(struct vpstore *vp)
 	c->log.end = U64_MAX;
 
 	c->pokes = alloc_percpu(struct vpstore_poke);
-	if (!c->pokes)
+	if (c->pokes)
+		c->wq = alloc_workqueue("virtio_pstore",
+					WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!c->wq) {
+		free_percpu(c->pokes);
+		dev_warn(&vp->vdev->dev, "no memory for a console\n");
 		return;
+	}
 	for_each_possible_cpu(cpu) {
 		poke = per_cpu_ptr(c->pokes, cpu);
 		poke->vp = vp;
 		init_irq_work(&poke->here, vpstore_console_poked_here);
 		INIT_CSD(&poke->there, vpstore_console_poked_there, poke);
 		INIT_DELAYED_WORK(&poke->later, vpstore_console_work);
-	}
-	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
-	if (!c->wq) {
-		free_percpu(c->pokes);
-		return;
 	}
 
 	c->reboot_nb.notifier_call = vpstore_console_on_reboot;

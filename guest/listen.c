@@ -117,8 +117,12 @@ static void vpstore_listen_wait(struct file *file, wait_queue_head_t *waiting,
  */
 static bool vpstore_listen_kmsg(struct vpstore_listener *l)
 {
-	struct file_system_type *devtmpfs = get_fs_type("devtmpfs");
+	struct file_system_type *devtmpfs;
 
+	/* Else the kernel would look for a module of it. */
+	if (!IS_ENABLED(CONFIG_DEVTMPFS))
+		return false;
+	devtmpfs = get_fs_type("devtmpfs");
 	if (!devtmpfs)
 		return false;
 	l->devices = kern_mount(devtmpfs);
@@ -152,7 +156,7 @@ void vpstore_listen_start(struct vpstore *vp)
 
 	strscpy(l->con.name, "vpstore", sizeof(l->con.name));
 	l->con.write = vpstore_listen_write;
-	l->con.flags = CON_ENABLED | CON_ANYTIME;
+	l->con.flags = CON_ENABLED;
 	l->con.index = -1;
 	l->con.data = vp;
 	register_console(&l->con);
