@@ -81,7 +81,9 @@ async function demo(target: Target): Promise<void> {
   if (first < 0) throw new Error(`${token} is not in what the host recorded`);
   say(`… ${first} lines …`);
   say(lines.slice(first).join("\n"));
-  say(`\nThe token is in what the host recorded: ${directory} holds the dump that pstore stored.`);
+  say(
+    `\nThe token is in what the host recorded: ${directory} holds the dump that the driver sent.`,
+  );
 }
 
 const usage = `usage: npm run demo [-- ${targets.join("|")}]`;

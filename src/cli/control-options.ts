@@ -25,11 +25,17 @@ export function parseGroup(text: string): number {
   throw new InvalidArgumentError("There is no such group.");
 }
 
+function parsePath(text: string): string {
+  if (text !== "") return text;
+  throw new InvalidArgumentError("It is empty.");
+}
+
 export function addControlOptions(command: Command): Command {
   return command
     .option(
       "--control <path>",
       `the socket at which \`virtio-pstore status\` asks (default: ${CONTROL_NAME} in DIR)`,
+      parsePath,
     )
     .addOption(
       new Option(

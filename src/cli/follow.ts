@@ -45,7 +45,11 @@ export function addFollow(program: Command): void {
     .argument("<path>", "a directory of records or of guests")
     .option("--guest <name>", "which guest, where the directory holds several", once)
     .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
-    .option("--wait", "wait for the directory, or the guest's, where it isn't there yet", false)
+    .option(
+      "--wait",
+      "wait for the directory, or the guest's, where it isn't there yet; a console is always waited for",
+      false,
+    )
     .option("--raw", "the guest's bytes as they are; not to a terminal", false)
     .option("--force", "with --raw, also to a terminal", false)
     .action(async (path: string, options: FollowOptions) => {

@@ -90,11 +90,11 @@ function cells({ name, dump, size }: Crash, facts: CrashFacts): string[] {
   return [name, age, kernel, partsOf(dump, facts), formatSize(size), title];
 }
 
-/** There is no crash to name: its console is, where it has one. */
+/** There is no crash to name. */
 function endCells({ folder: guest, time, console }: SilentEnd): string[] {
-  const name = fullName({ guest, name: console?.name ?? "-" });
+  const name = fullName({ guest, name: "-" });
   const last = console?.lastLine;
-  const title = last === undefined ? NO_DUMP : `${NO_DUMP}; its console's last line: ${last}`;
+  const title = last === undefined ? NO_DUMP : `${NO_DUMP}; ${console?.name} ends: ${last}`;
   return [name, formatAge(time), "-", "-", "-", title];
 }
 

@@ -20,7 +20,8 @@ export function addRm(program: Command): void {
     .description(
       "Removes the crashes that are named, or all that fit the filters: their log's and their " +
         "trace's records, with the last of a folder's also the dmesg.txt that was made of them; or records that are no crash's, as a machine check, by the names that list --records " +
-        "tells. It doesn't ask, but needs a name or a filter. What may still be written is left.",
+        "tells. It doesn't ask, but needs a name or a filter. What may still be written is left, and so are " +
+        "list's lines of guests that ended without a dump (list --help says how to clear them).",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
     .argument("[crash...]", "crashes' names, as list tells them, or other records'")

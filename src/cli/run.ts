@@ -58,7 +58,11 @@ export function addRun(program: Command): void {
     );
   addControlOptions(command);
   addDeviceOptions(command)
-    .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
+    .option(
+      "--json",
+      "tell events as JSON lines on stdout instead of lines on stderr; have the guest's serial console go elsewhere",
+      false,
+    )
     .addOption(
       new Option(
         "--panic-status <n>",

@@ -22,7 +22,8 @@ export function addStatus(program: Command): void {
     .description(
       "Asks the daemon of `serve` or `run` about each guest: since when its VMM is connected, what its driver has got, " +
         "when its console was last written and its log last stored, how full the fullest of its rooms is, and what " +
-        "was refused since the daemon began. Times are ages.",
+        "was refused since the daemon began. Times are ages. DRIVER is what runs, with which interface; stopped, where the " +
+        "driver has reset the device or the machine is paused; or, where no VMM is connected, how the last one ended.",
     )
     .argument("[path]", "the DIR that was given to --directory")
     .option("--control <socket>", "the daemon's control socket, in place of PATH")
@@ -59,7 +60,7 @@ async function statusAt(socket: string, path: string | undefined): Promise<Daemo
     if (error instanceof NoReplyError) {
       throw new UserError(
         error.code === "NO_REPLY"
-          ? `the daemon at ${socket} doesn't answer: it is stopped, or can't start again`
+          ? `the daemon at ${socket} doesn't answer: it is stopped, can't start again, or listens there for something else`
           : `${socket}: what answers there is no daemon of this version`,
       );
     }
@@ -83,11 +84,11 @@ function tableOf({ guests }: DaemonStatus): string {
     driverOf(guest),
     guest.driver?.types?.join(",") ?? "-",
     age(guest.lastLine),
-    guest.lastCrash === undefined ? "-" : `${guest.lastCrash.name} ${age(guest.lastCrash.time)}`,
+    guest.lastDump === undefined ? "-" : `${guest.lastDump.name} ${age(guest.lastDump.time)}`,
     fullest(guest),
     refusedOf(guest),
   ]);
-  const head = ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "CRASH", "ROOM", "REFUSED"];
+  const head = ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "ROOM", "REFUSED"];
   return formatTable([head, ...rows], terminalWidth());
 }
 

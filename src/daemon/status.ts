@@ -26,7 +26,7 @@ export interface GuestStatus {
     readonly queues?: number;
   };
   readonly lastLine?: string;
-  readonly lastCrash?: { readonly name: string; readonly time: string };
+  readonly lastDump?: { readonly name: string; readonly time: string };
   readonly lastEnd?: { readonly kind: string; readonly time: string };
   readonly rooms: readonly RoomStatus[];
   readonly refused: { readonly times: number; readonly bytes: number };
@@ -58,7 +58,7 @@ function guestStatus(state: GuestState): GuestStatus {
     }),
     ...(lastLineMs !== undefined && { lastLine: iso(lastLineMs) }),
     ...(lastDump && {
-      lastCrash: { name: formatRecordName(lastDump), time: iso(lastDump.timeMs) },
+      lastDump: { name: formatRecordName(lastDump), time: iso(lastDump.timeMs) },
     }),
     ...(lastEnd && { lastEnd: { kind: lastEnd.kind, time: iso(lastEnd.timeMs) } }),
     rooms: [...state.rooms].map(([type, { used, room }]) => ({

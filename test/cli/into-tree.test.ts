@@ -109,10 +109,15 @@ test.each([
   const { status, stderr } = intoTree(kernel);
   expect(status).toBe(1);
   expect(stderr).toContain(join(kernel, "drivers/virtio", name));
-  expect(stderr).toContain(`${times} times and not once; nothing was changed\n`);
+  expect(stderr).toContain(` ${times} times, not once: `);
+  expect(stderr).toMatch(/ belongs before it; nothing was changed\n$/);
   expect(stderr.trimEnd()).not.toContain("\n");
   expect(everything(kernel)).toEqual(before);
   expect(existsSync(join(kernel, "drivers/virtio/pstore"))).toBe(false);
+});
+
+test("into-tree --help tells its usage", () => {
+  expect(intoTree("--help")).toMatchObject({ status: 0, stdout: "usage: into-tree KERNEL\n" });
 });
 
 test("into-tree refuses what is no kernel's source", () => {

@@ -90,7 +90,7 @@ test("what a daemon knows of a guest, before it comes, while it is there, and wh
   const there = await guestAt(records);
   expect(there).toMatchObject({
     driver: { state: "running", interface: "2016", types: ["dmesg", "console"], queues: 2 },
-    lastCrash: { name: "dmesg-2" },
+    lastDump: { name: "dmesg-2" },
     rooms: [
       { type: "dmesg", records: 1, bytes: 10 },
       { type: "ftrace", records: 0 },
@@ -98,19 +98,14 @@ test("what a daemon knows of a guest, before it comes, while it is there, and wh
     ],
     refused: { times: 0, bytes: 0 },
   });
-  for (const time of [
-    there.connected,
-    there.driver?.since,
-    there.lastLine,
-    there.lastCrash?.time,
-  ]) {
+  for (const time of [there.connected, there.driver?.since, there.lastLine, there.lastDump?.time]) {
     expectTime(time, from);
   }
   guest.close();
   await server.says(/front-end disconnected/);
   const gone = await guestAt(records);
   expect([gone.connected, gone.driver]).toEqual([undefined, undefined]);
-  expect(gone).toMatchObject({ lastLine: there.lastLine, lastCrash: there.lastCrash });
+  expect(gone).toMatchObject({ lastLine: there.lastLine, lastDump: there.lastDump });
   expect((await stop(server)).status).toBe(0);
   expect(readdirSync(records)).not.toContain(".control");
 });
@@ -137,7 +132,7 @@ test("of several guests a line each, in the order in which they were named; the 
   expect(stderr).toBe("");
   const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
   expect(rows).toEqual([
-    ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "CRASH", "ROOM", "REFUSED"],
+    ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "ROOM", "REFUSED"],
     ["b", "-", "-", "-", "-", "-", "dmesg 0%", "-"],
     [
       "a",
@@ -254,7 +249,7 @@ test("daemons that are killed while they are asked: the next one answers, and kn
     expect(after.guests[0]).toMatchObject({
       connected,
       driver: was,
-      lastCrash: { name: "dmesg-1" },
+      lastDump: { name: "dmesg-1" },
     });
   }
 });
@@ -267,7 +262,7 @@ test("a directory that was removed and made again has the socket again, too", as
   mkdirSync(records);
   expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
   await server.says(/was started again/);
-  expect(await guestAt(records)).toMatchObject({ lastCrash: { name: "dmesg-1" } });
+  expect(await guestAt(records)).toMatchObject({ lastDump: { name: "dmesg-1" } });
   expect((await stop(server)).status).toBe(0);
 });
 
@@ -289,7 +284,7 @@ test("clients that are silent, or send junk without end, keep neither guests nor
   for (let i = 1; i <= 20; i++) {
     expect(await driver.write({ type: DMESG }, text)).toMatchObject({ ret: 0 });
   }
-  expect(await guestAt(records)).toMatchObject({ lastCrash: { name: "dmesg-20" } });
+  expect(await guestAt(records)).toMatchObject({ lastDump: { name: "dmesg-20" } });
   expect(daemonOf(server)).toBe((await statusAt(records)).pid);
   expect((await stop(server)).status).toBe(0);
 });
