@@ -71,9 +71,11 @@ interface Passed {
   readonly descriptors: readonly number[];
 }
 
-/** What a session may say of a driver that starts, and of a front-end that breaks its rules, or virtio's. */
+/** What a session may say of a driver that starts, of a guest's end, and of a front-end that breaks its rules, or virtio's. */
 const CODES = new Set([
   "DRIVER",
+  "NO_DRIVER",
+  "NO_DUMP",
   "BAD_HEADER",
   "BAD_PAYLOAD",
   "BAD_DESCRIPTORS",
