@@ -14,7 +14,7 @@ const LEFT_OUT = ["src/report/compression/decoders.test.ts", "test/cli/killed-me
 
 const USAGE = `usage: npm run test:newest
 
-Runs the unit tests and the conformance suite on Node ${VERSION}, which npm brings to .vm. Takes 4 minutes.`;
+Runs the unit tests and the conformance suite on Node ${VERSION}, which npm brings to .vm. Takes 6 minutes.`;
 const [given] = process.argv.slice(2);
 if (given === "--help" || given === "-h") {
   console.log(USAGE);

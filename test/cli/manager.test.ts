@@ -100,7 +100,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
       const asking = run(["status", records, "--json"]);
       running = await manager.start(args);
       const { stdout } = await asking;
-      expect(JSON.parse(stdout)).toMatchObject({ guests: [{ lastCrash: { name: `dmesg-${n}` } }] });
+      expect(JSON.parse(stdout)).toMatchObject({ guests: [{ lastDump: { name: `dmesg-${n}` } }] });
       expect(statSync(join(records, ".control")).ino).toBe(control);
       expect(manager.names).toEqual(names);
       expect(running.stderr()).not.toContain("connected");
