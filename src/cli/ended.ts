@@ -1,21 +1,28 @@
-import { consoleOf, type GuestEnded, type RecordEntry } from "../report/index.js";
+import {
+  consolesOf,
+  type GuestEnded,
+  type LastConsole,
+  type RecordEntry,
+} from "../report/index.js";
 
 /** What stands in place of a crash's title. */
 export const NO_DUMP = "ended without a dump";
 
 /** A guest that ended without a dump, and what its console said last. */
 export interface SilentEnd extends GuestEnded {
-  readonly console: ReturnType<typeof consoleOf>;
+  readonly console: LastConsole | undefined;
 }
 
-/** The others ended in order, left a dump, had no driver, or nobody knows: they are no matter of a list of crashes. */
-export const silentEnds = (
+/** The guests of `ends` that ended without a dump, each with its console among `records`. */
+export function silentEnds(
   ends: readonly GuestEnded[],
   records: readonly RecordEntry[],
-): SilentEnd[] =>
-  ends
+): SilentEnd[] {
+  const consoleOf = consolesOf(records);
+  return ends
     .filter(({ kind }) => kind === "without-dump")
-    .map((end) => ({ ...end, console: consoleOf(end, records) }));
+    .map((end) => ({ ...end, console: consoleOf(end) }));
+}
 
 /** As every command's JSON tells it. */
 export function endedJson({ guest, time, since, boot, console }: SilentEnd): object {

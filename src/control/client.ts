@@ -1,7 +1,6 @@
 import { connect } from "node:net";
-import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { closeDescriptor, openPlace } from "../native/index.js";
+import { closeDescriptor, openFolderOf } from "../native/index.js";
 import { CONTROL_VERSION, type ControlReply, parseReply } from "./protocol.js";
 
 /** A daemon that is killed is followed by another one, which answers. */
@@ -32,12 +31,10 @@ export async function ask(
   patienceMs = PATIENCE_MS,
 ): Promise<ControlReply> {
   const deadline = performance.now() + patienceMs;
-  // A path may be longer than a socket's address.
-  const folder = openPlace(dirname(path));
+  const { fd, entry } = openFolderOf(path);
   try {
-    const place = `/proc/self/fd/${folder}/${basename(path)}`;
     for (;;) {
-      const line = await askOnce(place, command, deadline);
+      const line = await askOnce(entry, command, deadline);
       const reply = line === undefined ? undefined : parseReply(line);
       if (reply !== undefined) return reply;
       if (line !== undefined) throw new NoReplyError("BAD_REPLY");
@@ -45,7 +42,7 @@ export async function ask(
       await sleep(RETRY_MS);
     }
   } finally {
-    closeDescriptor(folder);
+    closeDescriptor(fd);
   }
 }
 

@@ -11,7 +11,7 @@ export interface GuestState {
   readonly connectedMs: number | undefined;
   /** Of the front-end that is connected. */
   readonly driver: DriverActivity | undefined;
-  /** What that has got, while it runs. */
+  /** The interface, types and queues that the driver has negotiated, while it runs. */
   readonly started: DriverSummary | undefined;
   /** When something was last appended to its console. */
   readonly lastLineMs: number | undefined;

@@ -47,7 +47,7 @@ export class LogLimiter<T> {
     for (const bucket of this.#buckets.values()) this.#tellInTurn(bucket);
   }
 
-  /** We are gone: tells what was left out of every code. */
+  /** The daemon ends: tells what was left out of every code. */
   end(): void {
     for (const bucket of this.#buckets.values()) this.#tellHeld(bucket);
   }

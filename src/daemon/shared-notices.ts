@@ -10,7 +10,7 @@ const NEXT_SUM_MS = 3_600_000;
 /** One code's guests. */
 interface Notice {
   readonly guests: Set<string>;
-  /** Guests that were told of. */
+  /** How many of them the log has counted. */
   told: number;
   waits: boolean;
 }

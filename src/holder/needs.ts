@@ -11,7 +11,7 @@ import {
   splice,
 } from "../native/index.js";
 
-/** What a system call that may not be made at all fails with. */
+/** A system call that this process may not make at all fails with one of these. */
 const FORBIDDEN: readonly number[] = [errno.EPERM, errno.EACCES, errno.ENOSYS];
 
 /**
@@ -21,14 +21,13 @@ const FORBIDDEN: readonly number[] = [errno.EPERM, errno.EACCES, errno.ENOSYS];
 export function forbiddenCall(): SystemError | undefined {
   const descriptors: number[] = [];
   try {
-    descriptors.push(createMemfd("virtio-pstore-try"));
+    const note = createMemfd("virtio-pstore-try");
+    descriptors.push(note);
     const [from, into] = createPipe();
     const [near, far] = socketPair();
     descriptors.push(from, into, near, far);
     splice(from, near);
-    // What receives messages: nothing waits.
-    const note = createMemfd("virtio-pstore-try");
-    descriptors.push(note);
+    // recvmmsg(2), of a socket where nothing waits.
     ftruncateSync(note, 4096);
     const mapping = new Mapping(note, 0n, 4096n);
     try {

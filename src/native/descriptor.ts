@@ -1,4 +1,5 @@
 import { constants, openSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
 import { lastErrno, libc } from "./libc.js";
@@ -24,6 +25,15 @@ export function closeDescriptor(fd: number): void {
  */
 export function openPlace(path: string, what: "target" | "itself" = "target"): number {
   return openSync(path, what === "itself" ? O_PATH | constants.O_NOFOLLOW : O_PATH);
+}
+
+/**
+ * The folder of `path`, held open, and a path of the same entry in it, wherever the folder's own path leads meanwhile.
+ * That one also fits into a socket's address, which a longer path doesn't. `fd` is the caller's to close.
+ */
+export function openFolderOf(path: string): { readonly fd: number; readonly entry: string } {
+  const fd = openPlace(dirname(path));
+  return { fd, entry: `/proc/self/fd/${fd}/${basename(path)}` };
 }
 
 /** Makes a descriptor that came from elsewhere non-blocking and close-on-exec. */

@@ -1,5 +1,5 @@
 export { check } from "./check.js";
-export { closeDescriptor, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
+export { closeDescriptor, openFolderOf, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
 export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop, type Share } from "./event-loop.js";
 export { createEventfd, drain, signal, watchKicks } from "./eventfd.js";

@@ -53,16 +53,24 @@ const LAST_LINE_BYTES = 4096;
 /** So much of it is shown. */
 const LAST_LINE_CHARACTERS = 200;
 
-/** The file that a boot's console output ends in, and its last line; undefined where there is none that can be read. */
-export function consoleOf(
-  { folder, boot }: GuestEnded,
+/** The file that a boot's console output ends in. */
+export interface LastConsole {
+  readonly name: string;
+  /** Undefined where it can't be read. */
+  readonly lastLine: string | undefined;
+}
+
+/** Finds the last console of an end's boot among `records`, which are looked through once; undefined where there is none. */
+export function consolesOf(
   records: readonly RecordEntry[],
-): { readonly name: string; readonly lastLine: string | undefined } | undefined {
-  if (boot === undefined) return undefined;
-  const last = records.findLast(
-    (one) => one.type === "console" && one.guest === folder && one.boot === boot,
-  );
-  return last === undefined ? undefined : { name: last.name, lastLine: lastLineOf(last) };
+): (end: GuestEnded) => LastConsole | undefined {
+  const key = (guest: string, boot = "") => `${boot}/${guest}`;
+  const consoles = records.filter(({ type, boot }) => type === "console" && boot !== undefined);
+  const last = new Map(consoles.map((one) => [key(one.guest, one.boot), one]));
+  return ({ folder, boot }) => {
+    const found = last.get(key(folder, boot));
+    return found === undefined ? undefined : { name: found.name, lastLine: lastLineOf(found) };
+  };
 }
 
 function lastLineOf(record: RecordEntry): string | undefined {

@@ -27,7 +27,7 @@ export {
   unreadableLine,
 } from "./decode.js";
 export { type Dump, dumpText, isCutShort, missingParts } from "./dumps.js";
-export { consoleOf, findEnds, type GuestEnded } from "./ends.js";
+export { consolesOf, findEnds, type GuestEnded, type LastConsole } from "./ends.js";
 export { isErstFile } from "./erst.js";
 export { watchedFolders } from "./folders.js";
 export { groupDumps } from "./group-dumps.js";

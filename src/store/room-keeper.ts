@@ -64,8 +64,8 @@ export class RoomKeeper {
   }
 
   /**
-   * Finds room for more, which prepare() knows: what is returned makes it, and is to be called when the data is in a file, so
-   * that nothing is dropped for what then can't be stored. Throws RefusedError where there is none.
+   * Finds room for more; prepare() comes before. The function that is returned makes the room: it is to be called when
+   * the data is in a file, so that nothing is dropped for what then can't be stored. Throws RefusedError where there is none.
    */
   find(wanted: Wanted): () => void {
     const { type } = wanted;

@@ -80,9 +80,6 @@ const TELLS_MEMORY = new Set<number>([
   FrontEndMessage.REM_MEM_REG,
 ]);
 
-/** What a system call may say of a front-end that has died, beside the end of the stream. */
-const GONE: readonly number[] = [errno.ECONNRESET, errno.EPIPE];
-
 /** What a session is made with. */
 export interface SessionOptions {
   /** The guest's, which nobody else has a part of. */
@@ -699,7 +696,8 @@ export class Session {
 
   /** Ends this connection and nothing else. */
   #fail(error: unknown): void {
-    if (error instanceof SystemError && GONE.includes(error.errno)) {
+    // In place of the end of the stream, where the front-end died without reading a reply.
+    if (error instanceof SystemError && error.errno === errno.ECONNRESET) {
       this.#close("gone");
       return;
     }

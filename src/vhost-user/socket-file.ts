@@ -1,5 +1,4 @@
 import { chownSync, fstatSync, lstatSync, unlinkSync } from "node:fs";
-import { basename, dirname } from "node:path";
 import {
   boundPath,
   closeDescriptor,
@@ -7,6 +6,7 @@ import {
   errno,
   errnoOf,
   listenUnix,
+  openFolderOf,
   openPlace,
   SystemError,
 } from "../native/index.js";
@@ -166,12 +166,12 @@ function isServed(file: string): boolean {
   }
 }
 
-/** `act` gets a path of the same entry in the same folder, wherever the folder's own path leads meanwhile. */
+/** `act` gets the entry of openFolderOf(). */
 function inFolderOf(path: string, act: (entry: string) => void): void {
-  const folder = openPlace(dirname(path));
+  const { fd, entry } = openFolderOf(path);
   try {
-    act(`/proc/self/fd/${folder}/${basename(path)}`);
+    act(entry);
   } finally {
-    closeDescriptor(folder);
+    closeDescriptor(fd);
   }
 }
