@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -48,7 +48,7 @@ export async function serveKillable(...options: readonly string[]): Promise<Kill
     let pid: number | undefined;
     const isAlive = () => {
       pid = daemonOf(running);
-      return running.child.exitCode !== null || (pid !== undefined && !isZombie(pid));
+      return running.child.exitCode !== null || (pid !== undefined && !hasEnded(pid));
     };
     await until(isAlive, running.stderr);
     if (pid === undefined) throw new Error(running.stderr());
@@ -126,7 +126,12 @@ function activity(pid: number): string | undefined {
   }
 }
 
-function isZombie(pid: number): boolean {
-  const stat = `/proc/${pid}/stat`;
-  return !existsSync(stat) || readFileSync(stat, "latin1").includes(") Z");
+/** Whether a process has ended, be its parent told yet or not. */
+function hasEnded(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "latin1").includes(") Z");
+  } catch {
+    // ENOENT, or ESRCH where its parent is told between the open and the read.
+    return true;
+  }
 }
