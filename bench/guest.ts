@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { EventLoop } from "../src/native/index.js";
+import type { EventLoop } from "../src/os/index.js";
 import { FakeFrontEnd } from "../test/support/fake-front-end.js";
 import { GuestRam } from "../test/support/guest-ram.js";
 import {

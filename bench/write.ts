@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { EventLoop } from "../src/native/index.js";
+import { EventLoop } from "../src/os/index.js";
 import { compileC } from "../vm/build.js";
 import { checkout, inVm } from "../vm/paths.js";
 import { BenchGuest, Server } from "./guest.js";

@@ -3,7 +3,7 @@
 // A sample has headers (`TITLE: …`, `CORRUPTED: Y`), an empty line, and a log; a line `REPORT:` ends the log.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { readFacts } from "../dist/src/report/title/index.js";
+import { readFacts } from "../dist/src/analysis/title/index.js";
 
 /** Where the samples lie in syzkaller's repository; any folder on the way to them will do. */
 const SAMPLES = ["pkg", "report", "testdata", "linux", "report"];

@@ -7,7 +7,7 @@ import { unpackPackages } from "./unpack.js";
 const tools = [
   ...["dash", "bash", "coreutils", "sed", "grep", "mawk", "findutils", "diffutils", "debianutils"],
   ...["tar", "cpio", "gzip", "xz-utils", "zstd", "lz4", "bzip2", "hostname", "kmod"],
-  // iasl, which reads the ACPI table that src/erst builds.
+  // iasl, which reads the ACPI table that src/formats/erst builds.
   "acpica-tools",
   ...["gcc", "make", "bc", "flex", "bison", "perl", "libelf-dev", "libssl-dev", "libc6-dev"],
 ];

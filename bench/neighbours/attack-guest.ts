@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectUnix, EventLoop } from "../../src/native/index.js";
+import { connectUnix, EventLoop } from "../../src/os/index.js";
 import type { DriverQueue, DriverQueueOptions, Part } from "../../test/support/fake-driver.js";
 import { FakeFrontEnd } from "../../test/support/fake-front-end.js";
 import { GuestRam, type RamSpec } from "../../test/support/guest-ram.js";

@@ -1,7 +1,7 @@
 import { ftruncateSync, linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createMemfd, Mapping, sealLength } from "../../src/native/index.js";
+import { createMemfd, Mapping, sealLength } from "../../src/os/index.js";
 import type { DriverQueue, Part } from "../../test/support/fake-driver.js";
 import { NEXT } from "../../test/support/fake-driver.js";
 import { GIB, MIB } from "../../test/support/guest-ram.js";

@@ -1,6 +1,6 @@
 // A process of `npm run bench:neighbours`: the guest that attacks must not reach.
 import { writeSync } from "node:fs";
-import { EventLoop } from "../../src/native/index.js";
+import { EventLoop } from "../../src/os/index.js";
 import type { DriverQueue } from "../../test/support/fake-driver.js";
 import { FakeFrontEnd } from "../../test/support/fake-front-end.js";
 import { GuestRam } from "../../test/support/guest-ram.js";

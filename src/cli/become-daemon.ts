@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
-import { confineThread } from "../daemon/confinement.js";
-import { forbiddenCall, type PassedDescriptor } from "../holder/index.js";
-import { systemReason } from "../native/errno.js";
-import { replaceProcess } from "../native/index.js";
+import { systemReason } from "../os/errno.js";
+import { replaceProcess } from "../os/index.js";
+import { confineThread } from "../service/daemon/confinement.js";
+import { forbiddenCall, type PassedDescriptor } from "../service/supervisor/index.js";
 import { openControl } from "./control-socket.js";
 import { UserError } from "./errors.js";
 import type { DaemonStart } from "./supervised.js";

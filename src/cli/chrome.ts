@@ -1,4 +1,4 @@
-import { type ChromeCounts, chromeTrace } from "../report/ftrace/chrome.js";
+import { type ChromeCounts, chromeTrace } from "../formats/ftrace/chrome.js";
 import { warn } from "./errors.js";
 
 /** A trace as a Chrome JSON trace, in pieces; at its end stderr is told what isn't in it. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { groupId } from "../native/index.js";
-import type { SocketAccess } from "../vhost-user/index.js";
+import { groupId } from "../os/index.js";
+import type { SocketAccess } from "../virtio/vhost-user/index.js";
 
 /** In a directory of records, or of guests: a hidden name, which counts for nothing there. */
 const CONTROL_NAME = ".control";

@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
-import { CONTROL_SOCKET, type PassedDescriptor } from "../holder/index.js";
-import { endListening } from "../native/index.js";
+import { endListening } from "../os/index.js";
+import { CONTROL_SOCKET, type PassedDescriptor } from "../service/supervisor/index.js";
 import { makeDirectory, systemFiles } from "../store/index.js";
-import { isListeningAt, listenAt } from "../vhost-user/index.js";
+import { isListeningAt, listenAt } from "../virtio/vhost-user/index.js";
 import type { ControlSettings } from "./control-options.js";
 import { errorLine } from "./errors.js";
 

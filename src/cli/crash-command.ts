@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
-import { type Crash, type CrashFacts, printableLine } from "../report/index.js";
+import { type Crash, type CrashFacts, printableLine } from "../analysis/index.js";
 import { NO_DUMP, type SilentEnd } from "./ended.js";
 import { errorLine, warn } from "./errors.js";
 

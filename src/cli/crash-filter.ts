@@ -5,7 +5,7 @@ import {
   type GuestEnded,
   guestOf,
   type RecordEntry,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { NO_DUMP } from "./ended.js";
 import { USAGE, UserError } from "./errors.js";
 import { notEmpty, once } from "./option-values.js";

@@ -1,4 +1,4 @@
-import { type Crash, type CrashFacts, missingParts, type RecordEntry } from "../report/index.js";
+import { type Crash, type CrashFacts, missingParts, type RecordEntry } from "../analysis/index.js";
 
 /** A record as JSON tells it; its id is in its name. */
 export const recordJson = ({ name, path, size, time, erased }: RecordEntry): unknown => ({

@@ -11,7 +11,7 @@ import {
   type Related,
   relations,
   stemOf,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isEndWanted, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";

@@ -1,6 +1,7 @@
 // The entry point of the process that becomes a daemon's, which a supervisor started.
-import { passedDescriptors } from "../holder/index.js";
-import { endWithParent } from "../native/index.js";
+
+import { endWithParent } from "../os/index.js";
+import { passedDescriptors } from "../service/supervisor/index.js";
 import { becomeDaemon } from "./become-daemon.js";
 import { outputOf } from "./daemon-output.js";
 import { UserError, warn } from "./errors.js";

@@ -1,5 +1,5 @@
-import type { DaemonEvent } from "../daemon/index.js";
-import { printableJson } from "../report/printable.js";
+import { printableJson } from "../analysis/printable.js";
+import type { DaemonEvent } from "../service/daemon/index.js";
 import type { EndKind } from "../store/layout.js";
 import { isAtLeast, type Level, warn } from "./errors.js";
 import { formatSize } from "./size.js";

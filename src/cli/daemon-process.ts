@@ -1,6 +1,13 @@
 // The entry point of a daemon's process, which a supervisor or a service manager started.
-import { ControlError, ControlServer } from "../control/index.js";
-import { type Confinement, Daemon, type DaemonEvent, daemonStatus } from "../daemon/index.js";
+
+import { endWithParent } from "../os/index.js";
+import { ControlError, ControlServer } from "../service/control/index.js";
+import {
+  type Confinement,
+  Daemon,
+  type DaemonEvent,
+  daemonStatus,
+} from "../service/daemon/index.js";
 import {
   CONTROL_SOCKET,
   hold,
@@ -8,8 +15,7 @@ import {
   notify,
   passedDescriptors,
   withKept,
-} from "../holder/index.js";
-import { endWithParent } from "../native/index.js";
+} from "../service/supervisor/index.js";
 import type { ControlSocket } from "./control-socket.js";
 import { outputOf } from "./daemon-output.js";
 import { warn } from "./errors.js";

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { DeviceSettings } from "../daemon/index.js";
+import type { DeviceSettings } from "../service/daemon/index.js";
 import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
 import { LEVELS, type Level } from "./errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "./limit-options.js";

@@ -3,7 +3,7 @@ import {
   type GuestEnded,
   type LastConsole,
   type RecordEntry,
-} from "../report/index.js";
+} from "../analysis/index.js";
 
 /** What stands in place of a crash's title. */
 export const NO_DUMP = "ended without a dump";

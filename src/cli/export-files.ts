@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setImmediate as afterSignals } from "node:timers/promises";
-import { systemReason } from "../native/errno.js";
 import {
   type Crash,
   dumpText,
@@ -13,7 +12,8 @@ import {
   printableJson,
   recordBytes,
   streamText,
-} from "../report/index.js";
+} from "../analysis/index.js";
+import { systemReason } from "../os/errno.js";
 import { chromeText } from "./chrome.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";

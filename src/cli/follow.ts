@@ -2,9 +2,9 @@ import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { hasReader } from "../native/poll.js";
-import { ConsoleFollower } from "../report/follow.js";
-import { PrintablePieces } from "../report/index.js";
+import { ConsoleFollower } from "../analysis/follow.js";
+import { PrintablePieces } from "../analysis/index.js";
+import { hasReader } from "../os/poll.js";
 import { parseRecordName } from "../store/layout.js";
 import { USAGE, UserError, warn } from "./errors.js";
 import { howRecorded } from "./nothing-found.js";

@@ -4,7 +4,7 @@ import {
   isText,
   printableJson,
   type RecordEntry,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { isDump } from "../store/layout.js";
 import { type CrashFilter, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { findRecords, isErstFile, type RecordEntry } from "../report/index.js";
+import { findRecords, isErstFile, type RecordEntry } from "../analysis/index.js";
 import type { RecordTypeName } from "../store/layout.js";
 import { type CrashFilter, isFiltered } from "./crash-filter.js";
 import { UserError, warn } from "./errors.js";

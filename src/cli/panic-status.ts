@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
-import { findRecords, type RecordEntry, readHeader } from "../report/index.js";
+import { findRecords, type RecordEntry, readHeader } from "../analysis/index.js";
 
 export function parseStatus(text: string): number {
   const status = Number(text);

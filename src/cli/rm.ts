@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Crash, isQuiet, isSettled, ownRecords, type RecordEntry } from "../report/index.js";
+import { type Crash, isQuiet, isSettled, ownRecords, type RecordEntry } from "../analysis/index.js";
 import { isStream } from "../store/layout.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";

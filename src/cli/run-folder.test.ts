@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { tryLock } from "../native/index.js";
+import { tryLock } from "../os/index.js";
 import { makeRunFolder } from "./run-folder.js";
 
 const PREFIX = "virtio-pstore-run-";

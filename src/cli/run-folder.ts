@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { errno, errnoOf, SystemError, tryLock } from "../native/index.js";
+import { errno, errnoOf, SystemError, tryLock } from "../os/index.js";
 
 /** The folder of one run's socket. */
 export interface RunFolder {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
-import { listenAt, removeUnused } from "../vhost-user/index.js";
+import { listenAt, removeUnused } from "../virtio/vhost-user/index.js";
 import { addControlOptions, type ControlOptions, controlSettings } from "./control-options.js";
 import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";

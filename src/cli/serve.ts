@@ -1,8 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { DaemonEvent, GuestSettings } from "../daemon/index.js";
-import { hold, letGo, notifySocket, passedDescriptors, socketName } from "../holder/index.js";
-import { systemReason } from "../native/errno.js";
-import { closeDescriptor, endListening, isListening } from "../native/index.js";
+import { systemReason } from "../os/errno.js";
+import { closeDescriptor, endListening, isListening } from "../os/index.js";
+import type { DaemonEvent, GuestSettings } from "../service/daemon/index.js";
+import {
+  hold,
+  letGo,
+  notifySocket,
+  passedDescriptors,
+  socketName,
+} from "../service/supervisor/index.js";
 import {
   isListeningAt,
   listenAt,
@@ -10,7 +16,7 @@ import {
   removeUnused,
   type SocketFile,
   socketFile,
-} from "../vhost-user/index.js";
+} from "../virtio/vhost-user/index.js";
 import { becomeDaemon } from "./become-daemon.js";
 import {
   addControlOptions,

@@ -5,7 +5,7 @@ import {
   linePieces,
   printable,
   printableJson,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";
 

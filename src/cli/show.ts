@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { linePieces, printableLine } from "../report/index.js";
-import { kernelOffset, type SymbolFiles, type Symbolizer } from "../report/symbols/index.js";
+import { linePieces, printableLine } from "../analysis/index.js";
+import { kernelOffset, type SymbolFiles, type Symbolizer } from "../analysis/symbols/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";

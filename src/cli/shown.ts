@@ -14,7 +14,7 @@ import {
   recordText,
   streamText,
   unreadableLine,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { isStream, type RecordTypeName } from "../store/layout.js";
 import type { CrashesAt } from "./crashes-at.js";
 import { UserError } from "./errors.js";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Crash, type CrashFacts, type GuestEnded, printableJson } from "../report/index.js";
+import { type Crash, type CrashFacts, type GuestEnded, printableJson } from "../analysis/index.js";
 import { END_KINDS, type EndKind } from "../store/layout.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { ask, NoReplyError } from "../control/index.js";
-import type { DaemonStatus, GuestStatus } from "../daemon/index.js";
-import { systemReason } from "../native/errno.js";
-import { printableJson } from "../report/printable.js";
+import { printableJson } from "../analysis/printable.js";
+import { systemReason } from "../os/errno.js";
+import { ask, NoReplyError } from "../service/control/index.js";
+import type { DaemonStatus, GuestStatus } from "../service/daemon/index.js";
 import { controlPath } from "./control-options.js";
 import { codeOf, USAGE, UserError } from "./errors.js";
 import { formatSize } from "./size.js";

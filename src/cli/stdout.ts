@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
-import { systemReason } from "../native/errno.js";
 // The one module, not all of report: whatever starts loads this file.
-import { printableLine } from "../report/printable.js";
+import { printableLine } from "../analysis/printable.js";
+import { systemReason } from "../os/errno.js";
 import { codeOf, USAGE, UserError } from "./errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */

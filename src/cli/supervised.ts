@@ -1,6 +1,11 @@
 import { fileURLToPath } from "node:url";
-import type { DaemonEvent, DaemonSettings } from "../daemon/index.js";
-import { type DaemonEnd, FIRST_PASSED, Supervisor, socketName } from "../holder/index.js";
+import type { DaemonEvent, DaemonSettings } from "../service/daemon/index.js";
+import {
+  type DaemonEnd,
+  FIRST_PASSED,
+  Supervisor,
+  socketName,
+} from "../service/supervisor/index.js";
 import type { ControlSettings } from "./control-options.js";
 import { type Level, UserError } from "./errors.js";
 

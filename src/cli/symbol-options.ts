@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { type SymbolFiles, Symbolizer } from "../report/symbols/index.js";
+import { type SymbolFiles, Symbolizer } from "../analysis/symbols/index.js";
 import { warn } from "./errors.js";
 import { notEmpty } from "./option-values.js";
 

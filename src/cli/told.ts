@@ -1,7 +1,7 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
-import { systemReason } from "../native/errno.js";
-import { tryLock } from "../native/index.js";
-import type { Crash, GuestEnded, RecordEntry } from "../report/index.js";
+import type { Crash, GuestEnded, RecordEntry } from "../analysis/index.js";
+import { systemReason } from "../os/errno.js";
+import { tryLock } from "../os/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
 import { codeOf, UserError } from "./errors.js";

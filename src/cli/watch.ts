@@ -9,7 +9,7 @@ import {
   isSettled,
   QUIET_MS,
   watchedFolders,
-} from "../report/index.js";
+} from "../analysis/index.js";
 import { ENDS_NAME } from "../store/layout.js";
 import { runForCrash, runForEnd } from "./crash-command.js";
 import { addFilterOptions, type CrashFilter, isEndWanted, isWanted } from "./crash-filter.js";

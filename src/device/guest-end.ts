@@ -1,5 +1,5 @@
 import type { EndKind } from "../store/index.js";
-import type { FrontEndEnd, LogEvent } from "../vhost-user/index.js";
+import type { FrontEndEnd, LogEvent } from "../virtio/vhost-user/index.js";
 
 /** A VMM that ends sooner has started no guest: it didn't like its command line, or only looked. */
 const PROBE_MS = 500;

@@ -1,4 +1,4 @@
-import { errno, errnoOf } from "../native/index.js";
+import { errno, errnoOf } from "../os/index.js";
 import {
   type BatchResult,
   type DirectoryStore,
@@ -16,8 +16,12 @@ import type {
   LogEvent,
   StartedDriver,
   VirtioDevice,
-} from "../vhost-user/index.js";
-import { type DescriptorChain, type MalformedChain, VirtqueueError } from "../virtqueue/index.js";
+} from "../virtio/vhost-user/index.js";
+import {
+  type DescriptorChain,
+  type MalformedChain,
+  VirtqueueError,
+} from "../virtio/virtqueue/index.js";
 import { ConfigSpace } from "./config-space.js";
 import {
   type DriverFacts,

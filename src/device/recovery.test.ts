@@ -9,7 +9,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { errno, SystemError } from "../native/index.js";
+import { errno, SystemError } from "../os/index.js";
 import { DirectoryStore, StoreError, systemFiles } from "../store/index.js";
 import { Ledger } from "./ledger.js";
 import { PstoreDevice } from "./pstore-device.js";

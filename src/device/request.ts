@@ -1,11 +1,11 @@
-import { errno } from "../native/index.js";
+import { errno } from "../os/index.js";
 import {
   type DumpTypeName,
   isStream,
   type RecordTypeName,
   type StreamTypeName,
 } from "../store/index.js";
-import type { DescriptorChain, Segments } from "../virtqueue/index.js";
+import type { DescriptorChain, Segments } from "../virtio/virtqueue/index.js";
 import {
   Command,
   decodeRequest,

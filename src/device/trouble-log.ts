@@ -1,4 +1,4 @@
-import type { LogEvent } from "../vhost-user/index.js";
+import type { LogEvent } from "../virtio/vhost-user/index.js";
 
 /** The same trouble is told again after so long. */
 const REPEAT_MS = 60_000;

@@ -1,4 +1,4 @@
-import { errnoOf } from "../native/index.js";
+import { errnoOf } from "../os/index.js";
 import { type Files, systemFiles } from "./files.js";
 
 /** A record whose data is in its temporary file, waiting to be made durable and visible. */

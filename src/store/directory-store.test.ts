@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { errno } from "../native/index.js";
+import { errno } from "../os/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import {

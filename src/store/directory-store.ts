@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { gzipSync, constants as zlib } from "node:zlib";
-import { type Bytes, copyOf, errno, errnoOf, SystemError } from "../native/index.js";
+import { type Bytes, copyOf, errno, errnoOf, SystemError } from "../os/index.js";
 import {
   type Commit,
   type CommitResult,

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, constants as zlib } from "node:zlib";
-import { type Bytes, copyOf } from "../native/index.js";
+import { type Bytes, copyOf } from "../os/index.js";
 import { parseHeader, type RecordHeader } from "./dump-header.js";
 import { type Files, isSystemError } from "./files.js";
 import { formatRecordName, type RecordName } from "./record-name.js";

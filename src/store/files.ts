@@ -19,14 +19,7 @@ import {
   writevSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import {
-  type Bytes,
-  errno,
-  errnoOf,
-  ForeignBytes,
-  renameNew,
-  writeForeign,
-} from "../native/index.js";
+import { type Bytes, errno, errnoOf, ForeignBytes, renameNew, writeForeign } from "../os/index.js";
 
 /** An open directory. */
 export interface DirectoryEntries {

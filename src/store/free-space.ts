@@ -1,4 +1,4 @@
-import { errno } from "../native/index.js";
+import { errno } from "../os/index.js";
 import type { Files } from "./files.js";
 import { RefusedError } from "./refused-error.js";
 

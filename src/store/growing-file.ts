@@ -1,4 +1,4 @@
-import { type Bytes, MAX_VECTOR } from "../native/index.js";
+import { type Bytes, MAX_VECTOR } from "../os/index.js";
 import type { Files } from "./files.js";
 
 /** An open file that grows at its end (O_APPEND), each time by all of what it is given or by nothing. */

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { errno, errnoOf, SystemError } from "../native/index.js";
+import { errno, errnoOf, SystemError } from "../os/index.js";
 import { type Files, tryUnlink } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { errno, SystemError } from "../native/index.js";
+import { errno, SystemError } from "../os/index.js";
 import { type Files, isSystemError, tryUnlink } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import { MAX_ID } from "./record-name.js";

@@ -1,6 +1,6 @@
 import { constants, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
-import { errno, errnoOf, SystemError, tryLock } from "../native/index.js";
+import { errno, errnoOf, SystemError, tryLock } from "../os/index.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { EndList } from "./end-list.js";

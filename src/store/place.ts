@@ -1,4 +1,4 @@
-import { errno, errnoOf } from "../native/index.js";
+import { errno, errnoOf } from "../os/index.js";
 import { type Files, isSystemError } from "./files.js";
 import type { GrowingFile } from "./growing-file.js";
 import type { BootStreams } from "./intent.js";

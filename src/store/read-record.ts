@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { errno, errnoOf } from "../native/index.js";
+import { errno, errnoOf } from "../os/index.js";
 import type { RecordName } from "./record-name.js";
 
 /** What READ gets of a record. */

@@ -1,4 +1,4 @@
-import { SystemError } from "../native/index.js";
+import { SystemError } from "../os/index.js";
 
 /** Why data wasn't taken, though the disk would have had it. */
 export type Refusal = "ROOM" | "RATE" | "FREE_SPACE";

@@ -1,4 +1,4 @@
-import { errnoOf } from "../native/index.js";
+import { errnoOf } from "../os/index.js";
 import type { Committer } from "./commit.js";
 import type { Files } from "./files.js";
 import type { MinFree } from "./free-space.js";

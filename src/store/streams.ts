@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { type Bytes, errno, errnoOf } from "../native/index.js";
+import { type Bytes, errno, errnoOf } from "../os/index.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import type { BootStreams, Intent } from "./intent.js";

@@ -1,5 +1,5 @@
 import { getSystemErrorMap } from "node:util";
-import { errno, errnoOf } from "../native/index.js";
+import { errno, errnoOf } from "../os/index.js";
 
 const ADVICE: ReadonlyMap<number, string> = new Map([
   [errno.ENOSPC, "make room"],

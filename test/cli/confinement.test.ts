@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { errno, landlockAbi } from "../../src/native/index.js";
+import { errno, landlockAbi } from "../../src/os/index.js";
 import { connect, daemonOf, serve, start, stop, temporaryFolder } from "./support.js";
 
 const root = join(import.meta.dirname, "../..");
@@ -32,8 +32,8 @@ withLandlock(
     const url = (path: string) => JSON.stringify(pathToFileURL(join(root, path)).href);
     const probe = join(root, "test/cli/confined-probe.mjs");
     const code = `
-      import { confineThread } from ${url("dist/src/daemon/confinement.js")};
-      import { replaceProcess } from ${url("dist/src/native/index.js")};
+      import { confineThread } from ${url("dist/src/service/daemon/confinement.js")};
+      import { replaceProcess } from ${url("dist/src/os/index.js")};
       const [probe, forbidden, allowed, pid] = process.argv.slice(1);
       confineThread([allowed]);
       process.env.OPENSSL_CONF = "/dev/null";
@@ -99,7 +99,7 @@ withLandlock("landlock: what a link in place of a guest's directory leads to isn
   symlinkSync(join(folder, "target"), join(folder, "vm1"));
   const code = `
     import { readFileSync } from "node:fs";
-    import { confineThread } from ${JSON.stringify(pathToFileURL(join(root, "dist/src/daemon/confinement.js")).href)};
+    import { confineThread } from ${JSON.stringify(pathToFileURL(join(root, "dist/src/service/daemon/confinement.js")).href)};
     const [link, file] = process.argv.slice(1);
     if (confineThread([link]).landlock === 0) throw new Error("not confined");
     readFileSync(file);`;

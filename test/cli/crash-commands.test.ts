@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { SECTION_MCE } from "../../src/erst/guid.js";
+import { SECTION_MCE } from "../../src/formats/erst/guid.js";
 import { encodeStore, type TestRecord } from "../support/erst-records.js";
 import { until } from "../support/patience.js";
 import { guests, head, log, PANIC } from "./crashes.js";

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { SECTION_MCE } from "../../src/erst/guid.js";
+import { SECTION_MCE } from "../../src/formats/erst/guid.js";
 import { encodeStore } from "../support/erst-records.js";
 import { run, temporaryFolder } from "./support.js";
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { closeDescriptor, createEventfd } from "../../src/native/index.js";
+import { closeDescriptor, createEventfd } from "../../src/os/index.js";
 import type { DriverQueue } from "../support/fake-driver.js";
 import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/native/index.js";
+import { bindDatagram, closeDescriptor, landlockAbi, receive } from "../../src/os/index.js";
 import { until } from "../support/patience.js";
 import {
   connect,

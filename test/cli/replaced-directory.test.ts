@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { errno, landlockAbi } from "../../src/native/index.js";
+import { errno, landlockAbi } from "../../src/os/index.js";
 import {
   connect,
   daemonOf,

@@ -120,7 +120,7 @@ describe("show PATH CRASH", () => {
     expect(await stdoutOf(join(folder, "web"), "--ftrace", "--chrome")).toBe(stdout);
     expect((await run(["show", folder, "3", "--chrome"])).status).toBe(2);
     const counter = fileURLToPath(
-      new URL("../../src/report/ftrace/fixtures/counter.txt", import.meta.url),
+      new URL("../../src/formats/ftrace/fixtures/counter.txt", import.meta.url),
     );
     put(join(folder, "web", "ftrace-5"), head("Panic", 2, 1) + readFileSync(counter), 1004);
     expect((await run(["show", folder, "3", "--ftrace", "--chrome"])).stderr).toContain(

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { closeDescriptor, listenUnix } from "../../src/native/index.js";
+import { closeDescriptor, listenUnix } from "../../src/os/index.js";
 import { complaint, type Ended, serve, start, stop, temporaryFolder } from "./support.js";
 
 const preload = fileURLToPath(new URL("../support/after-call.cjs", import.meta.url));

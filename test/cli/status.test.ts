@@ -11,8 +11,8 @@ import {
 import { connect as connectSocket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { DaemonStatus, GuestStatus } from "../../src/daemon/index.js";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
+import type { DaemonStatus, GuestStatus } from "../../src/service/daemon/index.js";
 import { until } from "../support/patience.js";
 import {
   complaint,

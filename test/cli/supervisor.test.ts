@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { DEFAULT_RATES } from "../../src/store/index.js";
 import { qemuStart, qemuStop } from "../support/negotiations.js";
 import { memoryTable, VU } from "../support/vhost-user-wire.js";

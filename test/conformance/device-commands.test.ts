@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import type { DriverQueue } from "../support/fake-driver.js";
 import { closeAll, closing, strictLoop } from "../support/in-process.js";
 import { everyBytes, inOne, type PstoreDriver, pieceByPiece } from "../support/pstore-driver.js";

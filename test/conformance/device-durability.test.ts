@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { commit } from "../../src/store/index.js";
 import { closeAll, closing, settle } from "../support/in-process.js";
 import { temporaryFolder } from "../support/in-process-server.js";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { closeAll } from "../support/in-process.js";
 import {
   connectGuest,

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { DEFAULT_RATES, DEFAULT_ROOMS } from "../../src/store/index.js";
 import { closeAll } from "../support/in-process.js";
 import {

@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Ledger } from "../../src/device/ledger.js";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { DirectoryStore, type GuestEnd, readEnds } from "../../src/store/index.js";
 import { DriverQueue } from "../support/fake-driver.js";
 import { GuestRam } from "../support/guest-ram.js";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { errno } from "../../src/native/index.js";
+import { errno } from "../../src/os/index.js";
 import { type OnErase, StoreError } from "../../src/store/index.js";
 import { crashStates, Recorder, restore } from "../support/crash-states.js";
 import { checkStore } from "../support/store-check.js";

@@ -1,18 +1,18 @@
 import { fstatSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { KeptConnection } from "../../src/holder/kept-connection.js";
-import { KeptFile } from "../../src/holder/kept-file.js";
-import { Shelf } from "../../src/holder/shelf.js";
-import { closeDescriptor, createMemfd, socketPair } from "../../src/native/index.js";
-import { libc } from "../../src/native/libc.js";
+import { closeDescriptor, createMemfd, socketPair } from "../../src/os/index.js";
+import { libc } from "../../src/os/libc.js";
+import { KeptConnection } from "../../src/service/supervisor/kept-connection.js";
+import { KeptFile } from "../../src/service/supervisor/kept-file.js";
+import { Shelf } from "../../src/service/supervisor/shelf.js";
 import {
   type Connection,
   END,
   PlainConnection,
   type SessionState,
-} from "../../src/vhost-user/index.js";
-import type { RegionState } from "../../src/vhost-user/session-state.js";
+} from "../../src/virtio/vhost-user/index.js";
+import type { RegionState } from "../../src/virtio/vhost-user/session-state.js";
 import { descriptorsNow, runMortal } from "../support/mortal.js";
 import { MSG_OOB, rawSend } from "../support/raw-send.js";
 import { message, VU } from "../support/vhost-user-wire.js";

@@ -1,6 +1,6 @@
 import { fstatSync, ftruncateSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import { closeDescriptor, createMemfd, Mapping, receive } from "../../src/native/index.js";
+import { closeDescriptor, createMemfd, Mapping, receive } from "../../src/os/index.js";
 import {
   closeAll,
   closing,

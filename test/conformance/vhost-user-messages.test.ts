@@ -1,6 +1,6 @@
 import { closeSync, readdirSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { createMemfd } from "../../src/native/index.js";
+import { createMemfd } from "../../src/os/index.js";
 import { MIB } from "../support/guest-ram.js";
 import { closeAll, connectPair, echo, settle, startPair } from "../support/in-process.js";
 import { rawSend } from "../support/raw-send.js";

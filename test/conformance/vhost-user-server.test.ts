@@ -1,8 +1,8 @@
 import { lstatSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { closeDescriptor, errno, listenUnix, SystemError } from "../../src/native/index.js";
-import { listenAt, PlainConnection, SocketInUseError } from "../../src/vhost-user/index.js";
+import { closeDescriptor, errno, listenUnix, SystemError } from "../../src/os/index.js";
+import { listenAt, PlainConnection, SocketInUseError } from "../../src/virtio/vhost-user/index.js";
 import { DriverQueue } from "../support/fake-driver.js";
 import type { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam } from "../support/guest-ram.js";

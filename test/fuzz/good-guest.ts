@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { EventLoop } from "../../src/native/index.js";
+import type { EventLoop } from "../../src/os/index.js";
 import { closeAll } from "../support/in-process.js";
 import { startGuest } from "../support/pstore-in-process.js";
 import { expect } from "./target.js";

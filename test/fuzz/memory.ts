@@ -1,6 +1,6 @@
 import { ftruncateSync } from "node:fs";
-import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/native/index.js";
-import { GuestMemory, guestAddress, userAddress } from "../../src/virtqueue/index.js";
+import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/os/index.js";
+import { GuestMemory, guestAddress, userAddress } from "../../src/virtio/virtqueue/index.js";
 
 /** Where things lie in the hostile guest's memory: offsets in its file, and guest addresses too. */
 export const TABLE = 0;

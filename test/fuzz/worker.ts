@@ -1,7 +1,7 @@
 // Fuzzes one target in a process of its own, which an input may end.
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Mapping } from "../../src/native/index.js";
+import { Mapping } from "../../src/os/index.js";
 import { MAX_INPUT_BYTES, mutate } from "./mutate.js";
 import { Random } from "./random.js";
 import { type FuzzTarget, inputName } from "./target.js";

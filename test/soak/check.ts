@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { findRecords, recordBytes } from "../../src/report/index.js";
+import { findRecords, recordBytes } from "../../src/analysis/index.js";
 import type { SoakGuest } from "./guest.js";
 
 /**

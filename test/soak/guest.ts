@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SystemError } from "../../src/native/index.js";
+import { SystemError } from "../../src/os/index.js";
 import { FakeFrontEnd, HungUpError } from "../support/fake-front-end.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";
 import { type PstoreDriver, startPstoreDriver } from "../support/pstore-driver.js";

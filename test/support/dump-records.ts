@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll } from "vitest";
-import type { HeadedRecord } from "../../src/report/decode.js";
-import { filePieces } from "../../src/report/pieces.js";
+import type { HeadedRecord } from "../../src/analysis/decode.js";
+import { filePieces } from "../../src/analysis/pieces.js";
 import type { RecordHeader } from "../../src/store/index.js";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));

@@ -1,5 +1,5 @@
-import type { DeviceQueue, VirtioDevice } from "../../src/vhost-user/index.js";
-import type { DescriptorChain, VirtqueueError } from "../../src/virtqueue/index.js";
+import type { DeviceQueue, VirtioDevice } from "../../src/virtio/vhost-user/index.js";
+import type { DescriptorChain, VirtqueueError } from "../../src/virtio/virtqueue/index.js";
 
 export interface EchoOptions {
   readonly queueCount?: number;

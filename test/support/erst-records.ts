@@ -7,8 +7,8 @@ import {
   SIGNATURE,
   SIGNATURE_END,
   VALID_TIMESTAMP,
-} from "../../src/erst/cper.js";
-import { CREATOR_PSTORE, parseGuid, SECTION_DMESG_Z } from "../../src/erst/guid.js";
+} from "../../src/formats/erst/cper.js";
+import { CREATOR_PSTORE, parseGuid, SECTION_DMESG_Z } from "../../src/formats/erst/guid.js";
 
 interface TestSection {
   readonly type: string;

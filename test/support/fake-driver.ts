@@ -1,4 +1,4 @@
-import { signal } from "../../src/native/index.js";
+import { signal } from "../../src/os/index.js";
 import type { GuestRam } from "./guest-ram.js";
 import { eventfdNotifier, type Notifier } from "./notifier.js";
 

@@ -6,7 +6,7 @@ import {
   send,
   setNonBlocking,
   socketPair,
-} from "../../src/native/index.js";
+} from "../../src/os/index.js";
 import type { DriverQueue } from "./fake-driver.js";
 import { frontEndMode } from "./front-end-mode.js";
 import type { GuestRam, RamRegion } from "./guest-ram.js";

@@ -1,8 +1,8 @@
 // node forbid.mjs NAME ACTION PROGRAM ARGUMENTS...: becomes Node with a program that may not make one system call.
 // ACTION: EPERM, with which the call fails then, or KILL. As seccomp profiles of containers do (seccomp(2)).
 import { constants } from "node:os";
-import { replaceProcess } from "../../dist/src/native/index.js";
-import { allocate, libc } from "../../dist/src/native/libc.js";
+import { replaceProcess } from "../../dist/src/os/index.js";
+import { allocate, libc } from "../../dist/src/os/libc.js";
 
 const NUMBERS = {
   x64: { memfd_create: 319, splice: 275 },

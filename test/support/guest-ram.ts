@@ -1,5 +1,5 @@
 import { ftruncateSync } from "node:fs";
-import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/native/index.js";
+import { closeDescriptor, createMemfd, Mapping, sealLength } from "../../src/os/index.js";
 
 /** Where a region of the fake guest's memory lies. */
 export interface RamSpec {

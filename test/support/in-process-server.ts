@@ -1,8 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { EventLoop } from "../../src/native/index.js";
-import { type LogEvent, listenAt, Server, type SessionKeeper } from "../../src/vhost-user/index.js";
+import type { EventLoop } from "../../src/os/index.js";
+import {
+  type LogEvent,
+  listenAt,
+  Server,
+  type SessionKeeper,
+} from "../../src/virtio/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { closing, keeperOfMode, patientLoop, refusalsIn } from "./in-process.js";

@@ -1,14 +1,14 @@
-import { KeptConnection } from "../../src/holder/kept-connection.js";
-import { KeptFile } from "../../src/holder/kept-file.js";
-import { Shelf } from "../../src/holder/shelf.js";
-import { closeDescriptor, EventLoop, socketPair } from "../../src/native/index.js";
+import { closeDescriptor, EventLoop, socketPair } from "../../src/os/index.js";
+import { KeptConnection } from "../../src/service/supervisor/kept-connection.js";
+import { KeptFile } from "../../src/service/supervisor/kept-file.js";
+import { Shelf } from "../../src/service/supervisor/shelf.js";
 import {
   type Connection,
   type LogEvent,
   PlainConnection,
   Session,
   type SessionKeeper,
-} from "../../src/vhost-user/index.js";
+} from "../../src/virtio/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { DriverQueue, type DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
-import { closeDescriptor } from "../../src/native/index.js";
-import { libc } from "../../src/native/libc.js";
+import { closeDescriptor } from "../../src/os/index.js";
+import { libc } from "../../src/os/libc.js";
 
 class Died extends Error {}
 
@@ -31,7 +31,7 @@ const openDescriptors = (): number[] => readdirSync("/proc/self/fd").map(Number)
 
 /**
  * Runs `life` in this process as another one would that is killed before its n-th step, a system call of
- * src/native or an atomic store: what it has in memory is lost then, and so are its descriptors, all but `others`'. Returns how
+ * src/os or an atomic store: what it has in memory is lost then, and so are its descriptors, all but `others`'. Returns how
  * many steps it did not need; undefined where it was killed.
  */
 export function runMortal(

@@ -1,6 +1,6 @@
 import { readSync, writeSync } from "node:fs";
-import { closeDescriptor, createEventfd, socketPair } from "../../src/native/index.js";
-import { libc } from "../../src/native/libc.js";
+import { closeDescriptor, createEventfd, socketPair } from "../../src/os/index.js";
+import { libc } from "../../src/os/libc.js";
 
 /** A front-end's end of a kick, call or error descriptor, and the end that it passes on. */
 export interface Notifier {

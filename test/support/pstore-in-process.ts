@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { PstoreDevice } from "../../src/device/index.js";
-import { type EventLoop, type Share, socketPair } from "../../src/native/index.js";
+import { type EventLoop, type Share, socketPair } from "../../src/os/index.js";
 import {
   type Commit,
   type CommitResult,
@@ -10,7 +10,7 @@ import {
   type RecordTypeName,
   type StoreOptions,
 } from "../../src/store/index.js";
-import { type LogEvent, Session } from "../../src/vhost-user/index.js";
+import { type LogEvent, Session } from "../../src/virtio/vhost-user/index.js";
 import type { DriverQueueOptions } from "./fake-driver.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
 import { GuestRam, type RamSpec } from "./guest-ram.js";

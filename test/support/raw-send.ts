@@ -1,4 +1,4 @@
-import { allocate, libc } from "../../src/native/libc.js";
+import { allocate, libc } from "../../src/os/libc.js";
 
 export const MSG_OOB = 1;
 const MSG_DONTWAIT = 0x40;

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type Bytes, copyOf, SystemError } from "../../src/native/index.js";
+import { type Bytes, copyOf, SystemError } from "../../src/os/index.js";
 import { type Files, systemFiles } from "../../src/store/files.js";
 
 export type FileCall = keyof Files;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { joinDump } from "../../src/report/dumps.js";
+import { joinDump } from "../../src/analysis/dumps.js";
 import { qemuGuest, umlGuest } from "../../vm/guest.js";
 import type { KernelName } from "../../vm/kernel.js";
 import {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
-import { decompress } from "../../src/report/decompress.js";
+import { decompress } from "../../src/formats/decompress.js";
 import { compressors } from "../support/compressed.js";
 import { compressedRecord } from "./compressed-record.js";
 import { describeGuests } from "./support.js";

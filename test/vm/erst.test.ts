@@ -11,8 +11,8 @@ import {
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import { ErstFile, expectUnused } from "../../src/erst/index.js";
-import { buildErstTable, FIRST_PORT } from "../../src/erst/table.js";
+import { ErstFile, expectUnused } from "../../src/formats/erst/index.js";
+import { buildErstTable, FIRST_PORT } from "../../src/formats/erst/table.js";
 import { inRoot } from "../../vm/chroot.js";
 import { qemuGuest, runGuest } from "../../vm/guest.js";
 import { type KernelName, kernelNames } from "../../vm/kernel.js";

@@ -8,15 +8,15 @@ import {
   encodeResponse,
   REQUEST_BYTES,
 } from "../../src/device/wire.js";
-import { EventLoop, type Share } from "../../src/native/index.js";
+import { EventLoop, type Share } from "../../src/os/index.js";
 import { DirectoryStore } from "../../src/store/index.js";
 import {
   type DeviceQueue,
   listenAt,
   Server,
   type VirtioDevice,
-} from "../../src/vhost-user/index.js";
-import type { DescriptorChain } from "../../src/virtqueue/index.js";
+} from "../../src/virtio/vhost-user/index.js";
+import type { DescriptorChain } from "../../src/virtio/virtqueue/index.js";
 import { temporaryFolder } from "./support.js";
 
 /** How a device lies: its walk never comes to an end. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { isCutShort } from "../../src/report/index.js";
+import { isCutShort } from "../../src/analysis/index.js";
 import { runGuest } from "../../vm/guest.js";
 import {
   inLock,

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
-import { decodeLz4 } from "../../src/report/compression/lz4.js";
-import { decodeLzo } from "../../src/report/compression/lzo.js";
-import type { Decoded } from "../../src/report/compression/output.js";
-import { decodeZstd } from "../../src/report/compression/zstd.js";
+import { decodeLz4 } from "../../src/formats/compression/lz4.js";
+import { decodeLzo } from "../../src/formats/compression/lzo.js";
+import type { Decoded } from "../../src/formats/compression/output.js";
+import { decodeZstd } from "../../src/formats/compression/zstd.js";
 import { compileC } from "../../vm/build.js";
 import { compressionLibraries } from "../../vm/compression-libraries.js";
 import { ensure } from "../../vm/part.js";

@@ -7,9 +7,13 @@ import {
   EventLoop,
   listenUnix,
   send,
-} from "../../src/native/index.js";
-import { encodeMessage, FrontEndMessage } from "../../src/vhost-user/index.js";
-import { END, MessageReader, type ReceivedMessage } from "../../src/vhost-user/message-reader.js";
+} from "../../src/os/index.js";
+import { encodeMessage, FrontEndMessage } from "../../src/virtio/vhost-user/index.js";
+import {
+  END,
+  MessageReader,
+  type ReceivedMessage,
+} from "../../src/virtio/vhost-user/message-reader.js";
 import { temporaryFolder } from "./support.js";
 
 /** What a front-end is shown of the back-end behind it. */

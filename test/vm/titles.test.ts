@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { readFacts } from "../../src/report/title/index.js";
+import { readFacts } from "../../src/analysis/title/index.js";
 import { buildDriver } from "../../vm/build.js";
 import { qemuGuest } from "../../vm/guest.js";
 import { type KernelName, kernelNames } from "../../vm/kernel.js";
@@ -17,7 +17,7 @@ const ends: readonly (readonly [KernelName, FaultName])[] = [
   ["6.12", "warn"],
 ];
 
-/** Where the fixtures of src/report/title's tests are, which `RECORD_FAULTS=1` writes anew. */
+/** Where the fixtures of src/analysis/title's tests are, which `RECORD_FAULTS=1` writes anew. */
 const fixtures = join(checkout, "src", "report", "title", "fixtures");
 /** A report is shorter. */
 const FIXTURE_LINES = 130;

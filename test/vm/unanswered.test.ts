@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { isCutShort } from "../../src/report/index.js";
+import { isCutShort } from "../../src/analysis/index.js";
 import { qemuGuest } from "../../vm/guest.js";
 import { until } from "../support/patience.js";
 import {

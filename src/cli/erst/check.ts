@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { findDamage } from "../../erst/index.js";
+import { findDamage } from "../../formats/erst/index.js";
 import { writeLine } from "../stdout.js";
 import { withErst } from "./open.js";
 

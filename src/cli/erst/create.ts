@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { ErstError, ErstFile } from "../../erst/index.js";
+import { ErstError, ErstFile } from "../../formats/erst/index.js";
 import { errorLine, USAGE, UserError, warn } from "../errors.js";
 import { formatSize, sizeOption } from "../size.js";
 import { erstError } from "./open.js";

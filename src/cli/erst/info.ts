@@ -1,12 +1,12 @@
 import type { Command } from "commander";
+import { printableJson } from "../../analysis/index.js";
 import {
   describeCper,
   type ErstHeader,
   type ErstSlot,
   payloadOf,
   timeOf,
-} from "../../erst/index.js";
-import { printableJson } from "../../report/index.js";
+} from "../../formats/erst/index.js";
 import { formatSize } from "../size.js";
 import { writeLine, writeOut } from "../stdout.js";
 import { withErst } from "./open.js";

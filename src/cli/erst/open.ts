@@ -1,4 +1,4 @@
-import { ErstError, ErstFile, type ErstHeader } from "../../erst/index.js";
+import { ErstError, ErstFile, type ErstHeader } from "../../formats/erst/index.js";
 import { UserError } from "../errors.js";
 
 /** Passes an ErstError on as one that names the file. */

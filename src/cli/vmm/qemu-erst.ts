@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { ErstError, ErstFile, expectUnused } from "../../erst/index.js";
+import { ErstError, ErstFile, expectUnused } from "../../formats/erst/index.js";
 import { UserError } from "../errors.js";
 import { DEFAULT_RECORD_SIZE, DEFAULT_SIZE } from "../erst/create.js";
 import { erstError, withErst } from "../erst/open.js";

@@ -3,7 +3,7 @@ import {
   userAddress,
   Virtqueue,
   VirtqueueError,
-} from "../../../src/virtqueue/index.js";
+} from "../../../src/virtio/virtqueue/index.js";
 import { AVAILABLE, BUFFERS, HostileMemory, INDIRECT, TABLE, USED } from "../memory.js";
 import type { Random } from "../random.js";
 import { expect, type FuzzTarget, InputReader } from "../target.js";

@@ -9,9 +9,9 @@ import {
   send,
   signal,
   socketPair,
-} from "../../../src/native/index.js";
+} from "../../../src/os/index.js";
 import { RECORD_TYPES } from "../../../src/store/index.js";
-import { type LogEvent, PlainConnection, Session } from "../../../src/vhost-user/index.js";
+import { type LogEvent, PlainConnection, Session } from "../../../src/virtio/vhost-user/index.js";
 import { patientLoop } from "../../support/in-process.js";
 import {
   config,

@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
-import { decompress, gunzip } from "../../../src/report/decompress.js";
 import {
   dumpText,
   findRecords,
@@ -10,8 +9,9 @@ import {
   PrintablePieces,
   printable,
   readHeader,
-} from "../../../src/report/index.js";
-import { readFacts } from "../../../src/report/title/index.js";
+} from "../../../src/analysis/index.js";
+import { readFacts } from "../../../src/analysis/title/index.js";
+import { decompress, gunzip } from "../../../src/formats/decompress.js";
 import { parseHeader } from "../../../src/store/index.js";
 import { checkout } from "../../../vm/paths.js";
 import { fastFolder } from "../good-guest.js";
@@ -28,7 +28,7 @@ const OFTEN = [
   ...["deflate", "zlib", "gzip"],
 ] as readonly (typeof WAYS)[number][];
 
-/** src/report/decompress.ts promises it. */
+/** src/formats/decompress.ts promises it. */
 const MAX_TEXT_BYTES = 16 << 20;
 
 /** Anything that a terminal takes as a command. */

@@ -1,7 +1,7 @@
 import { PstoreDevice, REQUEST_BYTES, RESPONSE_BYTES } from "../../../src/device/index.js";
 import { RECORD_TYPES } from "../../../src/store/index.js";
-import type { DeviceQueue } from "../../../src/vhost-user/index.js";
-import { userAddress, Virtqueue } from "../../../src/virtqueue/index.js";
+import type { DeviceQueue } from "../../../src/virtio/vhost-user/index.js";
+import { userAddress, Virtqueue } from "../../../src/virtio/virtqueue/index.js";
 import { NEXT, WRITE, writeDescriptor } from "../../support/fake-driver.js";
 import { patientLoop } from "../../support/in-process.js";
 import { encodeRequest } from "../../support/pstore-wire.js";

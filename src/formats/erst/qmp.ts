@@ -1,0 +1,121 @@
+import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { errno, errnoOf } from "../../os/index.js";
+
+/** What QEMU answers to a command (QEMU, docs/interop/qmp-spec.rst). */
+interface Reply {
+  readonly return?: unknown;
+  readonly error?: { readonly desc?: string };
+  readonly QMP?: unknown;
+}
+
+const TIMEOUT_MS = 5000;
+
+/** A connection to QEMU's monitor, at the Unix socket of `-qmp unix:PATH,server=on,wait=off`. */
+export class Qmp {
+  readonly #socket: Socket;
+  readonly #waiting: ((reply: Reply) => void)[] = [];
+  #error = new Error("QEMU's monitor closed the connection");
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error("QEMU's monitor doesn't answer")));
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    socket.on("close", () => {
+      for (const tell of this.#waiting.splice(0)) tell({ error: { desc: this.#error.message } });
+    });
+    const lines = createInterface({ input: socket });
+    // readline passes the socket's errors on; they are handled above.
+    lines.on("error", () => undefined);
+    lines.on("line", (line) => {
+      const reply = parseReply(line);
+      if (reply === undefined)
+        socket.destroy(new Error("what answers there isn't QEMU's QMP monitor"));
+      // What has neither is an event.
+      else if ("return" in reply || "error" in reply || "QMP" in reply) {
+        this.#waiting.shift()?.(reply);
+      }
+    });
+  }
+
+  /** Connects, and throws where nobody answers there as QEMU does, or not before `stopped` aborts. */
+  static async open(path: string, stopped?: AbortSignal): Promise<Qmp> {
+    const qmp = new Qmp(connect({ path }));
+    const close = () => {
+      qmp.#socket.destroy(new Error("ended before QEMU's monitor answered"));
+    };
+    stopped?.addEventListener("abort", close);
+    try {
+      const greeting = await qmp.#reply();
+      if (greeting.QMP === undefined) throw qmp.#failure(greeting);
+      await qmp.execute("qmp_capabilities");
+      return qmp;
+    } finally {
+      stopped?.removeEventListener("abort", close);
+    }
+  }
+
+  /** Runs a command and returns its answer. Throws what QEMU says is wrong. */
+  async execute(command: string): Promise<unknown> {
+    const reply = this.#reply();
+    this.#socket.write(`${JSON.stringify({ execute: command })}\n`);
+    const answer = await reply;
+    if (!("return" in answer)) throw this.#failure(answer);
+    return answer.return;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #failure({ error }: Reply): Error {
+    this.close();
+    return this.#socket.errored ?? new Error(error?.desc ?? this.#error.message);
+  }
+
+  #reply(): Promise<Reply> {
+    if (this.#socket.destroyed) return Promise.resolve({ error: { desc: this.#error.message } });
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+function parseReply(line: string): Reply | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether an error says that nobody listens at a monitor's socket. */
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof Error &&
+  "syscall" in error &&
+  error.syscall === "connect" &&
+  [errno.ENOENT, errno.ECONNREFUSED].some((number) => number === errnoOf(error));
+
+/**
+ * Runs `task` while the guest stands still: between two of its instructions, and so of its device's. An
+ * abort ends the wait for the monitor, and nothing behind that: the guest has to go on.
+ */
+export async function whilePaused(
+  path: string,
+  task: () => void,
+  stopped?: AbortSignal,
+): Promise<void> {
+  const qmp = await Qmp.open(path, stopped);
+  try {
+    const { running } = (await qmp.execute("query-status")) as { running: boolean };
+    if (running) await qmp.execute("stop");
+    try {
+      task();
+    } finally {
+      if (running) await qmp.execute("cont");
+    }
+  } finally {
+    qmp.close();
+  }
+}

@@ -1,0 +1,38 @@
+export { EventLoop, type Share } from "../../os/index.js";
+export {
+  type Connection,
+  doesntRead,
+  isUnread,
+  PlainConnection,
+  type SessionKeeper,
+  sendReply,
+} from "./connection.js";
+export type {
+  DeviceQueue,
+  DriverActivity,
+  FrontEndEnd,
+  LogEvent,
+  StartedDriver,
+  VirtioDevice,
+} from "./device.js";
+export { MAX_MEMORY_SLOTS } from "./memory-table.js";
+export {
+  END,
+  type IncomingMessage,
+  type ReceivedMessage,
+  receiveMessage,
+} from "./message-reader.js";
+export * from "./protocol.js";
+export { Server, type ServerOptions } from "./server.js";
+export { Session, type SessionOptions } from "./session.js";
+export { descriptorNames, type SessionState } from "./session-state.js";
+export {
+  isListeningAt,
+  listenAt,
+  removeSocket,
+  removeUnused,
+  type SocketAccess,
+  type SocketFile,
+  SocketInUseError,
+  socketFile,
+} from "./socket-file.js";
