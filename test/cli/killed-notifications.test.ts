@@ -5,7 +5,7 @@ import { GuestRam } from "../support/guest-ram.js";
 import { until } from "../support/patience.js";
 import { type PreparedRequest, startPstoreDriver } from "../support/pstore-driver.js";
 import { F_EVENT_IDX, F_VERSION_1 } from "../support/vhost-user-wire.js";
-import { FIRST_STEPS, type KillableServer, serveKillable } from "./killing.js";
+import { type KillableServer, type KillSeries, killedBeside, serveKillable } from "./killing.js";
 import { daemonOf, stop } from "./support.js";
 
 const CONSOLE = 2;
@@ -60,41 +60,40 @@ async function nextDaemon({ running }: KillableServer, former: number): Promise<
   return next ?? 0;
 }
 
-/**
- * Who is killed, and every how many steps: the daemon amid requests, or before them, and then the next one, too,
- * as it goes on where the other ended. That has more steps.
- */
+/** Who is killed: the daemon amid requests, or before them, and then the next one, as it goes on where the other ended. */
 const VICTIMS = [
-  ["the daemon", 7],
-  ["the next daemon, too,", 14],
+  ["the daemon", false],
+  ["the next daemon, too,", true],
 ] as const;
 
-test.each(
-  VICTIMS.flatMap(([victim, stride]) =>
-    FIRST_STEPS.map((step) => [victim, stride, (step * stride) / 7] as const),
-  ),
-)(
-  "no kick and no call is lost, wherever %s is killed: every %i steps from %i",
-  async (victim, stride, firstStep) => {
-    const server = await serveKillable("--console");
-    const { frontEnd, exchange } = await strictGuest(server);
-    let deaths = 0;
-    for (let step = firstStep; ; step += stride) {
-      for (let i = 0; i < 2; i++) await frontEnd.barrier();
-      const former = daemonOf(server.running) ?? 0;
-      // It takes no more steps then.
-      if (victim !== "the daemon") process.kill(former, "SIGKILL");
-      server.killAt(step);
-      const exchanged = exchange(3);
-      const dying = victim === "the daemon" ? former : await nextDaemon(server, former);
-      await exchanged;
-      for (let count = 1; count <= 2; count++) await exchange(count);
-      await server.died();
-      if (daemonOf(server.running) === dying) break;
-      deaths++;
-    }
-    expect(deaths).toBeGreaterThan(12);
-    frontEnd.close();
-    expect((await stop(server.running)).status).toBe(0);
-  },
-);
+async function killAmidRequests(isNext: boolean, series: KillSeries): Promise<number> {
+  // A daemon that goes on has twice as many steps.
+  const [first, stride] = isNext
+    ? [2 * series.first, 2 * series.stride]
+    : [series.first, series.stride];
+  const server = await serveKillable("--console");
+  const { frontEnd, exchange } = await strictGuest(server);
+  let deaths = 0;
+  for (let step = first; ; step += stride) {
+    for (let i = 0; i < 2; i++) await frontEnd.barrier();
+    const former = daemonOf(server.running) ?? 0;
+    // It takes no more steps then.
+    if (isNext) process.kill(former, "SIGKILL");
+    server.killAt(step);
+    const exchanged = exchange(3);
+    const dying = isNext ? await nextDaemon(server, former) : former;
+    await exchanged;
+    for (let count = 1; count <= 2; count++) await exchange(count);
+    await server.died();
+    if (daemonOf(server.running) === dying) break;
+    deaths++;
+  }
+  frontEnd.close();
+  expect((await stop(server.running)).status).toBe(0);
+  return deaths;
+}
+
+test.each(VICTIMS)("no kick and no call is lost, wherever %s is killed", async (_who, isNext) => {
+  const deaths = await killedBeside((series) => killAmidRequests(isNext, series));
+  expect(deaths).toBeGreaterThan(12);
+});

@@ -83,11 +83,32 @@ export async function serveKillable(...options: readonly string[]): Promise<Kill
 }
 
 /**
- * A server's daemons are killed at every seventh step: of more, some would be started with a delay. All
- * steps take minutes.
+ * So many servers are killed beside each other: a supervisor starts a daemon that ends again and again once in two
+ * seconds only.
  */
-const STRIDE = 7;
-export const FIRST_STEPS = LONG ? Array.from({ length: STRIDE }, (_, i) => i) : [0];
+const SERVERS = LONG ? 14 : 7;
+
+/** How many steps apart two kills are, of all servers together: a kill at each step takes minutes. */
+const STEPS_APART = LONG ? 1 : 7;
+
+/** The steps at which one server's daemons are killed, one in each round. */
+export interface KillSeries {
+  readonly first: number;
+  readonly stride: number;
+}
+
+/** Runs a test with each series, on servers of their own. `run` returns its rounds; returns all of them together. */
+export async function killedBeside(run: (series: KillSeries) => Promise<number>): Promise<number> {
+  const all = Array.from({ length: SERVERS }, async (_, i) => {
+    const series = { first: i * STEPS_APART, stride: SERVERS * STEPS_APART };
+    try {
+      return await run(series);
+    } catch (cause) {
+      throw new Error(`killed at every ${series.stride}th step from ${series.first}`, { cause });
+    }
+  });
+  return (await Promise.all(all)).reduce((sum, rounds) => sum + rounds, 0);
+}
 
 /**
  * Does a round of requests again and again, and has the daemon killed some steps later in each, until a
@@ -96,14 +117,14 @@ export const FIRST_STEPS = LONG ? Array.from({ length: STRIDE }, (_, i) => i) : 
 export async function killEverywhere(
   server: KillableServer,
   frontEnd: FakeFrontEnd,
-  firstStep: number,
+  { first, stride }: KillSeries,
   round: (n: number) => Promise<void>,
 ): Promise<number> {
   let misses = 0;
   for (let n = 0; ; n++) {
     // It serves again, and has nothing else to do.
     for (let i = 0; i < 2; i++) await frontEnd.barrier();
-    server.killAt(firstStep + n * STRIDE);
+    server.killAt(first + n * stride);
     await round(n);
     misses = (await server.died()) ? 0 : misses + 1;
     if (misses === MISSES) return n + 1;

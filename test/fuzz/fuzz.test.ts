@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { LONG } from "../support/patience.js";
 import { TARGETS } from "./targets.js";
 
-const INPUTS = LONG ? 4_000_000 : 1_000_000;
+const INPUTS = LONG ? 2_000_000 : 1_000_000;
 
 const program = join(import.meta.dirname, "../../dist/test/fuzz/main.js");
 const run = promisify(execFile);
