@@ -14,7 +14,7 @@ import {
   letGo,
   notify,
   passedDescriptors,
-  withKept,
+  withSessions,
 } from "../service/supervisor/index.js";
 import type { ControlSocket } from "./control-socket.js";
 import { outputOf } from "./daemon-output.js";
@@ -49,7 +49,7 @@ process.title = "virtio-pstore daemon";
 process.umask(0o077);
 
 const output = outputOf(start);
-const guests = withKept(settings.guests, passedDescriptors());
+const guests = withSessions(settings.guests, passedDescriptors());
 // Last: a manager that has no room for one more refuses this one.
 if ("fd" in control && control.isNew) {
   letGo(CONTROL_SOCKET);

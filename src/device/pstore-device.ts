@@ -3,11 +3,13 @@ import {
   type BatchResult,
   type DirectoryStore,
   type GuestEnd,
-  RECORD_TYPES,
+  type JournalEntry,
+  MAX_UNDER_WAY,
   type Reading,
-  type RecordPlace,
   type RecordTypeName,
   RefusedError,
+  RequestJournal,
+  recover,
   troubleWith,
 } from "../store/index.js";
 import type {
@@ -30,8 +32,7 @@ import {
   summarizeDriver,
 } from "./driver-line.js";
 import { describeEnd, endKind } from "./guest-end.js";
-import { LEDGER_SLOTS, Ledger, type LedgerEntry, type WalkState } from "./ledger.js";
-import { Recovery } from "./recovery.js";
+import { RecordWalk } from "./record-walk.js";
 import {
   type ParsedRequest,
   parseRequest,
@@ -43,11 +44,9 @@ import {
 import { TroubleLog } from "./trouble-log.js";
 import {
   CONFIG_FLAG_CONSOLE,
-  encodeFileInfo,
   encodeResponse,
   F_EXTENDED,
   F_PANIC_VQ,
-  FLAG_COMPRESSED,
   QUEUE_COUNT,
   REQUEST_BYTES,
 } from "./wire.js";
@@ -65,8 +64,8 @@ export interface PstoreDeviceOptions {
   readonly log?: (event: LogEvent) => void;
   /** The guest's front-end went away; how is kept. */
   readonly onEnd?: (end: GuestEnd) => void;
-  /** Memory that a device which goes on after this process's end finds again; zeroed for a new one. */
-  readonly memory?: Uint8Array<ArrayBuffer> | undefined;
+  /** Of the connection's requests; one that ends with this process where not given. */
+  readonly journal?: RequestJournal;
 }
 
 /** A driver rounds bufsize up to its page size, of which this is the largest on machines with virtio. */
@@ -88,18 +87,10 @@ interface Answer {
 /** A request that was taken off its queue. */
 interface Work {
   readonly chain: DescriptorChain;
-  readonly position: number;
   readonly parsed: ParsedRequest;
+  readonly entry: JournalEntry;
   /** What OPEN waits for. */
   reading?: Reading;
-}
-
-/** A walk over the records. */
-interface Walk {
-  /** The one that was returned last, or a place before which all were; undefined at the beginning. */
-  readonly after: RecordPlace | undefined;
-  /** The id of its last one. */
-  readonly upTo: bigint;
 }
 
 const nothing: readonly Uint8Array[] = [];
@@ -121,19 +112,17 @@ export class PstoreDevice implements VirtioDevice {
    */
   readonly #limits: RequestLimits;
   #negotiated = 0n;
-  readonly #ledger: Ledger;
+  readonly #journal: RequestJournal;
+  readonly #walk: RecordWalk;
   readonly #troubles: TroubleLog;
-  /** The driver has made a request since the last reset: its boot has begun. */
+  /** The store knows of the driver's boot. */
   #begun = false;
-  /** What a former process's requests did. */
-  #recovery: Recovery | undefined;
-  #walk: Walk | undefined;
   /** What was begun and goes on in its guest's next turn, of each queue. */
   readonly #held = new Map<DeviceQueue, Work>();
   /** Queues whose last batch is not durable yet. */
   readonly #waiting = new Set<number>();
 
-  /** Throws StoreError where it can't be found out what a former process did. */
+  /** Throws StoreError where it can't be found out which requests of the journal were done. */
   constructor(options: PstoreDeviceOptions) {
     this.#store = options.store;
     this.#options = options;
@@ -148,10 +137,13 @@ export class PstoreDevice implements VirtioDevice {
     });
     const { types } = options;
     this.#limits = { types, maxDataBytes: mostBytes };
-    this.#ledger = new Ledger(options.memory);
+    this.#journal = options.journal ?? new RequestJournal();
+    this.#walk = new RecordWalk(this.#store, this.#journal, (message) => {
+      this.#warn("STORE", message);
+    });
     this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();
-    if (this.#ledger.begun) this.#recovery = new Recovery(this.#ledger, this.#store);
+    recover(this.#journal, this.#store);
   }
 
   negotiated(features: bigint): void {
@@ -160,9 +152,9 @@ export class PstoreDevice implements VirtioDevice {
 
   started({ queues, configRead }: StartedDriver): void {
     const bits = queues.reduce((all, queue) => all | (1 << queue), 0);
-    const told = this.#ledger.toldQueues;
-    if ((bits & ~told) === 0) return;
-    this.#ledger.toldQueues = told | bits;
+    const logged = this.#journal.startedQueues;
+    if ((bits & ~logged) === 0) return;
+    this.#journal.startedQueues = logged | bits;
     this.#options.log?.(describeDriver(this.#facts({ queues, configRead })));
   }
 
@@ -186,7 +178,7 @@ export class PstoreDevice implements VirtioDevice {
 
   gone(end: FrontEndEnd): void {
     const timeMs = Date.now();
-    const kind = endKind(end, this.#ledger.lastDump, timeMs);
+    const kind = endKind(end, this.#journal.lastDump, timeMs);
     if (kind === undefined) return;
     const { connectedMs } = end;
     const { bootId: boot } = this.#config;
@@ -204,15 +196,13 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   close(): void {
-    // A former process's boot ends here, too, and says what is missing at its end.
-    if (this.#ledger.begun && !this.#begun) this.#begin();
-    this.#walk = undefined;
-    this.#held.clear();
-    this.#begun = false;
-    this.#recovery = undefined;
-    this.#ledger.clear();
-    this.#troubles.end();
+    // What is missing at a boot's end is said there, though this process served none of its requests.
+    if (this.#journal.begun) this.#begin();
     this.#store.endBoot();
+    this.#begun = false;
+    this.#journal.clear();
+    this.#held.clear();
+    this.#troubles.end();
   }
 
   process(queue: DeviceQueue): void {
@@ -235,7 +225,7 @@ export class PstoreDevice implements VirtioDevice {
       }
       if (answer === "later") break;
       answers.push(answer);
-    } while (answers.length < LEDGER_SLOTS && !queue.isTurnOver);
+    } while (answers.length < MAX_UNDER_WAY && !queue.isTurnOver);
     if (answers.length > 0) this.#finish(queue, answers, more);
     else if (more) queue.schedule();
     if (broken !== undefined) throw broken;
@@ -262,8 +252,9 @@ export class PstoreDevice implements VirtioDevice {
    * byte.
    */
   #begin(): void {
-    this.#store.beginBoot(this.#config.bootId, this.#ledger);
-    this.#ledger.begun = true;
+    if (this.#begun) return;
+    this.#store.beginBoot(this.#config.bootId, this.#journal);
+    this.#journal.begun = true;
     this.#begun = true;
   }
 
@@ -290,18 +281,9 @@ export class PstoreDevice implements VirtioDevice {
 
   /** Serves the queue's next chain, or the one that was begun; "later" where it goes on in another turn. */
   #next(queue: DeviceQueue): Answer | "none" | "later" {
-    let work = this.#held.get(queue);
-    if (work === undefined) {
-      const { position } = queue;
-      const chain = queue.pop();
-      if (chain === undefined) return "none";
-      const parsed = this.#parse(chain);
-      if (parsed === undefined || chain.kind === "malformed") {
-        this.#ledger.entry(queue.index, position).begin(position);
-        return { chain, respond: () => nothing };
-      }
-      work = { chain, position, parsed };
-    }
+    const work = this.#held.get(queue) ?? this.#take(queue);
+    if (work === undefined) return "none";
+    if ("respond" in work) return work;
     const respond = this.#serve(work, queue);
     if (respond === undefined) {
       this.#held.set(queue, work);
@@ -309,6 +291,24 @@ export class PstoreDevice implements VirtioDevice {
     }
     this.#held.delete(queue);
     return { chain: work.chain, respond };
+  }
+
+  /** Takes the queue's next chain; with its answer where there is nothing to do. */
+  #take(queue: DeviceQueue): Work | Answer | undefined {
+    const { index, position } = queue;
+    const chain = queue.pop();
+    if (chain === undefined) return undefined;
+    const parsed = this.#parse(chain);
+    if (parsed === undefined || chain.kind === "malformed") {
+      this.#journal.begin(index, position);
+      return { chain, respond: () => nothing };
+    }
+    this.#begin();
+    const result = this.#journal.resultOf(index, position, parsed.request);
+    if (result !== undefined) {
+      return { chain, respond: ({ rest }) => statusOf(parsed, -(result || rest)) };
+    }
+    return { chain, parsed, entry: this.#journal.begin(index, position) };
   }
 
   /** Undefined where the chain is no request, or can't be answered. */
@@ -326,31 +326,10 @@ export class PstoreDevice implements VirtioDevice {
 
   /** Serves a request, and returns how it is answered; undefined where it goes on in another turn. */
   #serve(work: Work, queue: DeviceQueue): Answer["respond"] | undefined {
-    const { position, parsed } = work;
+    const { parsed, entry } = work;
     const { request } = parsed;
-    const entry = this.#ledger.entry(queue.index, position);
-    const status = (ret: number) => [encodeResponse(parsed.cmd, parsed.type, ret)];
-    if (!this.#begun) this.#begin();
     try {
-      const former = this.#recovery?.take(entry, position, request);
-      if (former?.note.kind === "refused") {
-        const ret = -former.note.errno;
-        return () => status(ret);
-      }
-      // What was done stays noted until it is answered.
-      if (former?.done === true) {
-        if (former.note.kind === "append" && request.kind === "stream") {
-          this.#store.appended(request.type);
-          entry.appended();
-        }
-        if (former.note.kind === "dump" && former.note.mayBeLast) this.#ledger.lastDump = true;
-        return ({ rest }) => status(-rest);
-      }
-      entry.begin(position);
-      if (former?.note.kind === "read") {
-        this.#walk = walkOf({ ...this.#ledger.lastWalk, after: former.note.after });
-      }
-      const respond = this.#do(work, queue, status, entry);
+      const respond = this.#do(work, queue);
       // Of a dump the commit tells.
       if (respond !== undefined && request.kind !== "dump") this.#troubles.succeeded(request.kind);
       return respond;
@@ -358,48 +337,38 @@ export class PstoreDevice implements VirtioDevice {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
         throw error;
       const number = errnoOf(error);
-      entry.refuse(position, number);
+      entry.refused(number);
       // The store itself tells what it refuses.
       if (!(error instanceof RefusedError)) this.#failed(request, error);
-      return () => status(-number);
+      return () => statusOf(parsed, -number);
     }
   }
 
-  #do(
-    work: Work,
-    queue: DeviceQueue,
-    status: (ret: number) => Uint8Array[],
-    entry: LedgerEntry,
-  ): Answer["respond"] | undefined {
-    const { request } = work.parsed;
+  #do(work: Work, queue: DeviceQueue): Answer["respond"] | undefined {
+    const { parsed, entry } = work;
+    const { request } = parsed;
+    const status = (ret: number) => statusOf(parsed, ret);
     switch (request.kind) {
-      case "open": {
+      case "open":
         work.reading ??= this.#store.reading;
-        if (!this.#store.isRead(work.reading)) return undefined;
-        const upTo = this.#store.lastShown(this.#shownTypes)?.id ?? 0n;
-        this.#walk = { after: undefined, upTo };
-        this.#ledger.walk = { after: 0n, upTo };
-        return () => status(0);
-      }
+        return this.#walk.open(work.reading, this.#shownTypes) ? () => status(0) : undefined;
       case "close":
-        this.#walk = undefined;
-        this.#ledger.walk = undefined;
+        this.#walk.close();
         return () => status(0);
       case "read": {
-        const answer = this.#read(request.room, work.parsed, queue, entry);
+        const isTurnOver = () => queue.isTurnOver;
+        const answer = this.#walk.read(parsed, request.room, this.#shownTypes, entry, isTurnOver);
         return answer && (() => answer);
       }
       case "dump": {
         const { type, compressed, from } = request;
         if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        const data = from.bytes(REQUEST_BYTES);
-        const place = this.#store.write(type, compressed, data, entry.of(type));
-        const { note } = entry;
+        const place = this.#store.write(type, compressed, from.bytes(REQUEST_BYTES), entry);
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
           if (number === 0) {
             this.#troubles.succeeded(request.kind);
-            if (note?.kind === "dump" && note.mayBeLast) this.#ledger.lastDump = true;
+            this.#journal.stored(entry);
           } else {
             this.#failed(request, number);
           }
@@ -409,13 +378,12 @@ export class PstoreDevice implements VirtioDevice {
       case "stream": {
         const { type, from } = request;
         if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        this.#store.append(type, from.bytes(REQUEST_BYTES), entry.of(type));
-        entry.appended();
+        this.#store.append(type, from.bytes(REQUEST_BYTES), entry);
         return () => status(0);
       }
       case "erase": {
         const { type, id } = request;
-        if (this.#store.isShown(type, id)) entry.of(type).erase(id);
+        if (this.#store.isShown(type, id)) entry.erasing(request);
         const known = this.#store.erase(type, id);
         return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
       }
@@ -423,50 +391,6 @@ export class PstoreDevice implements VirtioDevice {
         this.#warn("REFUSED", `a request was refused: ${request.why}`);
         return () => status(-request.errno);
     }
-  }
-
-  /**
-   * The next record of the walk that can be read; a response alone at the walk's end. Undefined where the turn is
-   * over before one is found.
-   */
-  #read(
-    room: number,
-    { cmd, type }: ParsedRequest,
-    queue: DeviceQueue,
-    entry: LedgerEntry,
-  ): readonly Uint8Array[] | undefined {
-    const { walk } = this.#ledger;
-    if (walk !== undefined) {
-      entry.read(walk.after);
-      this.#walk ??= walkOf(walk);
-    }
-    if (this.#walk === undefined) return [encodeResponse(cmd, type, -errno.EBADF)];
-    for (;;) {
-      const { after, upTo }: Walk = this.#walk;
-      try {
-        const record = this.#store.firstShown(this.#shownTypes, after);
-        if (record === undefined || record.id > upTo) break;
-        this.#walk = { after: record, upTo };
-        this.#ledger.walk = { after: record.id, upTo };
-        const contents = this.#store.read(record, room);
-        if (contents !== undefined) {
-          const info = encodeFileInfo({
-            id: record.id,
-            type: WIRE_TYPE[record.type],
-            flags: record.compressed ? FLAG_COMPRESSED : 0,
-            len: contents.data.length,
-            timeNs: contents.timeNs,
-          });
-          return [encodeResponse(cmd, type, 0), info, contents.data];
-        }
-      } catch (error) {
-        this.#warn("STORE", `a record can't be read: ${String(error)}`);
-        // Nor can any other.
-        if (this.#walk.after === after) break;
-      }
-      if (queue.isTurnOver) return undefined;
-    }
-    return [encodeResponse(cmd, type, 0)];
   }
 
   #failed({ kind }: Request, trouble: unknown): void {
@@ -478,8 +402,6 @@ export class PstoreDevice implements VirtioDevice {
   }
 }
 
-/** What a walk that a former process began has yet to return. */
-const walkOf = ({ after, upTo }: WalkState): Walk => ({
-  after: { id: after, type: RECORD_TYPES.at(-1) ?? "pmsg" },
-  upTo,
-});
+const statusOf = ({ cmd, type }: ParsedRequest, ret: number): readonly Uint8Array[] => [
+  encodeResponse(cmd, type, ret),
+];

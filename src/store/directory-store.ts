@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { gzipSync, constants as zlib } from "node:zlib";
 import { type Bytes, copyOf, errno, errnoOf, SystemError } from "../os/index.js";
 import {
@@ -12,7 +11,7 @@ import { headerOf } from "./dump-headers.js";
 import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
 import type { GuestEnd } from "./guest-end.js";
-import type { BootStreams, Intent } from "./intent.js";
+import type { JournalEntry, RequestJournal } from "./journal/index.js";
 import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
@@ -35,7 +34,7 @@ import {
 
 interface Staged extends StagedRecord {
   readonly inode: number;
-  readonly intent: Intent | undefined;
+  readonly journal: JournalEntry | undefined;
   readonly mayBeLast: boolean;
   readonly stored: StoredRecord;
   readonly entry: RecordEntry;
@@ -67,7 +66,8 @@ const MAY_NOT: readonly number[] = [errno.EACCES, errno.EPERM, errno.EROFS];
 export class DirectoryStore {
   readonly directory: string;
   readonly #options: StoreOptions;
-  readonly #files: Files;
+  /** The system calls that it makes. */
+  readonly files: Files;
   readonly #committer: Committer;
   readonly #limiter: RateLimiter;
   readonly #free: FreeSpace;
@@ -84,26 +84,33 @@ export class DirectoryStore {
   constructor(directory: string, options: StoreOptions = {}) {
     this.directory = directory;
     this.#options = options;
-    this.#files = options.files ?? systemFiles;
-    this.#committer = options.committer ?? new InlineCommitter(this.#files);
+    this.files = options.files ?? systemFiles;
+    this.#committer = options.committer ?? new InlineCommitter(this.files);
     this.#limiter = new RateLimiter(options.rates ?? {}, options.rateLevels);
     this.#isTurnOver = options.isTurnOver ?? (() => false);
-    this.#free = new FreeSpace(this.#files, options.minFree ?? { bytes: 0, share: 0 });
+    this.#free = new FreeSpace(this.files, options.minFree ?? { bytes: 0, share: 0 });
     try {
       this.#place = this.#openPlace(1n);
     } catch (error) {
       throw storeError(directory, error);
     }
+    // What was erased before may not be synced, and whoever asks again is told that it is.
+    this.#mustCommit = this.#place.directory.erased.size > 0;
   }
 
   /**
    * Puts a dump's record into its file. It becomes visible and durable with commit(), whose result has
    * its errno at the place that is returned. Throws the system call's error, or RefusedError; then
-   * nothing of the record stays. `intent` is told of its name before it gets it.
+   * nothing of the record stays.
    */
-  write(type: DumpTypeName, compressed: boolean, data: readonly Bytes[], intent?: Intent): number {
+  write(
+    type: DumpTypeName,
+    compressed: boolean,
+    data: readonly Bytes[],
+    journal?: JournalEntry,
+  ): number {
     try {
-      return this.#stage(type, compressed, data, intent);
+      return this.#stage(type, compressed, data, journal);
     } catch (error) {
       this.#tellRefused(type, data, error);
       throw error;
@@ -113,9 +120,9 @@ export class DirectoryStore {
   /**
    * Appends to the current boot's stream; it is synced soon, and with the next dump at the latest. Throws
    * the system call's error, or RefusedError; then nothing of the data stays, and the stream says so
-   * where it goes on. `intent` is told before.
+   * where it goes on.
    */
-  append(type: StreamTypeName, data: readonly Bytes[], intent?: Intent): void {
+  append(type: StreamTypeName, data: readonly Bytes[], journal?: JournalEntry): void {
     try {
       if (this.#ending >= MAX_ENDING) {
         throw new SystemError("write", errno.EAGAIN, `${this.directory}: boots end too fast`);
@@ -123,7 +130,7 @@ export class DirectoryStore {
       const { streams } = this.#here();
       this.#expectRate(type, lengthOf(data));
       this.#free.expect(this.directory, lengthOf(data));
-      streams.append(type, data, intent);
+      streams.append(type, data, journal);
     } catch (error) {
       this.#place.streams.miss(type, lengthOf(data));
       this.#tellRefused(type, data, error);
@@ -135,11 +142,11 @@ export class DirectoryStore {
   /**
    * A boot of the guest begins, and the one before ends: streams go into files of their own. With the
    * id of a boot that was here before, be it before a restart of this process, its streams go on; so
-   * they do where `remembered` knows their files.
+   * they do where `journal` knows their files.
    */
-  beginBoot(id?: string, remembered?: BootStreams): void {
+  beginBoot(id?: string, journal?: RequestJournal): void {
     this.endBoot();
-    this.#place.streams.begin(id, remembered);
+    this.#place.streams.begin(id, journal);
   }
 
   /** Completes the streams of the current boot. */
@@ -250,13 +257,13 @@ export class DirectoryStore {
     const entry = directory.table.get(key);
     if (entry === undefined || place.isHidden(entry)) return false;
     const path = directory.pathOf(entry.name);
-    if (this.#files.lstat(path) === undefined) {
+    if (this.files.lstat(path) === undefined) {
       directory.table.delete(key);
       return false;
     }
     if (this.#options.onErase === "remove") {
       try {
-        this.#files.unlink(path);
+        this.files.unlink(path);
       } catch (error) {
         if (errnoOf(error) !== errno.ENOENT) throw error;
         directory.table.delete(key);
@@ -329,43 +336,6 @@ export class DirectoryStore {
     return entry !== undefined && !place.isHidden(entry);
   }
 
-  /** Whether a record's file is the one with this inode. */
-  isStored(type: RecordTypeName, id: bigint, inode: number): boolean {
-    const { directory } = this.#here();
-    const entry = directory.table.get(recordKey({ type, id }));
-    return entry !== undefined && this.#files.lstat(directory.pathOf(entry.name))?.ino === inode;
-  }
-
-  /**
-   * Whether a stream's file has all of what was about to be appended to it behind its first `before`
-   * bytes. Where it has a part of it, that is taken away again.
-   */
-  settleAppend(type: RecordTypeName, id: bigint, before: number, bytes: number): boolean {
-    const path = this.#here().directory.pathOf({ type, id, compressed: false });
-    const found = this.#files.lstat(path);
-    if (found?.isFile() !== true) return false;
-    if (found.size > before && found.size < before + bytes) {
-      const fd = this.#files.open(path, constants.O_RDWR | constants.O_NOFOLLOW);
-      try {
-        this.#files.truncate(fd, before);
-      } finally {
-        this.#files.close(fd);
-      }
-    }
-    return found.size >= before + bytes;
-  }
-
-  /** A process that died has appended to the stream, and before that what was missing of it until then. */
-  appended(type: StreamTypeName): void {
-    this.#here().streams.missingNoted(type);
-  }
-
-  /** Has the next commit() sync what a process that died may not have synced. */
-  syncAll(): void {
-    this.#place.namesChanged = true;
-    this.#mustCommit = true;
-  }
-
   /** Syncs what is written, lets go of the directory and calls `done`. Nothing is staged. */
   close(done: () => void = () => undefined): void {
     if (!this.#open) {
@@ -382,7 +352,7 @@ export class DirectoryStore {
     type: DumpTypeName,
     compressed: boolean,
     data: readonly Bytes[],
-    intent: Intent | undefined,
+    journal: JournalEntry | undefined,
   ): number {
     const place = this.#here();
     const { next, table, headers } = place.directory;
@@ -413,12 +383,12 @@ export class DirectoryStore {
       path,
       stored: { ...name, size, path },
       inode: prepared.inode,
-      intent,
+      journal,
       mayBeLast,
       entry,
       place,
     };
-    intent?.dump(name.id, prepared.inode, mayBeLast);
+    journal?.naming(name, prepared.inode, mayBeLast);
     this.#staged.push(staged);
     headers.note(name, header);
     table.set(entry);
@@ -449,16 +419,16 @@ export class DirectoryStore {
       if (MAY_NOT.includes(number)) this.#options.onForbidden?.(number);
       throw error;
     }
-    const { boot, remembered } = former.streams;
+    const { boot, journal } = former.streams;
     this.#leave(former);
-    this.#place.streams.begin(boot, remembered);
+    this.#place.streams.begin(boot, journal);
     this.#options.onMoved?.();
     return this.#place;
   }
 
   #openPlace(firstId: bigint): Place {
     return new Place({
-      files: this.#files,
+      files: this.files,
       path: this.directory,
       firstId,
       rooms: this.#options.rooms ?? DEFAULT_ROOMS,
@@ -491,7 +461,7 @@ export class DirectoryStore {
       done.push(stored);
       return 0;
     } catch (error) {
-      tryUnlink(this.#files, staged.temporaryPath);
+      tryUnlink(this.files, staged.temporaryPath);
       // Its name is there, only nobody knows whether it outlives a crash of the host.
       if (this.#isThere(staged.path)) table.set(entryOf(staged.stored));
       return errnoOf(error);
@@ -500,7 +470,7 @@ export class DirectoryStore {
 
   #isThere(path: string): boolean {
     try {
-      return this.#files.lstat(path) !== undefined;
+      return this.files.lstat(path) !== undefined;
     } catch {
       return false;
     }
@@ -508,15 +478,15 @@ export class DirectoryStore {
 
   /** Somebody put a file of the same name into the directory since the id was chosen. */
   #storeUnderNewId(staged: Staged): StoredRecord {
-    const { temporaryPath, stored, place, inode, intent, mayBeLast } = staged;
+    const { temporaryPath, stored, place, inode, journal, mayBeLast } = staged;
     const { directory } = place;
     place.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
-    intent?.dump(name.id, inode, mayBeLast);
-    this.#files.renameNew(temporaryPath, path);
+    journal?.naming(name, inode, mayBeLast);
+    this.files.renameNew(temporaryPath, path);
     directory.next.skipTo(name.id + 1n);
-    this.#files.sync(directory.fd);
+    this.files.sync(directory.fd);
     return { ...name, size: stored.size, path };
   }
 
@@ -526,7 +496,7 @@ export class DirectoryStore {
     this.#ending++;
     this.#committer.run({ records: [], appended: sync, directory: directory.fd }, (result) => {
       this.#ending--;
-      for (const fd of close) this.#files.close(fd);
+      for (const fd of close) this.files.close(fd);
       this.#tellSyncError(result);
     });
   }
@@ -537,7 +507,7 @@ export class DirectoryStore {
     const appended = [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()];
     const fds = [...close, ...directory.end()];
     this.#committer.run({ records: [], appended, directory: directory.fd }, (result) => {
-      for (const fd of fds) this.#files.close(fd);
+      for (const fd of fds) this.files.close(fd);
       this.#tellSyncError(result);
       done();
     });
@@ -546,7 +516,7 @@ export class DirectoryStore {
   /** Closes what a commit that is under way may still use. */
   #close(fds: readonly number[]): void {
     this.#committer.run({ records: [], appended: [], directory: undefined }, () => {
-      for (const fd of fds) this.#files.close(fd);
+      for (const fd of fds) this.files.close(fd);
     });
   }
 
@@ -562,7 +532,7 @@ export class DirectoryStore {
     };
     place.namesChanged = false;
     this.#committer.run(batch, (result) => {
-      for (const fd of close) this.#files.close(fd);
+      for (const fd of close) this.files.close(fd);
       // Whatever it was that failed: the directory is synced again with the next commit.
       if (result.rest !== 0) place.namesChanged = true;
       done(result);

@@ -8,7 +8,7 @@ export {
 export { DirectoryStore, type Reading } from "./directory-store.js";
 export { makeDirectory, syncDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
-export type { BootStreams, Intent } from "./intent.js";
+export * from "./journal/index.js";
 export * from "./layout.js";
 export { type Bound, DEFAULT_RATES, type Rate, RateLimiter, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";

@@ -1,7 +1,6 @@
 import { errno, errnoOf } from "../os/index.js";
 import { type Files, isSystemError } from "./files.js";
 import type { GrowingFile } from "./growing-file.js";
-import type { BootStreams } from "./intent.js";
 import { OpenDirectory } from "./open-directory.js";
 import type { RecordName, StreamTypeName } from "./record-name.js";
 import { type RecordEntry, recordKey } from "./record-table.js";
@@ -44,7 +43,7 @@ export class Place {
       {
         files,
         directory: path,
-        begin: (type, remembered) => this.#beginStream(type, remembered),
+        begin: (type, naming) => this.#beginStream(type, naming),
         isErased: (record) => directory.erased.has(recordKey(record)),
         findRoom: (type, records, bytes) => {
           const wanted = { type, records, bytes };
@@ -122,13 +121,13 @@ export class Place {
 
   #beginStream(
     type: StreamTypeName,
-    remembered: BootStreams | undefined,
+    naming: (id: bigint, inode: number) => void,
   ): { readonly name: RecordName; readonly file: GrowingFile; readonly inode: number } {
     const { next, table } = this.directory;
     const begin = () => {
       const { id, file, path, inode } = next.get();
       const name: RecordName = { type, id, compressed: false };
-      remembered?.set(type, id, inode);
+      naming(id, inode);
       this.#options.files.renameNew(path, this.directory.pathOf(name));
       this.take();
       table.set({ name, size: 0, timeMs: Date.now() });

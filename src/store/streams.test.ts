@@ -12,12 +12,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { errno, SystemError } from "../os/index.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import { type Files, systemFiles } from "./files.js";
-import type { BootStreams } from "./intent.js";
+import { RequestJournal } from "./journal/index.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import type { StoreOptions } from "./store-options.js";
@@ -50,22 +50,6 @@ const recordNames = () =>
   readdirSync(directory)
     .filter((name) => !name.startsWith("."))
     .sort();
-
-/** What a boot remembers of its streams beyond the end of a process. */
-function memory(): BootStreams {
-  const files = new Map<string, { readonly id: bigint; readonly inode: number }>();
-  const missing = new Map<string, number>();
-  return {
-    get: (type) => files.get(type),
-    set: (type, id, inode) => {
-      files.set(type, { id, inode });
-    },
-    missing: (type) => missing.get(type) ?? 0,
-    setMissing: (type, bytes) => {
-      missing.set(type, bytes);
-    },
-  };
-}
 
 describe("boots", () => {
   test("a file that its owner removed: what comes then goes into another", () => {
@@ -137,12 +121,12 @@ describe("boots", () => {
   test.each([bootA, undefined])(
     "that a former process began go on with their files, which may not be synced (boot %s)",
     (boot) => {
-      const remembered = memory();
+      const journal = new RequestJournal();
       const store = open();
-      store.beginBoot(boot, remembered);
+      store.beginBoot(boot, journal);
       store.append("console", line("one"));
       const [id, inode] = [1n, statSync(at("console-1")).ino];
-      expect(remembered.get("console")).toEqual({ id, inode });
+      expect(journal.streamFile("console")).toEqual({ id, inode });
       store.close();
       const synced: number[] = [];
       const datasync = (fd: number) => {
@@ -150,22 +134,21 @@ describe("boots", () => {
         systemFiles.datasync(fd);
       };
       const again = open({ files: { ...systemFiles, datasync } });
-      remembered.setMissing("console", 5);
-      again.beginBoot(boot, remembered);
-      again.syncAll();
+      journal.setMissing("console", 5);
+      again.beginBoot(boot, journal);
       again.write("dmesg", false, line("a dump"));
       again.commit(() => undefined);
       expect(synced).toContain(inode);
       again.endBoot();
       expect(contents("console-1")).toBe(`one\n${missingNote(5)}`);
-      expect(remembered.missing("console")).toBe(0);
+      expect(journal.missing("console")).toBe(0);
     },
   );
 
   test("whose file can't be opened begin all the same: who appends is told", () => {
-    const remembered = memory();
+    const journal = new RequestJournal();
     const store = open();
-    store.beginBoot(bootA, remembered);
+    store.beginBoot(bootA, journal);
     store.append("console", line("one"));
     store.close();
     let full = true;
@@ -174,7 +157,7 @@ describe("boots", () => {
       return systemFiles.open(path, ...rest);
     };
     const again = open({ files: { ...systemFiles, open: openFile } });
-    again.beginBoot(bootA, remembered);
+    again.beginBoot(bootA, journal);
     expect(() => again.append("console", line("two"))).toThrow("EMFILE");
     full = false;
     again.append("console", line("three"));
@@ -185,13 +168,13 @@ describe("boots", () => {
     const store = open();
     store.beginBoot(bootA);
     store.append("console", line("one"));
-    const remembered = memory();
-    store.beginBoot(bootA, remembered);
+    const journal = new RequestJournal();
+    store.beginBoot(bootA, journal);
     store.append("console", line("two"));
-    expect(remembered.get("console")).toEqual({ id: 1n, inode: statSync(at("console-1")).ino });
+    expect(journal.streamFile("console")).toEqual({ id: 1n, inode: statSync(at("console-1")).ino });
   });
 
-  test("without an id nothing is remembered", () => {
+  test("without an id nothing is journal", () => {
     const store = open();
     store.beginBoot();
     store.append("console", line("one"));
@@ -537,10 +520,11 @@ test("what is left of data that failed is gone before the next is noted: else it
   expect(contents("console-1")).toBe("one\na lon");
   broken = false;
   const noted: [before: number, size: number][] = [];
-  const append = (_id: bigint, before: number) => {
+  const entry = new RequestJournal().begin(0, 0);
+  vi.spyOn(entry, "appending").mockImplementation((_stream, before) => {
     noted.push([before, statSync(at("console-1")).size]);
-  };
-  store.append("console", line("two"), { append, dump: () => undefined });
+  });
+  store.append("console", line("two"), entry);
   expect(noted).toEqual([[4, 4]]);
 });
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Bytes, errno, errnoOf } from "../os/index.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
-import type { BootStreams, Intent } from "./intent.js";
+import { type JournalEntry, RequestJournal } from "./journal/index.js";
 import {
   formatRecordName,
   isStream,
@@ -20,10 +20,10 @@ const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 export interface StreamHost {
   readonly files: Files;
   readonly directory: string;
-  /** Makes an empty file for a stream, which `remembered` is told of before. Throws the system call's error. */
+  /** Makes an empty file for a stream; `naming` is called before it has its name. Throws the system call's error. */
   begin(
     type: StreamTypeName,
-    remembered: BootStreams | undefined,
+    naming: (id: bigint, inode: number) => void,
   ): { readonly name: RecordName; readonly file: GrowingFile; readonly inode: number };
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
@@ -62,10 +62,9 @@ export class Streams {
   readonly #dirty = new Set<number>();
   /** Of files that nothing is appended to any more. */
   #left: number[] = [];
-  /** Bytes that the guest sent since the last ones that are in its stream. */
-  readonly #missing = new Map<StreamTypeName, number>();
   #boot: string | undefined;
-  #remembered: BootStreams | undefined;
+  /** Knows which files the boot's streams are at, and what is missing of them. */
+  #journal = new RequestJournal();
 
   constructor(host: StreamHost, index: StreamIndex) {
     this.#host = host;
@@ -76,7 +75,7 @@ export class Streams {
   isCurrent(record: RecordName): boolean {
     const { type } = record;
     if (!isStream(type)) return false;
-    const current = this.#open.get(type) ?? this.#rememberedPiece(type) ?? this.#last(type);
+    const current = this.#open.get(type) ?? this.#journaled(type) ?? this.#last(type);
     return current !== undefined && current.first.id === this.firstOf(record).id;
   }
 
@@ -96,21 +95,19 @@ export class Streams {
     return this.#boot;
   }
 
-  get remembered(): BootStreams | undefined {
-    return this.#remembered;
+  get journal(): RequestJournal {
+    return this.#journal;
   }
 
   /**
-   * A boot begins, or goes on with the files that are remembered; `boot` is undefined where the driver
+   * A boot begins, or goes on with the files that its journal knows; `boot` is undefined where the driver
    * told no id. The one before was ended.
    */
-  begin(boot: string | undefined, remembered?: BootStreams): void {
+  begin(boot: string | undefined, journal = new RequestJournal()): void {
     this.#boot = boot;
-    this.#remembered = remembered;
-    if (remembered === undefined) return;
+    this.#journal = journal;
     for (const type of RECORD_TYPES.filter(isStream)) {
-      this.#missing.set(type, remembered.missing(type));
-      if (remembered.get(type) !== undefined) this.#goOn(type);
+      if (journal.streamFile(type) !== undefined) this.#goOn(type);
     }
   }
 
@@ -121,14 +118,13 @@ export class Streams {
       this.#left.push(piece.file.fd);
     }
     this.#open.clear();
-    this.#missing.clear();
     this.#boot = undefined;
-    this.#remembered = undefined;
+    this.#journal = new RequestJournal();
     return this.take();
   }
 
   /** All of `data`, or nothing. Throws the system call's error. */
-  append(type: StreamTypeName, data: readonly Bytes[], intent?: Intent): void {
+  append(type: StreamTypeName, data: readonly Bytes[], entry?: JournalEntry): void {
     const former = this.#current(type) ?? this.#resume(type);
     const all = [...this.#missingNote(type, former), ...data];
     const bytes = lengthOf(all);
@@ -139,23 +135,16 @@ export class Streams {
     this.#note(piece);
     // Bytes of what failed before would be taken for this request's, did the process die now.
     piece.file.mend();
-    intent?.append(piece.name.id, piece.size, bytes);
+    entry?.appending(piece.name, piece.size, bytes);
     this.#grow(piece, all);
-    this.missingNoted(type);
+    this.#journal.setMissing(type, 0);
+    entry?.appended();
     makeRoom();
   }
 
   /** The guest sent so many bytes that are not in its stream: that is said where they are missing. */
   miss(type: StreamTypeName, bytes: number): void {
-    const all = (this.#missing.get(type) ?? 0) + bytes;
-    this.#missing.set(type, all);
-    this.#remembered?.setMissing(type, all);
-  }
-
-  /** The stream says what is missing of it. */
-  missingNoted(type: StreamTypeName): void {
-    this.#missing.delete(type);
-    this.#remembered?.setMissing(type, 0);
+    this.#journal.setMissing(type, this.#journal.missing(type) + bytes);
   }
 
   /** The files that have to be synced, and closed; from now on they count as such. */
@@ -184,29 +173,26 @@ export class Streams {
     return undefined;
   }
 
-  /** The file that the process before was at, which may have died before it noted that. */
-  #rememberedPiece(type: StreamTypeName): StreamPiece | undefined {
-    const remembered = this.#remembered?.get(type);
-    if (remembered === undefined) return undefined;
-    const name = { type, id: remembered.id, compressed: false };
+  /** The file that the journal knows, which may have no line in `.streams` yet. */
+  #journaled(type: StreamTypeName): StreamPiece | undefined {
+    const file = this.#journal.streamFile(type);
+    if (file === undefined) return undefined;
+    const name = { type, id: file.id, compressed: false };
     return this.#index.get(name) ?? { boot: this.#boot, name, first: name, offset: 0 };
   }
 
   /** The file that this boot's stream was at before a reset, or before this process was started. */
   #resume(type: StreamTypeName): OpenPiece | undefined {
-    const remembered = this.#rememberedPiece(type);
-    const piece =
-      remembered === undefined
-        ? undefined
-        : this.#reopen(remembered, this.#remembered?.get(type)?.inode);
+    const journaled = this.#journaled(type);
+    const piece = journaled && this.#reopen(journaled, this.#journal.streamFile(type)?.inode);
     if (piece !== undefined) return piece;
     const last = this.#last(type);
     return last === undefined ? undefined : this.#reopen(last);
   }
 
   /**
-   * Opens the file that a former process was at: what it appended may not be synced yet, and the boot may
-   * end before more comes. Where that fails, whoever appends is told.
+   * Opens the file that the journal knows: what is in it may not be synced yet, and the boot may end before more
+   * comes. Where that fails, whoever appends is told.
    */
   #goOn(type: StreamTypeName): void {
     try {
@@ -238,15 +224,16 @@ export class Streams {
     const noted = last.boot === undefined || this.#index.get(last.name) !== undefined;
     const piece = { ...last, file: new GrowingFile(files, fd), inode: ino, size, noted };
     this.#open.set(last.name.type, piece);
-    this.#remembered?.set(last.name.type, last.name.id, ino);
+    this.#journal.setStreamFile(last.name.type, last.name.id, ino);
     return piece;
   }
 
   /** A new file: for a new stream, or for one that goes on. */
   #begin(type: StreamTypeName, former: OpenPiece | undefined): OpenPiece {
-    // What goes on with another file is remembered when that is noted.
-    const remembered = former === undefined ? this.#remembered : undefined;
-    const { name, file, inode } = this.#host.begin(type, remembered);
+    const { name, file, inode } = this.#host.begin(type, (id, ino) => {
+      // One that goes on with another is the stream's once `.streams` says so.
+      if (former === undefined) this.#journal.setStreamFile(type, id, ino);
+    });
     const piece: OpenPiece = {
       boot: this.#boot,
       name,
@@ -271,7 +258,7 @@ export class Streams {
     const { boot, name, first, offset } = piece;
     this.#index.add({ boot, name, first, offset });
     piece.noted = true;
-    if (isStream(name.type)) this.#remembered?.set(name.type, name.id, piece.inode);
+    if (isStream(name.type)) this.#journal.setStreamFile(name.type, name.id, piece.inode);
   }
 
   #grow(piece: OpenPiece, data: readonly Bytes[]): void {
@@ -284,7 +271,7 @@ export class Streams {
 
   /** A line that says how much is missing between what is in the stream and what comes now. */
   #missingNote(type: StreamTypeName, piece: OpenPiece | undefined): Uint8Array[] {
-    const bytes = this.#missing.get(type) ?? 0;
+    const bytes = this.#journal.missing(type);
     if (bytes === 0) return [];
     const start = piece === undefined || this.#endsLine(piece) ? "" : "\n";
     return [Buffer.from(start + missingNote(bytes))];
@@ -301,7 +288,7 @@ export class Streams {
     try {
       const note = this.#missingNote(type, piece);
       if (note.length > 0) this.#grow(piece, note);
-      this.missingNoted(type);
+      this.#journal.setMissing(type, 0);
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }

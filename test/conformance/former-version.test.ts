@@ -10,10 +10,10 @@ import {
   errno,
   socketPair,
 } from "../../src/os/index.js";
-import { KeptConnection } from "../../src/service/supervisor/kept-connection.js";
-import { KeptFile } from "../../src/service/supervisor/kept-file.js";
-import { Shelf } from "../../src/service/supervisor/shelf.js";
-import { DirectoryStore } from "../../src/store/index.js";
+import { DescriptorQueue } from "../../src/service/session/descriptor-queue.js";
+import { PersistentConnection } from "../../src/service/session/persistent-connection.js";
+import { SessionFile } from "../../src/service/session/session-file.js";
+import { DirectoryStore, RequestJournal } from "../../src/store/index.js";
 import { type LogEvent, Session } from "../../src/virtio/vhost-user/index.js";
 import { GuestRam, MIB } from "../support/guest-ram.js";
 import { closeAll, closing, patientLoop, settle } from "../support/in-process.js";
@@ -62,11 +62,11 @@ test("a session that a daemon of version 2 left goes on, and each of its request
   }
   const ram = closing(new GuestRam([{ guestAddress: 0n, size: MIB }]));
   ram.bytes(0n, Number(MIB)).set(unpack(left.memory));
-  const file = descriptor(KeptFile.create());
+  const file = descriptor(SessionFile.create());
   writeSync(file, unpack(left.file));
-  const ends = Shelf.create();
+  const ends = DescriptorQueue.create();
   ends.forEach(descriptor);
-  const shelf = new Shelf(ends);
+  const shelf = new DescriptorQueue(ends);
   const [, connected = -1] = socketPair().map(descriptor);
   shelf.put("session", [connected, ...createPipe().map(descriptor)]);
   for (const [name, what] of Object.entries(left.descriptors)) {
@@ -74,8 +74,8 @@ test("a session that a daemon of version 2 left goes on, and each of its request
     shelf.put(name.replace("#0", ""), [fd]);
   }
 
-  const kept = new KeptFile(file);
-  const connection = KeptConnection.resume(kept, new Shelf(ends));
+  const kept = new SessionFile(file);
+  const connection = PersistentConnection.resume(kept, new DescriptorQueue(ends));
   if (connection === undefined) throw new Error("no session goes on");
   const loop = closing(patientLoop());
   const log: LogEvent[] = [];
@@ -83,7 +83,7 @@ test("a session that a daemon of version 2 left goes on, and each of its request
   const store = closing(new DirectoryStore(directory));
   const device = new PstoreDevice({
     store,
-    memory: kept.device,
+    journal: new RequestJournal(kept.journal),
     bufsize: 4096,
     maxData: 4096,
     types: ["dmesg", "console"],

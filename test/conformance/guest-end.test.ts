@@ -1,7 +1,6 @@
 import { appendFileSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Ledger } from "../../src/device/ledger.js";
 import { errno } from "../../src/os/index.js";
 import { DirectoryStore, type GuestEnd, readEnds } from "../../src/store/index.js";
 import { DriverQueue } from "../support/fake-driver.js";
@@ -217,26 +216,6 @@ describe("how a guest ended", () => {
     expect(noteEnd).toHaveBeenCalledOnce();
     expect(host.log.map(({ code }) => code).slice(-2)).toEqual(["STORE", "NO_DUMP"]);
   });
-});
-
-test("what a process left, that died amid a request, says whether it was such a dump", () => {
-  const memory = new Uint8Array(new ArrayBuffer(32768));
-  const ledger = new Ledger(memory);
-  for (const [position, mayBeLast] of [true, false].entries()) {
-    const entry = ledger.entry(1, position);
-    entry.begin(position);
-    entry.of("dmesg").dump(BigInt(position), 7, mayBeLast);
-  }
-  ledger.lastDump = true;
-  ledger.toldQueues = 7;
-  const next = new Ledger(memory);
-  expect([0, 1].map((position) => next.entry(1, position).note)).toMatchObject([
-    { kind: "dump", mayBeLast: true },
-    { kind: "dump", mayBeLast: false },
-  ]);
-  expect([next.lastDump, next.toldQueues]).toEqual([true, 7]);
-  next.clear();
-  expect(next.lastDump).toBe(false);
 });
 
 describe("the list of ends", () => {

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { closeDescriptor, createMemfd, socketPair } from "../../src/os/index.js";
 import { libc } from "../../src/os/libc.js";
-import { KeptConnection } from "../../src/service/supervisor/kept-connection.js";
-import { KeptFile } from "../../src/service/supervisor/kept-file.js";
-import { Shelf } from "../../src/service/supervisor/shelf.js";
+import { DescriptorQueue } from "../../src/service/session/descriptor-queue.js";
+import { PersistentConnection } from "../../src/service/session/persistent-connection.js";
+import { SessionFile } from "../../src/service/session/session-file.js";
 import {
   type Connection,
   END,
@@ -63,7 +63,7 @@ function sessionOn(
   seen: Map<number, Seen>,
   number: () => number,
 ): () => void {
-  let regions = connection.former?.regions ?? [];
+  let regions = connection.savedState?.regions ?? [];
   for (const { file } of regions) closeDescriptor(connection.descriptor(file));
   connection.resumed();
   return () => {
@@ -126,19 +126,19 @@ function kept(sent: readonly Sent[], lives: readonly number[], option?: number):
   const [frontEnd, fd] = socketPair();
   if (option !== undefined)
     libc.setsockopt(fd, SOL_SOCKET, option, new Uint8Array([1, 0, 0, 0]), 4);
-  const [file, ...ends] = [KeptFile.create(), ...Shelf.create()] as const;
+  const [file, ...ends] = [SessionFile.create(), ...DescriptorQueue.create()] as const;
   const others = [...before, frontEnd, file, ...ends];
   const seen = new Map<number, Seen>();
   const left = [...lives];
   let deaths = 0;
   let steps = left.shift() ?? Number.POSITIVE_INFINITY;
-  let connection: KeptConnection | undefined;
+  let connection: PersistentConnection | undefined;
   let takeAll: (() => void) | undefined;
-  KeptConnection.begin(new KeptFile(file), new Shelf(ends), () => fd)?.leave();
+  PersistentConnection.begin(new SessionFile(file), new DescriptorQueue(ends), () => fd)?.leave();
 
   const resume = () => {
-    const keptFile = new KeptFile(file);
-    connection = KeptConnection.resume(keptFile, new Shelf(ends));
+    const keptFile = new SessionFile(file);
+    connection = PersistentConnection.resume(keptFile, new DescriptorQueue(ends));
     if (connection === undefined) throw new Error("the connection is lost");
     return sessionOn(connection, seen, () => keptFile.committed.sequence);
   };

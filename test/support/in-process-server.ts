@@ -6,11 +6,11 @@ import {
   type LogEvent,
   listenAt,
   Server,
-  type SessionKeeper,
+  type SessionStore,
 } from "../../src/virtio/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { FakeFrontEnd } from "./fake-front-end.js";
-import { closing, keeperOfMode, patientLoop, refusalsIn } from "./in-process.js";
+import { closing, patientLoop, refusalsIn, sessionsOfMode } from "./in-process.js";
 
 /** A server in this thread, at a path of its own. */
 export interface ServerInProcess {
@@ -36,7 +36,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): ServerInProcess {
+export function serve(options: EchoOptions = {}, sessions?: SessionStore): ServerInProcess {
   const loop = closing(patientLoop());
   const path = join(temporaryFolder(), "socket");
   const devices: EchoDevice[] = [];
@@ -66,7 +66,7 @@ export function serve(options: EchoOptions = {}, keeper?: SessionKeeper): Server
       devices.push(device);
       return device;
     },
-    keeper: keeper ?? keeperOfMode(),
+    sessions: sessions ?? sessionsOfMode(),
     log: (event) => log.push(event),
   });
   closing({

@@ -1,13 +1,13 @@
 import { closeDescriptor, EventLoop, socketPair } from "../../src/os/index.js";
-import { KeptConnection } from "../../src/service/supervisor/kept-connection.js";
-import { KeptFile } from "../../src/service/supervisor/kept-file.js";
-import { Shelf } from "../../src/service/supervisor/shelf.js";
+import { DescriptorQueue } from "../../src/service/session/descriptor-queue.js";
+import { PersistentConnection } from "../../src/service/session/persistent-connection.js";
+import { SessionFile } from "../../src/service/session/session-file.js";
 import {
   type Connection,
   type LogEvent,
   PlainConnection,
   Session,
-  type SessionKeeper,
+  type SessionStore,
 } from "../../src/virtio/vhost-user/index.js";
 import { EchoDevice, type EchoOptions } from "./echo-device.js";
 import { DriverQueue, type DriverQueueOptions } from "./fake-driver.js";
@@ -43,9 +43,9 @@ export function strictLoop(): EventLoop {
 }
 
 /** Keeps sessions beyond this process, where the mode asks for that. */
-export function keeperOfMode(): SessionKeeper | undefined {
+export function sessionsOfMode(): SessionStore | undefined {
   if (!frontEndMode().kept) return undefined;
-  const descriptors = [KeptFile.create(), ...Shelf.create()] as const;
+  const descriptors = [SessionFile.create(), ...DescriptorQueue.create()] as const;
   const [file, ...ends] = descriptors;
   closing({
     close: () => {
@@ -54,13 +54,14 @@ export function keeperOfMode(): SessionKeeper | undefined {
   });
   return {
     resume: () => undefined,
-    begin: (accept) => KeptConnection.begin(new KeptFile(file), new Shelf(ends), accept),
+    begin: (accept) =>
+      PersistentConnection.begin(new SessionFile(file), new DescriptorQueue(ends), accept),
   };
 }
 
 /** A session's end of a connection, as the mode has it. */
 export function connectionOf(fd: number): Connection {
-  return keeperOfMode()?.begin(() => fd) ?? new PlainConnection(fd);
+  return sessionsOfMode()?.begin(() => fd) ?? new PlainConnection(fd);
 }
 
 /** How many messages a log says were refused. */

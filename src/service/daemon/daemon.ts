@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { MessageChannel, Worker } from "node:worker_threads";
 import { createEventfd, signal } from "../../os/index.js";
 import { parseRecordName } from "../../store/index.js";
-import { Keeper } from "../supervisor/index.js";
+import { PersistentSession } from "../session/index.js";
 import type { GuestState } from "./guest-state.js";
 import type { LoopThreadMessage, LoopThreadStart } from "./loop-thread.js";
 import type { DaemonEvent, DaemonSettings } from "./settings.js";
@@ -54,9 +54,9 @@ export class Daemon {
       transferList: syncPorts.map(({ port }) => port),
       ...THREAD_OPTIONS,
     });
-    const keepers = new Map(
-      settings.guests.flatMap(({ name, kept }) =>
-        kept === undefined ? [] : [[name, new Keeper(kept)] as const],
+    const sessions = new Map(
+      settings.guests.flatMap(({ name, session }) =>
+        session === undefined ? [] : [[name, new PersistentSession(session)] as const],
       ),
     );
     worker.on("message", (message: LoopThreadMessage) => {
@@ -65,13 +65,13 @@ export class Daemon {
         return;
       }
       for (const event of message.events) {
-        const keeper = "guest" in event ? keepers.get(event.guest) : undefined;
+        const session = "guest" in event ? sessions.get(event.guest) : undefined;
         // Ids are another directory's from now on.
-        if (event.kind === "replaced" && keeper !== undefined) keeper.told = undefined;
+        if (event.kind === "replaced" && session !== undefined) session.loggedId = undefined;
         onEvent(event);
         if (event.kind !== "stored") continue;
         const record = parseRecordName(basename(event.path));
-        if (keeper !== undefined && record !== undefined) keeper.told = record.id;
+        if (session !== undefined && record !== undefined) session.loggedId = record.id;
       }
     });
     this.ended = new Promise((resolve, reject) => {

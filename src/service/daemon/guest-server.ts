@@ -5,11 +5,12 @@ import {
   DirectoryStore,
   type EndKind,
   type GuestEnd,
+  RequestJournal,
   type StoredRecord,
   troubleWith,
 } from "../../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../../virtio/vhost-user/index.js";
-import { Keeper } from "../supervisor/index.js";
+import { PersistentSession } from "../session/index.js";
 import type { GuestState } from "./guest-state.js";
 import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
@@ -68,13 +69,13 @@ export class GuestServer {
     const tellStored = ({ path, size }: StoredRecord) => {
       tell({ kind: "stored", guest: guest.name, path, size });
     };
-    const keeper = guest.kept === undefined ? undefined : new Keeper(guest.kept);
+    const session = guest.session && new PersistentSession(guest.session);
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
       rooms: device.rooms,
       rates: device.rates,
-      rateLevels: keeper?.rateLevels,
+      rateLevels: session?.rateLevels,
       minFree: device.minFree,
       committer: options.committer,
       after: (delayMs, task) => {
@@ -98,10 +99,10 @@ export class GuestServer {
         log({ level: "error", code: "SYNC", message });
       },
     });
-    if (keeper !== undefined) {
+    if (session !== undefined) {
       // What the process before stored, and died before it was told.
-      if (keeper.told === undefined) keeper.told = this.#store.lastId;
-      for (const stored of this.#store.dumpsAfter(keeper.told ?? 0n)) tellStored(stored);
+      if (session.loggedId === undefined) session.loggedId = this.#store.lastId;
+      for (const stored of this.#store.dumpsAfter(session.loggedId ?? 0n)) tellStored(stored);
     }
     const createDevice = () => {
       this.#device = new PstoreDevice({
@@ -113,14 +114,14 @@ export class GuestServer {
         onEnd: (end) => {
           this.#end = end;
         },
-        memory: keeper?.device,
+        journal: new RequestJournal(session?.journal),
       });
       return this.#device;
     };
     const { fd } = guest;
     if (guest.connected) {
-      const resumed = keeper?.resume();
-      const connection = resumed ?? keeper?.begin(() => fd) ?? new PlainConnection(fd);
+      const resumed = session?.resume();
+      const connection = resumed ?? session?.begin(() => fd) ?? new PlainConnection(fd);
       const onClose = () => {
         this.#onDisconnect();
         options.onEnd();
@@ -132,7 +133,7 @@ export class GuestServer {
         loop,
         fd,
         createDevice,
-        keeper,
+        sessions: session,
         log,
         onConnect: (resumed) => {
           this.#onConnect(resumed);

@@ -1,5 +1,5 @@
 import type { EndKind, MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../../store/index.js";
-import type { KeptDescriptors } from "../supervisor/index.js";
+import type { SessionDescriptors } from "../session/index.js";
 import type { Confinement } from "./confinement.js";
 
 /** One guest that a daemon serves. */
@@ -12,7 +12,7 @@ export interface GuestSettings {
   /** `fd` is a connection already. */
   readonly connected: boolean;
   /** What has the guest's session go on when this process ends; where not given, it ends with it. */
-  readonly kept?: KeptDescriptors;
+  readonly session?: SessionDescriptors;
 }
 
 /** What every guest's device is made with. */

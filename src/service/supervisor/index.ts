@@ -1,4 +1,4 @@
-export { CONTROL_SOCKET, Keeper, type KeptDescriptors, socketName, withKept } from "./keeper.js";
+export { CONTROL_SOCKET, socketName, withSessions } from "./held-sessions.js";
 export { forbiddenCall } from "./needs.js";
 export {
   FIRST_PASSED,

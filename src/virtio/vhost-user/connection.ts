@@ -14,7 +14,7 @@ import type { DescriptorName, SessionState } from "./session-state.js";
 export interface Connection {
   readonly fd: number;
   /** The state in which a former process left the session. */
-  readonly former: SessionState | undefined;
+  readonly savedState: SessionState | undefined;
   /** The next whole message; undefined where the rest hasn't come yet. Throws a fatal ProtocolError. */
   next(): ReceivedMessage | typeof END | undefined;
   /** The message that next() gave last was handled, and led to `state`. Sends its reply, if any. */
@@ -23,9 +23,9 @@ export interface Connection {
   sendWith(reply: Uint8Array, fd: number): void;
   /** The name of a descriptor that came with the message that next() gave last. */
   nameOf(fd: number): DescriptorName;
-  /** A descriptor of `former`, which is the caller's to close. Each is given once. */
+  /** A descriptor of `savedState`, which is the caller's to close. Each is given once. */
   descriptor(name: DescriptorName): number;
-  /** All that `former` needs was taken. */
+  /** All that `savedState` needs was taken. */
   resumed(): void;
   /** Ends the connection, for good. */
   close(): void;
@@ -34,7 +34,7 @@ export interface Connection {
 }
 
 /** Keeps sessions beyond the process that has them. */
-export interface SessionKeeper {
+export interface SessionStore {
   /** The connection of the session that a former process had, if it had one. */
   resume(): Connection | undefined;
   /** A new connection, of the descriptor that `accept` gives; undefined where it gives none. */
@@ -66,7 +66,7 @@ export const doesntRead = (): ProtocolError =>
 /** A connection that ends with this process. */
 export class PlainConnection implements Connection {
   readonly fd: number;
-  readonly former = undefined;
+  readonly savedState = undefined;
   readonly #reader: MessageReader;
 
   /** Takes `fd` over. */

@@ -4,7 +4,7 @@ export {
   doesntRead,
   isUnread,
   PlainConnection,
-  type SessionKeeper,
+  type SessionStore,
   sendReply,
 } from "./connection.js";
 export type {

@@ -1,5 +1,5 @@
 import { acceptUnix, closeDescriptor, type Share, SystemError } from "../../os/index.js";
-import { type Connection, PlainConnection, type SessionKeeper } from "./connection.js";
+import { type Connection, PlainConnection, type SessionStore } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Session } from "./session.js";
 
@@ -24,7 +24,7 @@ export interface ServerOptions {
   /** Makes the device of a new connection. */
   readonly createDevice: () => VirtioDevice;
   /** Has sessions go on where a former process ended; without one they end with this process. */
-  readonly keeper?: SessionKeeper | undefined;
+  readonly sessions?: SessionStore | undefined;
   readonly log?: (event: LogEvent) => void;
   /** `resumed`: it was connected to a former process. */
   readonly onConnect?: (resumed: boolean) => void;
@@ -42,7 +42,7 @@ export class Server {
 
   constructor(options: ServerOptions) {
     this.#options = options;
-    const connection = options.keeper?.resume();
+    const connection = options.sessions?.resume();
     if (connection !== undefined) {
       this.#session = this.#begin(connection, options.createDevice());
       options.onConnect?.(true);
@@ -132,8 +132,8 @@ export class Server {
 
   /** The connection that waits; undefined where it is gone again. Throws the system call's error. */
   #take(): Connection | undefined {
-    const { fd: socket, keeper } = this.#options;
-    if (keeper !== undefined) return keeper.begin(() => acceptUnix(socket));
+    const { fd: socket, sessions } = this.#options;
+    if (sessions !== undefined) return sessions.begin(() => acceptUnix(socket));
     const fd = acceptUnix(socket);
     return fd === undefined ? undefined : new PlainConnection(fd);
   }

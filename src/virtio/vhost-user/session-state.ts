@@ -20,10 +20,10 @@ export interface RingState {
   readonly address: VringAddress | undefined;
   /** The available ring's index of the next chain, where the ring isn't processed. */
   readonly nextAvailable: number;
-  /** How often it was set. */
-  readonly era: number;
+  /** How often SET_VRING_BASE or a reset set it. */
+  readonly baseCount: number;
   /** Where it is: by how much that index is ahead of the used ring's, chains in flight left out. */
-  readonly ahead: number | undefined;
+  readonly aheadOfUsed: number | undefined;
   readonly enabled: boolean;
   readonly started: boolean;
   readonly kick: DescriptorName | undefined;

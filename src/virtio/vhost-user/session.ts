@@ -165,8 +165,8 @@ export class Session {
         }),
     );
     this.#watch();
-    const { former } = this.#connection;
-    if (former !== undefined) this.#restore(former);
+    const { savedState } = this.#connection;
+    if (savedState !== undefined) this.#restore(savedState);
     this.#connection.resumed();
     // A message may be there whole, but for its being handled.
     this.#loop.defer(() => {

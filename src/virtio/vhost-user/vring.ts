@@ -46,9 +46,9 @@ export class Vring {
   #size = 0;
   #address: VringAddress | undefined;
   #nextAvailable = 0;
-  /** What a former process had of it, until the ring is processed again. */
-  #ahead: number | undefined;
-  #era = 0;
+  /** As a restored state has it, until the ring is processed again. */
+  #aheadOfUsed: number | undefined;
+  #baseCount = 0;
   #enabled = false;
   #started = false;
   #broken = false;
@@ -77,8 +77,8 @@ export class Vring {
 
   setBase(nextAvailable: number): void {
     this.#nextAvailable = nextAvailable & 0xffff;
-    this.#era = (this.#era + 1) & 0xffff;
-    this.#ahead = undefined;
+    this.#baseCount = (this.#baseCount + 1) & 0xffff;
+    this.#aheadOfUsed = undefined;
   }
 
   setEnabled(enabled: boolean): void {
@@ -124,8 +124,8 @@ export class Vring {
       size: this.#size,
       address: this.#address,
       nextAvailable: this.#nextAvailable,
-      era: this.#era,
-      ahead: this.#queue?.ahead ?? this.#ahead,
+      baseCount: this.#baseCount,
+      aheadOfUsed: this.#queue?.aheadOfUsed ?? this.#aheadOfUsed,
       enabled: this.#enabled,
       started: this.#started,
       kick: this.#kick?.name,
@@ -145,8 +145,8 @@ export class Vring {
     this.#size = state.size;
     this.#address = state.address;
     this.#nextAvailable = state.nextAvailable;
-    this.#era = state.era;
-    this.#ahead = state.ahead;
+    this.#baseCount = state.baseCount;
+    this.#aheadOfUsed = state.aheadOfUsed;
     this.#enabled = state.enabled;
     this.setErr(descriptors.err);
     this.setCall(descriptors.call);
@@ -228,10 +228,10 @@ export class Vring {
       indirect: (features & bit(Feature.RING_INDIRECT_DESC)) !== 0n,
       eventIndex: (features & bit(Feature.RING_EVENT_IDX)) !== 0n,
       nextAvailable: this.#nextAvailable,
-      ahead: this.#ahead,
+      aheadOfUsed: this.#aheadOfUsed,
       inflight: this.#owner.inflight(this.index, this.#size),
     });
-    this.#ahead = undefined;
+    this.#aheadOfUsed = undefined;
     this.#handle = this.#deviceQueue(this.#queue);
     // Kicks may have been lost with a former back-end or before the ring was enabled.
     this.#schedule();
@@ -253,7 +253,7 @@ export class Vring {
   #deviceQueue(queue: Virtqueue): DeviceQueue {
     const isLive = () => this.#queue === queue;
     const { loop } = this.#owner;
-    const era = this.#era * 0x10000;
+    const base = this.#baseCount * 0x10000;
     return {
       index: this.index,
       get live() {
@@ -263,7 +263,7 @@ export class Vring {
         return loop.isTurnOver;
       },
       get position() {
-        return era + queue.nextAvailable;
+        return base + queue.nextAvailable;
       },
       pop: () => (isLive() ? queue.pop() : undefined),
       push: (head, usedLength) => {

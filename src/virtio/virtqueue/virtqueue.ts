@@ -31,7 +31,7 @@ export interface VirtqueueLayout {
   /** The available ring's index of the next chain to take. */
   readonly nextAvailable: number;
   /** In place of it: how much it is ahead of the used ring's index. What was in flight is taken again. */
-  readonly ahead?: number | undefined;
+  readonly aheadOfUsed?: number | undefined;
   /** Says in place of both what was in flight, and is told what is. */
   readonly inflight?: InflightRegion | undefined;
 }
@@ -90,8 +90,8 @@ export class Virtqueue {
     this.#size = size;
     this.#eventIndex = layout.eventIndex;
     this.#nextUsed = Atomics.load(this.#used, 1);
-    const { ahead } = layout;
-    const next = ahead === undefined ? layout.nextAvailable : this.#nextUsed + ahead;
+    const { aheadOfUsed } = layout;
+    const next = aheadOfUsed === undefined ? layout.nextAvailable : this.#nextUsed + aheadOfUsed;
     this.#inflight = layout.inflight;
     this.#again = this.#inflight?.recover(this.#nextUsed) ?? new Uint16Array();
     this.#nextAvailable =
@@ -105,7 +105,7 @@ export class Virtqueue {
   }
 
   /** By how much that would be ahead of the used ring's index if all that is in flight were given back. */
-  get ahead(): number {
+  get aheadOfUsed(): number {
     return (this.nextAvailable - this.#inFlight - this.#nextUsed) & 0xffff;
   }
 

@@ -18,12 +18,12 @@ import {
   type SessionState,
   sendReply,
 } from "../../virtio/vhost-user/index.js";
-import type { KeptFile } from "./kept-file.js";
-import { KeptMessage } from "./kept-message.js";
-import { decodeState, encodeState } from "./kept-state.js";
-import type { Shelf } from "./shelf.js";
+import type { DescriptorQueue } from "./descriptor-queue.js";
+import { PersistentMessage } from "./persistent-message.js";
+import type { SessionFile } from "./session-file.js";
+import { decodeState, encodeState } from "./state-text.js";
 
-/** The shelf's entry that makes a session: its connection, and the pipe of its replies. */
+/** The queue's entry that makes a session: its connection, and the pipe of its replies. */
 const SESSION = "session";
 /** A session before its first message. */
 const FRESH = "fresh";
@@ -34,7 +34,7 @@ const SPARE_ENTRIES = 32;
  * A front-end's connection whose messages are each received, handled and answered once, whenever the
  * processes die that do it.
  *
- * Receiving: src/service/supervisor/kept-message.ts.
+ * Receiving: src/service/session/persistent-message.ts.
  *
  * Handling: what a message changes is in the new state, which one store makes count.
  *
@@ -42,20 +42,20 @@ const SPARE_ENTRIES = 32;
  * socket by splice(2): what is in the pipe was not sent. Where the message is still there too, it
  * wasn't handled, and the reply comes anew.
  */
-export class KeptConnection implements Connection {
+export class PersistentConnection implements Connection {
   readonly fd: number;
-  readonly former: SessionState | undefined;
-  readonly #file: KeptFile;
-  readonly #shelf: Shelf;
+  readonly savedState: SessionState | undefined;
+  readonly #file: SessionFile;
+  readonly #queue: DescriptorQueue;
   readonly #pipe: readonly [from: number, into: number];
   /** What a former process had, until the session took it. */
   readonly #entries: Map<string, number[]>;
-  readonly #message: KeptMessage;
+  readonly #message: PersistentMessage;
   #sequence: number;
 
-  private constructor(file: KeptFile, shelf: Shelf, entries: Map<string, number[]>) {
+  private constructor(file: SessionFile, queue: DescriptorQueue, entries: Map<string, number[]>) {
     this.#file = file;
-    this.#shelf = shelf;
+    this.#queue = queue;
     this.#entries = entries;
     const [fd = -1, from = -1, into = -1] = entries.get(SESSION) ?? [];
     entries.delete(SESSION);
@@ -63,9 +63,9 @@ export class KeptConnection implements Connection {
     this.#pipe = [from, into];
     const { sequence, text } = file.committed;
     this.#sequence = sequence;
-    this.former = text === FRESH ? undefined : decodeState(text);
+    this.savedState = text === FRESH ? undefined : decodeState(text);
     makePlainStream(fd);
-    this.#message = new KeptMessage(fd, file, shelf, sequence, entries);
+    this.#message = new PersistentMessage(fd, file, queue, sequence, entries);
     // With a message that isn't handled, what is in the pipe is its reply, and comes anew.
     if (this.#message.filled > 0) this.#dropReply();
     else this.#sendReply();
@@ -73,24 +73,24 @@ export class KeptConnection implements Connection {
 
   /**
    * A new connection, whose descriptor `accept` gives; undefined where it has none. All else is there before: what
-   * is accepted is put on the shelf by the very next system call.
+   * is accepted is put into the queue by the very next system call.
    */
   static begin(
-    file: KeptFile,
-    shelf: Shelf,
+    file: SessionFile,
+    queue: DescriptorQueue,
     accept: () => number | undefined,
-  ): KeptConnection | undefined {
-    shelf.clear();
-    file.device.fill(0);
+  ): PersistentConnection | undefined {
+    queue.clear();
+    file.journal.fill(0);
     file.commit({ sequence: after(file.committed.sequence), text: FRESH });
     const descriptors: number[] = createPipe();
     try {
       const fd = accept();
       if (fd !== undefined) {
         descriptors.unshift(fd);
-        shelf.put(SESSION, descriptors);
+        queue.put(SESSION, descriptors);
         setNonBlocking(fd);
-        return new KeptConnection(file, shelf, new Map([[SESSION, descriptors.splice(0)]]));
+        return new PersistentConnection(file, queue, new Map([[SESSION, descriptors.splice(0)]]));
       }
     } finally {
       for (const fd of descriptors) closeDescriptor(fd);
@@ -99,19 +99,19 @@ export class KeptConnection implements Connection {
   }
 
   /** The connection that a former process had; undefined where it had none. */
-  static resume(file: KeptFile, shelf: Shelf): KeptConnection | undefined {
+  static resume(file: SessionFile, queue: DescriptorQueue): PersistentConnection | undefined {
     if (file.committed.text === "") {
       // It may have died amid close(): the front-end waits for its end.
-      shelf.clear();
+      queue.clear();
       return undefined;
     }
-    const entries = shelf.load();
+    const entries = queue.load();
     if (!entries.has(SESSION)) {
-      // It died between accept(2) and keeping what that brought.
+      // It died between accept(2) and that system call.
       for (const fd of [...entries.values()].flat()) closeDescriptor(fd);
       return undefined;
     }
-    return new KeptConnection(file, shelf, entries);
+    return new PersistentConnection(file, queue, entries);
   }
 
   next(): ReceivedMessage | typeof END | undefined {
@@ -126,8 +126,8 @@ export class KeptConnection implements Connection {
     this.#file.commit({ sequence: this.#sequence, text: encodeState(now) });
     if (reply !== undefined) this.#sendReply(reply.length);
     const live = new Set(descriptorNames(now).map(entryOf));
-    if (this.#shelf.size > live.size + SPARE_ENTRIES) {
-      this.#shelf.prune((key) => key === SESSION || live.has(key));
+    if (this.#queue.size > live.size + SPARE_ENTRIES) {
+      this.#queue.prune((key) => key === SESSION || live.has(key));
     }
   }
 
@@ -145,7 +145,7 @@ export class KeptConnection implements Connection {
   descriptor(name: string): number {
     const [key = "", index] = name.split("#");
     const fd = this.#entries.get(key)?.[Number(index)];
-    if (fd === undefined) throw new Error(`descriptor ${name} wasn't kept`);
+    if (fd === undefined) throw new Error(`descriptor ${name} isn't in the queue`);
     this.#entries.get(key)?.splice(Number(index), 1, -1);
     return fd;
   }
@@ -158,7 +158,7 @@ export class KeptConnection implements Connection {
   close(): void {
     // First: a session without descriptors is none, descriptors without a session are dropped.
     this.#file.commit({ sequence: after(this.#sequence), text: "" });
-    this.#shelf.clear();
+    this.#queue.clear();
     this.leave();
   }
 

@@ -21,7 +21,7 @@ const MAX_KEY_BYTES = 128;
  * A queue has no other order than its own: what isn't needed any more is taken out by sending
  * everything else round once. A process that dies amid that leaves an entry twice, never none.
  */
-export class Shelf {
+export class DescriptorQueue {
   readonly #in: number;
   readonly #out: number;
   readonly #drop = Buffer.alloc(MAX_KEY_BYTES);

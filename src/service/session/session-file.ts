@@ -1,4 +1,4 @@
-import { ftruncateSync } from "node:fs";
+import { ftruncateSync, readSync } from "node:fs";
 import { createMemfd, Mapping, NotedReceive } from "../../os/index.js";
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from "../../virtio/vhost-user/index.js";
 
@@ -9,33 +9,38 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from "../../virtio/vhost-user/index.j
  *
  * | offset | content |
  * |---|---|
- * | 0 | format u32, the slot that counts u32, 1 + the id of the last record that was told u64, intake u64 |
+ * | 0 | version u32, the slot that counts u32, 1 + the id of the last record that was logged u64, progress of the message u64 |
  * | 64 | the message that is being received |
  * | 8K | what the kernel noted of its part that was received last |
- * | 16K | the device's own |
+ * | 16K | the journal of requests (src/store/journal/request-journal.ts) |
  * | 48K | how far the guest's rates are used up, f64 each (src/store/rate-limit.ts) |
  * | 64K, 192K | two slots: sequence u32, length u32, then as many bytes of text |
  */
-const FORMAT = 0x70730002;
+const VERSION = 0x70730003;
+/** What is laid out so, too. Only the text of a state was another (state-text.ts). */
+const VERSION_BEFORE = 0x70730002;
+/** Of a file that create() has just made. */
+const NO_VERSION = 0;
+const READABLE: readonly number[] = [NO_VERSION, VERSION_BEFORE, VERSION];
 const ACTIVE = 1;
-const TOLD = 1;
-const INTAKE = 2;
+const LOGGED = 1;
+const PROGRESS = 2;
 const MESSAGE = 64;
 const NOTE = 8192;
-const DEVICE = 16384;
-const DEVICE_BYTES = 32768;
+const JOURNAL = 16384;
+const JOURNAL_BYTES = 32768;
 const RATES = 49152;
 const RATES_BYTES = 16384;
 const SLOT_BYTES = 131072;
 const SLOTS = [65536, 65536 + SLOT_BYTES] as const;
 const FILE_BYTES = 65536 + 2 * SLOT_BYTES;
 
-/** In the intake's word, below sequence u32 and filled u16: the kernel's note tells what else came. */
+/** In the word of progress, below sequence u32 and filled u16: the kernel's note tells what else came. */
 const RECEIVING = 1n;
 const HAS_DESCRIPTORS = 2n;
 
 /** How far the message that is being received is. */
-export interface Intake {
+export interface MessageProgress {
   /** Its number: of the message behind the last one that is done, or else there is nothing of it. */
   readonly sequence: number;
   /** Bytes of it that are there. */
@@ -50,27 +55,34 @@ export interface Committed {
   readonly text: string;
 }
 
-export class KeptFile {
+/** Whether the session's file with this descriptor is of a version that is read here. */
+export function isReadable(fd: number): boolean {
+  const version = Buffer.alloc(4);
+  readSync(fd, version, 0, 4, 0);
+  return READABLE.includes(version.readUInt32LE());
+}
+
+/** See the table above. */
+export class SessionFile {
   readonly message: Buffer;
-  readonly device: Uint8Array<ArrayBuffer>;
+  readonly journal: Uint8Array<ArrayBuffer>;
   readonly rateLevels: Float64Array;
   readonly #bytes: Buffer;
   readonly #words: Int32Array;
   readonly #longs: BigInt64Array;
   readonly #received: NotedReceive;
 
-  /** A file that create() made, in any process. Throws where it is of another format. */
+  /** A file that create() made, in any process, and that isReadable(). */
   constructor(fd: number) {
     const mapping = new Mapping(fd, 0n, BigInt(FILE_BYTES));
     const memory = mapping.view(0n, FILE_BYTES);
     this.#bytes = Buffer.from(memory);
     this.#words = new Int32Array(memory, 0, 2);
     this.#longs = new BigInt64Array(memory, 0, 3);
-    if (this.#words[0] === 0) this.#words[0] = FORMAT;
-    if (this.#words[0] !== FORMAT) throw new Error("the kept state is of another version");
+    this.#words[0] = VERSION;
     this.message = Buffer.from(memory, MESSAGE, HEADER_BYTES + MAX_PAYLOAD_BYTES);
     this.#received = new NotedReceive(mapping, BigInt(NOTE));
-    this.device = new Uint8Array(memory, DEVICE, DEVICE_BYTES);
+    this.journal = new Uint8Array(memory, JOURNAL, JOURNAL_BYTES);
     this.rateLevels = new Float64Array(memory, RATES, RATES_BYTES / 8);
   }
 
@@ -97,8 +109,8 @@ export class KeptFile {
   }
 
   /** Where a process died amid receive(), too. */
-  get intake(): Intake {
-    const word = Atomics.load(this.#longs, INTAKE);
+  get progress(): MessageProgress {
+    const word = Atomics.load(this.#longs, PROGRESS);
     const sequence = Number((word >> 32n) & 0xffffffffn);
     const filled = Number((word >> 16n) & 0xffffn);
     const hasDescriptors = (word & HAS_DESCRIPTORS) !== 0n;
@@ -111,30 +123,30 @@ export class KeptFile {
   }
 
   /**
-   * Receives bytes of the message from where it is up to byte `end` at most: `intake` tells how many came, none
+   * Receives bytes of the message from where it is up to byte `end` at most: `progress` tells how many came, none
    * at the end of the stream. False where none wait. Descriptors are closed.
    */
-  receive(fd: number, from: Intake, end: number): boolean {
+  receive(fd: number, from: MessageProgress, end: number): boolean {
     // What is noted counts no more from here on.
-    this.#setIntake(from, 0n);
+    this.#setProgress(from, 0n);
     this.#received.prepare(BigInt(MESSAGE + from.filled), end - from.filled);
-    this.#setIntake(from, RECEIVING);
+    this.#setProgress(from, RECEIVING);
     return this.#received.receive(fd);
   }
 
-  #setIntake({ sequence, filled, hasDescriptors }: Intake, receiving: bigint): void {
+  #setProgress({ sequence, filled, hasDescriptors }: MessageProgress, receiving: bigint): void {
     const flags = receiving | (hasDescriptors ? HAS_DESCRIPTORS : 0n);
     const word = (BigInt(sequence) << 32n) | BigInt(filled << 16) | flags;
-    Atomics.store(this.#longs, INTAKE, BigInt.asIntN(64, word));
+    Atomics.store(this.#longs, PROGRESS, BigInt.asIntN(64, word));
   }
 
-  /** The id of the last stored record that the operator was told of; undefined where the directory is new. */
-  get told(): bigint | undefined {
-    const next = Atomics.load(this.#longs, TOLD);
+  /** The id of the last record whose being stored was logged; undefined where the directory is new. */
+  get loggedId(): bigint | undefined {
+    const next = Atomics.load(this.#longs, LOGGED);
     return next === 0n ? undefined : next - 1n;
   }
 
-  set told(id: bigint | undefined) {
-    Atomics.store(this.#longs, TOLD, id === undefined ? 0n : id + 1n);
+  set loggedId(id: bigint | undefined) {
+    Atomics.store(this.#longs, LOGGED, id === undefined ? 0n : id + 1n);
   }
 }

@@ -1,23 +1,23 @@
 import { closeDescriptor, receive } from "../../os/index.js";
 import type { IncomingMessage } from "../../virtio/vhost-user/index.js";
-import type { Intake, KeptFile } from "./kept-file.js";
-import type { Shelf } from "./shelf.js";
+import type { DescriptorQueue } from "./descriptor-queue.js";
+import type { MessageProgress, SessionFile } from "./session-file.js";
 
 /**
- * A message that is received once, whenever the processes die that do it: its bytes into the kept file, its
- * descriptors by way of the shelf.
+ * A message that is received once, whenever the processes die that do it: its bytes into the session's file, its
+ * descriptors by way of the queue.
  *
- * Descriptors that are received lie in this process alone, so they are kept before: a peek (MSG_PEEK) at the
+ * Descriptors that are received lie in this process alone, so they are put into the queue before: a peek (MSG_PEEK) at the
  * message's first byte brings duplicates of them. But where the byte has none, Linux goes on to the next message
  * that is queued, until one has some. So what a peek brought belongs to the message only where the kernel notes
  * that descriptors came with the byte itself, as that is received.
  */
-export class KeptMessage implements IncomingMessage {
+export class PersistentMessage implements IncomingMessage {
   readonly bytes: Buffer;
   readonly #fd: number;
-  readonly #file: KeptFile;
-  readonly #shelf: Shelf;
-  #intake: Intake;
+  readonly #file: SessionFile;
+  readonly #queue: DescriptorQueue;
+  #progress: MessageProgress;
   #descriptors: number[] = [];
   #names: ReadonlyMap<number, string> = new Map();
 
@@ -27,38 +27,38 @@ export class KeptMessage implements IncomingMessage {
    */
   constructor(
     fd: number,
-    file: KeptFile,
-    shelf: Shelf,
+    file: SessionFile,
+    queue: DescriptorQueue,
     sequence: number,
-    kept: Map<string, number[]>,
+    entries: Map<string, number[]>,
   ) {
     this.bytes = file.message;
     this.#fd = fd;
     this.#file = file;
-    this.#shelf = shelf;
-    const { intake } = file;
-    this.#intake = intake.sequence === sequence ? intake : startOf(sequence);
-    if (this.#intake.hasDescriptors) {
-      this.#descriptors = kept.get(this.#key) ?? [];
-      kept.delete(this.#key);
+    this.#queue = queue;
+    const { progress } = file;
+    this.#progress = progress.sequence === sequence ? progress : startOf(sequence);
+    if (this.#progress.hasDescriptors) {
+      this.#descriptors = entries.get(this.#key) ?? [];
+      entries.delete(this.#key);
     }
   }
 
   get filled(): number {
-    return this.#intake.filled;
+    return this.#progress.filled;
   }
 
   receive(end: number): number | undefined {
-    if (this.#intake.filled > 0) return this.#receive(end);
+    if (this.#progress.filled > 0) return this.#receive(end);
     this.close();
     const first = receive(this.#fd, 1, "peek");
     if (first === undefined || first.bytes.length === 0) return first?.bytes.length;
     if (first.descriptors.length === 0) return this.#receive(end);
     this.#descriptors = first.descriptors;
-    this.#shelf.put(this.#key, first.descriptors);
+    this.#queue.put(this.#key, first.descriptors);
     // The byte alone: descriptors that come with another one aren't the message's.
     const count = this.#receive(1);
-    if (!this.#intake.hasDescriptors) this.close();
+    if (!this.#progress.hasDescriptors) this.close();
     return count;
   }
 
@@ -68,14 +68,14 @@ export class KeptMessage implements IncomingMessage {
     return descriptors;
   }
 
-  /** Where on the shelf a descriptor lies that takeDescriptors() gave last; undefined for any other. */
+  /** The name in the queue of a descriptor that takeDescriptors() gave last; undefined for any other. */
   nameOf(fd: number): string | undefined {
     return this.#names.get(fd);
   }
 
   /** Begins with the next message, behind `sequence` others. */
   begin(sequence: number): void {
-    this.#intake = startOf(sequence);
+    this.#progress = startOf(sequence);
   }
 
   /** Closes its descriptors in this process. */
@@ -84,15 +84,19 @@ export class KeptMessage implements IncomingMessage {
   }
 
   get #key(): string {
-    return String(this.#intake.sequence);
+    return String(this.#progress.sequence);
   }
 
   #receive(end: number): number | undefined {
-    const { filled } = this.#intake;
-    if (!this.#file.receive(this.#fd, this.#intake, end)) return undefined;
-    this.#intake = this.#file.intake;
-    return this.#intake.filled - filled;
+    const { filled } = this.#progress;
+    if (!this.#file.receive(this.#fd, this.#progress, end)) return undefined;
+    this.#progress = this.#file.progress;
+    return this.#progress.filled - filled;
   }
 }
 
-const startOf = (sequence: number): Intake => ({ sequence, filled: 0, hasDescriptors: false });
+const startOf = (sequence: number): MessageProgress => ({
+  sequence,
+  filled: 0,
+  hasDescriptors: false,
+});
