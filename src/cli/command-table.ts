@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { addCommands } from "./commands.js";
+import { EXAMPLES, HELP } from "./help.js";
 
 /** What `--help` tells of an option, for completion and the man page. */
 export interface OptionRow {
@@ -26,11 +27,17 @@ export interface CommandRow {
   readonly description: string;
   readonly arguments: readonly ArgumentRow[];
   readonly options: readonly OptionRow[];
+  /** Whole command lines. */
+  readonly examples: readonly string[];
 }
 
 /** The commands as commander knows them, in the order of `--help`; `erst check` is one of its own. */
 export async function commandTable(): Promise<CommandRow[]> {
-  const program = new Command("virtio-pstore").enablePositionalOptions().helpCommand(false);
+  const program = new Command("virtio-pstore")
+    .enablePositionalOptions()
+    .helpOption("-h, --help", "print this help")
+    .configureHelp(HELP)
+    .helpCommand(false);
   await addCommands(program);
   return program.commands.flatMap((command) => rows(command, ""));
 }
@@ -47,7 +54,7 @@ function rows(command: Command, before: string): CommandRow[] {
   }));
   const own = {
     ...{ name, usage: command.usage(), summary: command.summary() || command.description() },
-    ...{ description: command.description(), options },
+    ...{ description: command.description(), options, examples: EXAMPLES[name] ?? [] },
     arguments: command.registeredArguments.map((argument) => ({
       name: argument.name(),
       description: argument.description,

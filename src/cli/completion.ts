@@ -9,9 +9,8 @@ export function addCompletion(program: Command): void {
     .command("completion")
     .summary("print a shell's completion of this program")
     .description(
-      "Prints what completes commands and options in a shell: for bash, source <(virtio-pstore " +
-        "completion bash); for zsh, a file _virtio-pstore in $fpath; for fish, a file in " +
-        "~/.config/fish/completions.",
+      "Prints a completion script. bash reads it with source; zsh wants it in a file _virtio-pstore in $fpath, " +
+        "fish in ~/.config/fish/completions.",
     )
     .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SHELLS)))
     .action(async (shell: keyof typeof SHELLS) => {

@@ -34,13 +34,13 @@ export function addControlOptions(command: Command): Command {
   return command
     .option(
       "--control <path>",
-      `the socket at which \`virtio-pstore status\` asks (default: ${CONTROL_NAME} in DIR)`,
+      `make the socket for \`virtio-pstore status\` here (default: ${CONTROL_NAME} in DIR)`,
       parsePath,
     )
     .addOption(
       new Option(
         "--control-group <group>",
-        "let a group ask there, too, by name or number; it also needs to reach the socket's directory",
+        "let this group (name or number) use that socket; it must also be able to enter the socket's directory",
       ).argParser(parseGroup),
     );
 }

@@ -24,21 +24,17 @@ export function addFilterOptions(command: Command): Command {
   return command
     .option(
       "--since <time>",
-      "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), 2026-11-22T04:42:16+02:00, today, yesterday, or 90m, 12h, 2d ago",
+      "from this time on: 2026-11-22, '2026-11-22 04:42' (UTC), 2026-11-22T04:42:16+02:00, today, yesterday, 90m, 12h or 2d (ago)",
       parseTime,
     )
-    .option(
-      "--until <time>",
-      "up to this time, likewise: to the end of that day, minute or second",
-      parseUntil,
-    )
+    .option("--until <time>", "up to the end of this day, minute or second", parseUntil)
     .option(
       "--guest <name>",
       "of this guest: the name of its directory, or of its ERST file without .erst",
       once,
     )
-    .option("--title <text>", "with this text in the title, in capitals or not", notEmpty)
-    .option("--signature <id>", "with this signature, or one that begins so", notEmpty)
+    .option("--title <text>", "with this text in the title, in upper or lower case", notEmpty)
+    .option("--signature <id>", "with this signature, or its beginning", notEmpty)
     .hook("preAction", () => {
       const { since, until } = command.opts<CrashFilter>();
       if (since !== undefined && until !== undefined && since > until) {

@@ -34,30 +34,27 @@ export function addDeviceOptions(command: Command): Command {
     .addOption(
       new Option(
         "--bufsize <size>",
-        "size of the guest's buffer, the largest record: bytes, or a number with K, M or G; 4K to 4M",
+        "largest record that the guest's pstore makes: 4K to 4M, in bytes or with K or M",
       )
         .argParser(sizeOption(4096, LARGEST_BUFFER))
         .default(16384, "16K"),
     )
     .addOption(
-      new Option("--max-data <size>", "the most that one request of a raw dump may carry; 4K to 4M")
+      new Option("--max-data <size>", "largest part of a raw dump in one request: 4K to 4M")
         .argParser(sizeOption(4096, LARGEST_BUFFER))
         .default(1 << 20, "1M"),
     )
     .addOption(
-      new Option(
-        "--types <list>",
-        `what is taken from the guest, some of ${RECORD_TYPES.join(",")}`,
-      )
+      new Option("--types <list>", `take these types of records: some of ${RECORD_TYPES.join(",")}`)
         .argParser(parseTypes)
         .default(["dmesg", "ftrace"], "dmesg,ftrace"),
     )
-    .option("--console", "also take the guest's console output", false)
-    .option("--compress", "store dumps that the guest didn't compress with gzip", false)
+    .option("--console", "take the guest's console, too", false)
+    .option("--compress", "compress dumps with gzip, if the guest didn't compress them", false)
     .addOption(
       new Option(
         "--on-erase <what>",
-        "a record that the guest erases: keep the host's file, or remove it",
+        "when the guest erases a record, keep the host's file or remove it",
       )
         .choices(["keep", "remove"])
         .default("keep"),
@@ -65,7 +62,7 @@ export function addDeviceOptions(command: Command): Command {
   return addLimitOptions(device).addOption(
     new Option(
       "--log-level <level>",
-      "tell what matters so much, or more: error; warn, what was lost or may be amiss; notice, records that were stored; info, all else",
+      "what to report: error, failures; warn, also what was lost or may be wrong; notice, also what was stored; info, everything",
     )
       .choices(LEVELS)
       .default("info"),

@@ -22,16 +22,15 @@ export function addExport(program: Command): void {
     .command("export")
     .summary("copy a crash out: as a folder, a .tar.gz or JSON")
     .description(
-      "Copies the newest crash, or the one that is named, into a folder laid out as systemd-pstore " +
-        "does in /var/lib/systemd/pstore: OUTPUT/GUEST/ID/dmesg.txt, and the records beside it; a trace " +
-        "also as ftrace.json, a Chrome JSON trace, which Perfetto opens. Nothing that " +
-        "is there already is replaced, and no directory made above OUTPUT. The name that was made is printed.",
+      "Copies the newest crash, or the one that CRASH names, and prints the name of what it made. A folder is laid " +
+        "out like systemd-pstore's: OUTPUT/GUEST/ID/dmesg.txt, with the records beside it. A trace also becomes " +
+        "ftrace.json, a Chrome JSON trace, which Perfetto opens. Existing files are never replaced.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
-    .argument("[crash]", "a crash's name, as list tells it")
+    .argument("[crash]", "a crash's name, as list prints it")
     .option(
       "-o, --output <path>",
-      "a directory, or a file that ends in .tar.gz, .tgz or .json",
+      "a directory, or a file whose name ends in .tar.gz, .tgz or .json",
       outputPath,
       ".",
     );

@@ -38,20 +38,20 @@ export function addFollow(program: Command): void {
     .command("follow")
     .summary("show a guest's console as it is written")
     .description(
-      "Shows the newest console of a directory (see --console of serve and run), and what is added to " +
-        "it, until SIGINT; goes on to the next boot's when one begins. It reads files only: the daemon " +
-        "may come and go. Control characters of the guest's text are shown as \\xNN.",
+      "Shows a guest's newest console, which run and serve record with --console, and each new line of it, until " +
+        "SIGINT. When the guest boots again, the next console follows. It only reads files and needs no daemon. " +
+        "Control characters in the guest's text appear as \\xNN.",
     )
     .argument("<path>", "a directory of records or of guests")
-    .option("--guest <name>", "which guest, where the directory holds several", once)
-    .option("-n, --lines <n>", "so many of the lines that are there already", parseLines, 10)
+    .option("--guest <name>", "this guest's, if the directory holds several", once)
+    .option("-n, --lines <n>", "begin with this many of the last lines", parseLines, 10)
     .option(
       "--wait",
-      "wait for the directory, or the guest's, where it isn't there yet; a console is always waited for",
+      "wait for a directory that isn't there yet; for a console it always waits",
       false,
     )
-    .option("--raw", "the guest's bytes as they are; not to a terminal", false)
-    .option("--force", "with --raw, also to a terminal", false)
+    .option("--raw", "print the guest's bytes unchanged; refused on a terminal", false)
+    .option("--force", "allow --raw on a terminal", false)
     .action(async (path: string, options: FollowOptions) => {
       await follow(path, options);
     });

@@ -83,34 +83,34 @@ export function addLimitOptions(command: Command): Command {
     .addOption(
       new Option(
         "--max-records <n>",
-        "the most records of each type that are kept, or TYPE=N,… (default: 1000)",
+        "keep at most this many records of each type, or TYPE=N,… (default: 1000)",
       ).argParser(perType(parseCount)),
     )
     .addOption(
       new Option(
         "--max-bytes <size>",
-        "the most bytes that each type's records take together, or TYPE=SIZE,… " +
+        "keep at most this many bytes of each type, or TYPE=SIZE,… " +
           "(default: 256M, console=1G)",
       ).argParser(perType(sizeOption(1 << 20, LARGEST_ROOM))),
     )
     .addOption(
       new Option(
         "--rate <size>",
-        "the most bytes a second that are taken of each type in the long run, or TYPE=SIZE,…; " +
-          "off for no bound (default: 1M, pmsg=256K)",
+        "take at most this many bytes of each type a second, in the long run, or TYPE=SIZE,…; " +
+          "off: no limit (default: 1M, pmsg=256K)",
       ).argParser(perType(orOff(sizeOption(1, LARGEST_RATE)))),
     )
     .addOption(
       new Option(
         "--rate-requests <n>",
-        "likewise the most records, or pieces of console or pmsg text, or TYPE=N,…; " +
-          "off for no bound (default: 20, console=2000, pmsg=500)",
+        "take at most this many requests of each type a second, in the long run, or TYPE=N,…; " +
+          "off: no limit (default: 20, console=2000, pmsg=500)",
       ).argParser(perType(orOff(parseCount))),
     )
     .addOption(
       new Option(
         "--min-free <size>",
-        "what is left free on the file system, a size or a percentage (default: 5%, at most 1G)",
+        "leave this much of the file system free: a size or a percentage (default: 5%, at most 1G)",
       ).argParser(parseMinFree),
     );
 }

@@ -25,18 +25,17 @@ export function addList(program: Command): void {
     .command("list")
     .summary("list the crashes in a directory")
     .description(
-      "Lists crashes, newest last; of every guest where the directory holds guests'. CRASH is the " +
-        "name by which other commands know one. A guest that oopses and then panics has two. PARTS " +
-        "says how many are there, of how many: 2/3+ is 2 of 3, and the text is cut short. A guest whose VMM " +
-        "died, though its driver ran and no dump had come, is listed, too, with its console's last line, until .ends " +
-        "in its directory is removed.",
+      "Lists crashes, newest last. CRASH is the name that other commands take. A guest that oopses and then panics " +
+        "has two crashes. PARTS counts the parts of the log: 2/3+ means that 2 of 3 are there, and that the text is " +
+        "cut short. A guest that ended without a dump while its driver ran is listed, too, with its console's last " +
+        "line: its VMM died or was killed. These lines go when you remove .ends from the guest's directory.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)
     .addOption(
       new Option(
         "--records",
-        "list the records, also consoles and what the guest erased, with the time of the last write to each",
+        "list every record, consoles and erased ones included, with the time of its last write",
       )
         .default(false)
         .conflicts(["title", "signature"]),

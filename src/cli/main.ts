@@ -3,6 +3,7 @@ import { printableText } from "../analysis/printable.js";
 import { version } from "../version.js";
 import { addCommands } from "./commands.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";
+import { EXAMPLES, HELP } from "./help.js";
 import { writeOut } from "./stdout.js";
 
 /** What `--help` and `--version` tell, written at the end: commander doesn't wait for an error. */
@@ -13,7 +14,9 @@ let running: Command | undefined;
 
 const program = new Command("virtio-pstore")
   .description("A guest's last words on the host: a virtio-pstore device for any vhost-user VMM.")
-  .version(version)
+  .version(version, "-V, --version", "print the version")
+  .helpOption("-h, --help", "print this help")
+  .configureHelp(HELP)
   .configureOutput({
     writeOut: (text) => {
       help += text;
@@ -31,7 +34,7 @@ const program = new Command("virtio-pstore")
 
 const [first] = process.argv.slice(2);
 if (first !== "--version" && first !== "-V") await addCommands(program, first);
-hintAtHelp(program);
+completeHelp(program);
 
 // Whoever read our output went away (`| head`): no reason to end with a stack, or to end serving.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
@@ -52,16 +55,22 @@ function endOfParsing(error: unknown): void {
   process.exitCode = error.exitCode === 0 ? 0 : USAGE;
 }
 
-/** For every command, those of `erst` among them, what was set for all and its own hint. */
-function hintAtHelp(command: Command): void {
+/** Gives every command, those of `erst` among them, the settings of all, its own hint and its examples. */
+function completeHelp(command: Command): void {
   command.showHelpAfterError(hint(command));
-  for (const sub of command.commands) hintAtHelp(sub.copyInheritedSettings(command));
+  const examples = EXAMPLES[names(command).slice(1).join(" ")];
+  if (examples !== undefined) {
+    command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
+  }
+  for (const sub of command.commands) completeHelp(sub.copyInheritedSettings(command));
 }
 
 function hint(command: Command): string {
-  let name = command.name();
-  for (let { parent } = command; parent !== null; { parent } = parent) {
-    name = `${parent.name()} ${name}`;
-  }
-  return `Try \`${name} --help\`.`;
+  return `Try \`${names(command).join(" ")} --help\`.`;
+}
+
+/** The program's name, and the words that name the command. */
+function names(command: Command): string[] {
+  const { parent } = command;
+  return [...(parent === null ? [] : names(parent)), command.name()];
 }

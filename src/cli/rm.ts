@@ -18,19 +18,15 @@ export function addRm(program: Command): void {
     .command("rm")
     .summary("remove crashes")
     .description(
-      "Removes the crashes that are named, or all that fit the filters: their log's and their " +
-        "trace's records, with the last of a folder's also the dmesg.txt that was made of them; or records that are no crash's, as a machine check, by the names that list --records " +
-        "tells. It doesn't ask, but needs a name or a filter. What may still be written is left, and so are " +
-        "list's lines of guests that ended without a dump (list --help says how to clear them).",
+      "Removes crashes, without asking: those that are named, or all that the filters choose. A crash's log and trace " +
+        "go, and a folder's dmesg.txt with its last record. A record that belongs to no crash, such as a machine check, " +
+        "goes by the name that list --records prints. Crashes that may still be written are left. For guests that " +
+        "ended without a dump there is nothing to remove but .ends (see list --help).",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
-    .argument("[crash...]", "crashes' names, as list tells them, or other records'")
-    .option(
-      "--streams",
-      "also what was printed and written to /dev/pmsg0 in the crash's boot",
-      false,
-    )
-    .option("--dry-run", "only say what would be removed", false);
+    .argument("[crash...]", "names of crashes, as list prints them, or of other records")
+    .option("--streams", "remove the console and pmsg records of the crash's boot, too", false)
+    .option("--dry-run", "only print what would be removed", false);
   addFilterOptions(command).action((path: string, names: string[], options: RmOptions) =>
     rm(path, names, options),
   );

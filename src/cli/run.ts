@@ -40,19 +40,19 @@ export function addRun(program: Command): void {
     .summary("run a QEMU or user-mode-linux guest with a virtio-pstore device")
     .usage("[options] -- COMMAND [ARGS...]")
     .description(
-      "Starts the back-end, then COMMAND with a virtio-pstore device added, and stops with it. " +
-        "COMMAND is a qemu-system-… or a linux.uml command line; its terminal and exit status are " +
-        "passed through. Lines on stderr tell what device the guest got, and each record that was stored.",
+      "Starts the back-end, then COMMAND with a virtio-pstore device added, and ends when COMMAND ends. " +
+        "COMMAND is a qemu-system-… or a linux.uml command line. It gets the terminal and the signals, and its " +
+        "exit status is run's. Lines on stderr say which device the guest's driver got, and which records were stored.",
     )
-    .argument("<command...>", "the VMM's command line")
-    .option("--directory <dir>", "where records are stored; made if it isn't there")
+    .argument("<command...>", "the VMM's program and its arguments")
+    .option("--directory <dir>", "store records in this directory; it is made if it is missing")
     .option(
       "--erst <file>",
-      "add QEMU's acpi-erst with its store in FILE, made if it isn't there, for guests without our " +
-        "driver; without --directory in place of the virtio-pstore device",
+      "for guests without our driver: add QEMU's acpi-erst device, which stores in FILE; FILE is made if it is " +
+        "missing. Without --directory the guest gets no virtio-pstore device",
     )
     .addOption(
-      new Option("--vmm <kind>", "what COMMAND is, where its name doesn't tell").choices(
+      new Option("--vmm <kind>", "what COMMAND is, if its name doesn't say").choices(
         Object.keys(VMMS),
       ),
     );
@@ -60,13 +60,13 @@ export function addRun(program: Command): void {
   addDeviceOptions(command)
     .option(
       "--json",
-      "tell events as JSON lines on stdout instead of lines on stderr; have the guest's serial console go elsewhere",
+      "print events as JSON lines on stdout; send the guest's serial console elsewhere",
       false,
     )
     .addOption(
       new Option(
         "--panic-status <n>",
-        "exit with this status where a panic's record was stored; else with the VMM's own, as without it",
+        "exit with this status if a panic's record was stored, otherwise with COMMAND's",
       ).argParser(parseStatus),
     )
     .passThroughOptions()

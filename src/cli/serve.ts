@@ -100,40 +100,41 @@ export function addServe(program: Command): void {
     .command("serve")
     .summary("serve guests' records as a vhost-user back-end")
     .description(
-      "Serves virtio-pstore devices to VMMs over vhost-user sockets until SIGTERM or SIGINT. " +
-        "Records of --socket-path's guest lie in DIR, those of --guest NAME=SOCKET in DIR/NAME.",
+      "Serves virtio-pstore devices to VMMs over vhost-user sockets, until SIGTERM or SIGINT. " +
+        "With --socket-path it serves one guest, whose records go to DIR. With --guest NAME=SOCKET, once for each " +
+        "guest, it serves many; their records go to DIR/NAME.",
     )
-    .option("--socket-path <path>", "listen for one guest's front-end at this Unix socket")
+    .option("--socket-path <path>", "serve one guest at this Unix socket, which is made")
     .addOption(
       new Option(
         "--fd <n>",
-        "use this open descriptor in place of --socket-path: a listening socket, or a front-end's connection",
+        "like --socket-path, with an open descriptor: a listening socket, or a VMM's connection",
       ).argParser(parseDescriptor),
     )
     .addOption(
       new Option(
         "--guest <name=socket>",
-        "serve a guest of this name at this socket; may be repeated; a name is of up to 64 letters, digits, _, . and -",
+        "serve guest NAME at this socket; may be repeated. A name has up to 64 letters, digits, _, . and -",
       )
         .argParser(parseGuest)
         .default([], "none"),
     )
-    .option("--directory <dir>", "where records are stored; made if it isn't there")
+    .option("--directory <dir>", "store records in this directory; it is made if it is missing")
     .addOption(
-      new Option(
-        "--socket-mode <mode>",
-        "permissions of the sockets that are made, in octal digits",
-      )
+      new Option("--socket-mode <mode>", "permissions of the guests' sockets, in octal digits")
         .argParser(parseMode)
         .default(0o600, "600"),
     )
     .addOption(
-      new Option("--socket-group <group>", "their group, by name or number").argParser(parseGroup),
+      new Option(
+        "--socket-group <group>",
+        "group of the guests' sockets, by name or number",
+      ).argParser(parseGroup),
     );
   addControlOptions(command);
   addDeviceOptions(command)
-    .option("--json", "tell events as JSON lines on stdout instead of lines on stderr", false)
-    .option("--print-capabilities", "print what this back-end can do as JSON, and exit", false)
+    .option("--json", "print events as JSON lines on stdout, not as lines on stderr", false)
+    .option("--print-capabilities", "print this back-end's capabilities as JSON, and exit", false)
     // For bench/write.ts, which compares the ways of waiting for the disk.
     .addOption(new Option("--sync-threads <n>").argParser(Number).hideHelp())
     .action(async (options: ServeOptions) => {

@@ -47,32 +47,32 @@ export function addShow(program: Command): void {
     .command("show")
     .summary("show a crash: its log's parts joined oldest first, decompressed")
     .description(
-      "Shows the newest crash of a directory, or the one that is named as list names it; or what " +
-        "one record's file holds. Control characters of the guest's text are shown as \\xNN, invisible ones as \\uNNNN; carriage returns at a line's end aren't shown. On a " +
-        "terminal the text has colours and goes through a pager.",
+      "Shows the log of the newest crash, or of the one that CRASH names; or the text of one record's file. " +
+        "Control characters in the guest's text appear as \\xNN, invisible ones as \\uNNNN. On a terminal the text " +
+        "has colours and goes through a pager.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file")
     .argument(
       "[crash]",
-      "a crash's name, as web/dmesg-7, or dmesg-7 or 7 where that is clear; or that of a record of its log",
+      "a crash's name, as list prints it; or as much of it as is clear: web/dmesg-7, dmesg-7, web/7 or 7",
     )
-    .addOption(flag("--all", "every one, oldest first"))
-    .addOption(flag("--ftrace", "the trace in place of the log"))
-    .addOption(flag("--chrome", "with --ftrace: as a Chrome JSON trace, which Perfetto opens"))
+    .addOption(flag("--all", "show every crash, oldest first"))
+    .addOption(flag("--ftrace", "show the trace, not the log"))
+    .addOption(flag("--chrome", "with --ftrace: print a Chrome JSON trace, which Perfetto opens"))
     .addOption(
-      flag("--console", "what the crash's boot printed; without a crash's name, the newest boot"),
+      flag("--console", "show the console of the crash's boot; without CRASH, of the newest boot"),
     )
-    .addOption(flag("--pmsg", "what its user space wrote to /dev/pmsg0, likewise"))
-    .addOption(flag("--dmesg", "as dmesg prints it: without the level before each line"))
-    .addOption(flag("--json", "a crash and its log as a JSON object"))
-    .addOption(flag("--raw", "the guest's bytes as they are; not to a terminal"))
-    .addOption(flag("--force", "with --raw, also to a terminal"))
+    .addOption(flag("--pmsg", "show what that boot's user space wrote to /dev/pmsg0"))
+    .addOption(flag("--dmesg", "leave out the level before each line, as dmesg does"))
+    .addOption(flag("--json", "print the crash and its log as a JSON object"))
+    .addOption(flag("--raw", "print the guest's bytes unchanged; refused on a terminal"))
+    .addOption(flag("--force", "allow --raw on a terminal"))
     .addOption(
-      new Option("--color <when>", "colours: auto is on a terminal, unless $NO_COLOR is set")
+      new Option("--color <when>", "use colours; auto: on a terminal, unless $NO_COLOR is set")
         .choices(["auto", "always", "never"])
         .default("auto"),
     )
-    .option("--no-pager", "don't use $PAGER, or less, on a terminal");
+    .option("--no-pager", "don't start $PAGER (or less) on a terminal");
   addFilterOptions(addSymbolOptions(command)).action(
     (path: string, name: string | undefined, options: ShowOptions) => show(path, name, options),
   );

@@ -28,10 +28,10 @@ export function addStats(program: Command): void {
     .command("stats")
     .summary("count crashes by signature and by guest")
     .description(
-      "Counts the crashes of each signature, most often first, and of each guest; apart from them, by title, " +
-        "those without a signature, which needn't be of one bug. BOOTS tells a guest that crashed twice in " +
-        "one boot, an oops and then its panic, from one that crashed again; NO DUMP how often a guest ended " +
-        "without one while its driver ran, NO DRIVER how often none ever came.",
+      "Counts crashes by signature, the most frequent first, and by guest. Crashes without a signature are counted " +
+        "by title in a table of their own: they may be different bugs. BOOTS counts the boots that crashed: an oops " +
+        "and its panic are two crashes of one boot. NO DUMP counts how often a guest ended without a dump while its " +
+        "driver ran, NO DRIVER how often no driver ever started.",
     )
     .argument("<path>", "a directory of records or of guests, an ERST file, or a record's file");
   addFilterOptions(command)

@@ -20,13 +20,14 @@ export function addStatus(program: Command): void {
     .command("status")
     .summary("tell what a running daemon knows of its guests")
     .description(
-      "Asks the daemon of `serve` or `run` about each guest: since when its VMM is connected, what its driver has got, " +
-        "when its console was last written and its log last stored, how full the fullest of its rooms is, and what " +
-        "was refused since the daemon began. Times are ages. DRIVER is what runs, with which interface; stopped, where the " +
-        "driver has reset the device or the machine is paused; or, where no VMM is connected, how the last one ended.",
+      "Asks the daemon of `serve` or `run` about its guests. CONNECTED says for how long a VMM has been connected. " +
+        "DRIVER is the running driver's interface, extended or 2016; or stopped, when the driver has reset the device " +
+        "or the machine is paused; or, when no VMM is connected, how the last one ended. LINE and DUMP are the ages of " +
+        "the console's last line and of the newest dump. ROOM says which type of records has used the most of its " +
+        "bounds. REFUSED counts what was refused since the daemon started.",
     )
-    .argument("[path]", "the DIR that was given to --directory")
-    .option("--control <socket>", "the daemon's control socket, in place of PATH")
+    .argument("[path]", "the daemon's --directory")
+    .option("--control <socket>", "the daemon's control socket, instead of PATH")
     .option("--json", "print a JSON object", false)
     .action(status);
 }
@@ -53,15 +54,15 @@ async function statusAt(socket: string, path: string | undefined): Promise<Daemo
     if (NOBODY.includes(codeOf(error) ?? "")) {
       throw new UserError(
         path === undefined
-          ? `no daemon listens at ${socket}: name the socket that was given to serve or run as --control`
-          : `no daemon serves ${path}: none listens at ${socket}; name the DIR that was given to serve or run, or its --control`,
+          ? `no daemon listens at ${socket}: name the daemon's --control socket`
+          : `no daemon serves ${path}: none listens at ${socket}; name its --directory, or its --control socket`,
       );
     }
     if (error instanceof NoReplyError) {
       throw new UserError(
         error.code === "NO_REPLY"
-          ? `the daemon at ${socket} doesn't answer: it is stopped, can't start again, or listens there for something else`
-          : `${socket}: what answers there is no daemon of this version`,
+          ? `the daemon at ${socket} doesn't answer: it is stopped, it can't start again, or another program listens there`
+          : `${socket}: the program that answers is no daemon of this version`,
       );
     }
     const reason = systemReason(error);

@@ -8,11 +8,11 @@ export function addSymbolOptions(command: Command): Command {
   const one = (flags: string, description: string) =>
     new Option(flags, description).argParser(notEmpty).conflicts(["chrome", "json", "raw"]);
   return command
-    .addOption(one("--vmlinux <file>", "write file and line behind the kernel's functions"))
+    .addOption(one("--vmlinux <file>", "add file and line to the kernel's functions"))
     .addOption(
-      one("--debug-dir <dir>", "the same from DIR/vmlinux, and modules' from DIR/**/NAME.ko"),
+      one("--debug-dir <dir>", "the same with DIR/vmlinux, and for modules with DIR/**/NAME.ko"),
     )
-    .addOption(one("--system-map <file>", "write symbols behind addresses"));
+    .addOption(one("--system-map <file>", "add symbols to addresses, without a vmlinux"));
 }
 
 /** Undefined where no option asks for symbols. */

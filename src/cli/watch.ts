@@ -54,29 +54,28 @@ export function addWatch(program: Command): void {
     .command("watch")
     .summary("run a command once for each new crash")
     .description(
-      "Runs a command for each crash that comes, once its last part is there or none came for 10 s " +
-        "(in an ERST file: while it was watched), until SIGTERM, SIGINT or SIGHUP. What the command was run for is kept in a file, so that it is run " +
-        "once also where watch is started again; a command that was killed with watch is run again. " +
-        "The command gets VIRTIO_PSTORE_PATH and _CRASH, which show takes, and _GUEST, _TIME, _TITLE, " +
-        "_SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT, where they are known. " +
-        "With --ends it is also run for each guest that ended without a dump: _KIND is ended then, _CRASH isn't " +
-        "there, and _LAST_LINE is the last line of the guest's console. " +
-        "Their values are the guest's words, so neither echo nor eval is for them: printf %s prints them " +
-        "as they are. Commands run one after another, so put timeout before one that can hang; one that " +
-        "fails is told, and changes neither what is kept nor watch's own exit status.",
+      "Runs a command for each new crash, until SIGTERM, SIGINT or SIGHUP. A crash counts as new when its last part " +
+        "is stored, or when no part came for 10 s. A file remembers the crashes, so that the command runs once for " +
+        "each, also after watch was started again; a command that was killed with watch runs again. The command gets " +
+        "VIRTIO_PSTORE_PATH and VIRTIO_PSTORE_CRASH, which show takes, and, as far as they are known, _GUEST, _TIME, " +
+        "_TITLE, _SIGNATURE, _KIND, _REASON, _RELEASE, _TAINT, _CPU, _TASK, _PID and _BOOT. With --ends it also runs " +
+        "for each guest that ended without a dump: then _KIND is ended, _CRASH is not set, and _LAST_LINE is the " +
+        "last line of the guest's console. The guest chooses these values: print them with printf %s, and give them " +
+        "neither to echo nor to eval. Commands run one after another: put timeout before one that can hang. watch " +
+        "reports a command that fails, and goes on.",
     )
     .argument("<path>", "a directory of records or of guests, or an ERST file")
-    .requiredOption("--exec <command>", "run by /bin/sh", notEmpty)
+    .requiredOption("--exec <command>", "the command, which /bin/sh runs", notEmpty)
     .option(
       "--state <file>",
-      "where crashes that were told are kept (default: <path>/.watched)",
+      "remember the crashes in this file (default: .watched in PATH)",
       notEmpty,
     )
-    .option("--all", "the first time, also what is there already", false)
-    .option("--ends", "also for each guest that ended without a dump", false)
+    .option("--all", "the first time, run it also for the crashes that are there already", false)
+    .option("--ends", "run it also for each guest that ended without a dump", false)
     .option(
       "--once",
-      "look once, at an ERST file with something new again 10 s later, and end when the commands did",
+      "look once, and end when the commands have ended; an ERST file with a new record takes 10 s",
       false,
     );
   addFilterOptions(command).action((path: string, options: WatchOptions) => watch(path, options));

@@ -3,6 +3,8 @@ import { readFileSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { commandTable } from "../../src/cli/command-table.js";
+import { EXAMPLES } from "../../src/cli/help.js";
 import { oneGuest } from "./crashes.js";
 import { complaint, program, put, run, temporaryFolder } from "./support.js";
 
@@ -257,6 +259,7 @@ describe("the program", () => {
     expect(stderr).toBe("");
     expect(stdout).toMatch(new RegExp(`^Usage: virtio-pstore ${command} `));
     expect(stdout).not.toContain("--sync-threads");
+    expect(stdout).not.toContain("default: false");
     // Paragraphs are broken at 80 columns and nowhere else.
     const lines = stdout.split("\n");
     for (const [i, line] of lines.entries()) {
@@ -266,6 +269,29 @@ describe("the program", () => {
         expect(line.length + 1 + next.length).toBeGreaterThan(80);
       }
     }
+  });
+
+  test.each(Object.entries(EXAMPLES))(
+    "%s --help has examples that it can read",
+    async (command, lines) => {
+      const { stdout } = await run([...command.split(" "), "--help"]);
+      expect(lines).toHaveLength(2);
+      expect(stdout).toContain(`\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`);
+      for (const line of lines) {
+        expect(line).toContain(`virtio-pstore ${command} `.trimEnd());
+        // What stands behind -- is another program's.
+        const [own = ""] = line.split(/ -- | \| /);
+        for (const [option] of own.matchAll(/(?<= )--?[a-z][a-z-]*/g)) {
+          expect(stdout).toMatch(new RegExp(`^  .*${option}[ ,]`, "m"));
+        }
+      }
+    },
+  );
+
+  test("every command has examples", async () => {
+    const table = await commandTable();
+    const names = table.map(({ name }) => name).filter((name) => name !== "erst");
+    expect(Object.keys(EXAMPLES).sort()).toEqual(names.sort());
   });
 
   test("--help names every command", async () => {

@@ -198,7 +198,7 @@ test.each([
   const socket = join(folder, ".control");
   expect(complaint(byPath)).toEqual([
     `virtio-pstore: no daemon serves ${folder}: none listens at ${socket}; ` +
-      "name the DIR that was given to serve or run, or its --control",
+      "name its --directory, or its --control socket",
   ]);
   const bySocket = await run(["status", "--control", socket]);
   expect(bySocket.status).toBe(1);

@@ -10,8 +10,8 @@ export function addErst(program: Command): void {
     .helpCommand(false)
     .summary("look at and make the file behind QEMU's acpi-erst device")
     .description(
-      "The file of `-object memory-backend-file,mem-path=FILE -device acpi-erst`, in which a guest without " +
-        "our driver keeps its dumps. list, show, watch, stats, export and rm take such a file in place of a directory.",
+      "A guest without our driver keeps its dumps in the file behind QEMU's acpi-erst device. list, show, watch, " +
+        "stats, export and rm take such a file instead of a directory. These commands are for the file itself.",
     );
   for (const add of [addInfo, addCheck, addCreate, addWatch]) add(command);
 }

@@ -19,14 +19,15 @@ export function addCreate(erst: Command): void {
   erst
     .command("create")
     .summary("make an ERST file without records")
-    .argument("<file>", "a file that isn't there yet")
+    .description("Makes a file without records, for QEMU's acpi-erst device.")
+    .argument("<file>", "the file's name; there must be no such file yet")
     .addOption(
-      new Option("--size <size>", "of the file: a multiple of the record size, below 4G")
+      new Option("--size <size>", "size of the file: a multiple of the record size, below 4G")
         .argParser(sizeOption(2 * 4096, LARGEST))
         .default(DEFAULT_SIZE, "16M"),
     )
     .addOption(
-      new Option("--record-size <size>", "of the largest record: a power of two from 4K on")
+      new Option("--record-size <size>", "size of the largest record: a power of two from 4K on")
         .argParser(sizeOption(4096, LARGEST))
         .default(DEFAULT_RECORD_SIZE, "64K"),
     )

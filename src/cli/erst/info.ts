@@ -15,7 +15,8 @@ export function addInfo(erst: Command): void {
   erst
     .command("info")
     .summary("what an ERST file is, and what each used slot holds")
-    .argument("<file>", "the acpi-erst device's file; a running QEMU may use it")
+    .description("Prints what the file is, and what each used slot holds. QEMU may be running.")
+    .argument("<file>", "the acpi-erst device's file")
     .option("--json", "print a JSON object", false)
     .action((path: string, { json }: { json: boolean }) => info(path, json));
 }

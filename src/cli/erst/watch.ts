@@ -38,20 +38,25 @@ export function addWatch(erst: Command): void {
     .command("watch")
     .summary("copy each new record of an ERST file into a directory")
     .description(
-      "Looks at the file four times a second, and copies each record once, as soon as it is whole; also " +
-        "those that were there before, and none again after a restart. Runs until SIGTERM or SIGINT. " +
-        "A record's slot is cleared when the record is in the directory, so that the store doesn't fill " +
-        "up: with --qmp while QEMU is paused for a moment, with --clear alone after QEMU has ended: only " +
-        "root sees everybody's processes. What isn't copied isn't cleared. Of the bounds those for dmesg count: --rate for all that is read, " +
-        "beyond which records wait in their slots; --max-records and --max-bytes for dumps, and once more " +
-        "for all other records, which are never dropped.",
+      "Copies each record of the file once, as soon as it is whole, until SIGTERM or SIGINT. It looks at the file " +
+        "four times a second, and remembers what it copied. With --qmp or --clear it then clears the record's slot, so " +
+        "that the store doesn't fill up: with --qmp while QEMU is paused for a moment, with --clear alone once no " +
+        "process uses the file, which only root can see of everybody's. Records that weren't copied aren't cleared. " +
+        "The bounds for dmesg hold: --rate for all that is read (records beyond it wait in their slots), --max-records " +
+        "and --max-bytes for dumps, and the same again for all other records, which are never dropped.",
     )
     .argument("<file>", "the acpi-erst device's file")
-    .requiredOption("--directory <dir>", "where records are copied to; one for each file")
-    .addOption(
-      new Option("--qmp <socket>", "QEMU's monitor, as in -qmp unix:SOCKET,server=on,wait=off"),
+    .requiredOption(
+      "--directory <dir>",
+      "copy records into this directory; each file needs its own",
     )
-    .option("--clear", "clear copied records once no process uses the file", false)
+    .addOption(
+      new Option(
+        "--qmp <socket>",
+        "clear records by QEMU's monitor, made with -qmp unix:SOCKET,server=on,wait=off",
+      ),
+    )
+    .option("--clear", "clear records once no process uses the file", false)
     .option("--once", "copy what is there, at any rate, and end", false);
   addLimitOptions(command).action(watch);
 }
