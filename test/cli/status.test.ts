@@ -203,7 +203,7 @@ test.each([
   const bySocket = await run(["status", "--control", socket]);
   expect(bySocket.status).toBe(1);
   expect(complaint(bySocket)).toEqual([
-    `virtio-pstore: no daemon listens at ${socket}: name the socket that was given to serve or run as --control`,
+    `virtio-pstore: no daemon listens at ${socket}: name the daemon's --control socket`,
   ]);
 });
 
