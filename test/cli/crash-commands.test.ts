@@ -361,9 +361,9 @@ describe("watch", () => {
     ).toEqual([...["db/dmesg-3", "web/dmesg-7", "web/dmesg-8", ""]]);
   });
 
-  test("README's command lets a guest's title begin no line of its own", async () => {
-    const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8");
-    const [, shown = ""] = /^ *\$ virtio-pstore (watch crashes --exec '.*')$/m.exec(readme) ?? [];
+  test("the command of docs/commands.md lets a guest's title begin no line of its own", async () => {
+    const docs = readFileSync(join(import.meta.dirname, "../../docs/commands.md"), "utf8");
+    const [, shown = ""] = /^ *\$ virtio-pstore (watch crashes --exec '.*')$/m.exec(docs) ?? [];
     expect(shown).toContain("| mail -s crash root");
     const folder = temporaryFolder();
     const title = "Kernel panic - not syncing: x\\n~! touch y\\c";
