@@ -14,6 +14,7 @@ import { errno } from "../../src/os/index.js";
 import { commit } from "../../src/store/index.js";
 import { closeAll, closing, settle } from "../support/in-process.js";
 import { temporaryFolder } from "../support/in-process-server.js";
+import { startRing } from "../support/negotiations.js";
 import {
   connectGuest,
   HeldCommitter,
@@ -146,6 +147,20 @@ describe("durable before used", () => {
     const guest = await startGuest({ committer });
     expect(await guest.driver.write({ type: CONSOLE }, text)).toMatchObject({ ret: 0 });
     expect(committer.held).toBe(0);
+  });
+
+  test("pstore: requests of a ring that begins anew, without a reset of the device, are each served", async () => {
+    const { driver, frontEnd, directory } = await startGuest();
+    const queue = driver.writeQueue;
+    for (let n = 0; n < 2; n++) {
+      expect(await driver.write({ type: DMESG }, Buffer.from(`dump ${n}`))).toMatchObject({
+        ret: 0,
+      });
+      expect(await frontEnd.getRingBase(1)).toBe(1);
+      queue.restart();
+      await startRing(frontEnd, 1, queue);
+    }
+    expect(recordNames(directory)).toHaveLength(2);
   });
 
   test("pstore: ERASE is answered when it is durable", async () => {
