@@ -1,4 +1,4 @@
-import type { EndKind } from "../store/index.js";
+import { type DirectoryStore, type EndKind, type GuestEnd, troubleWith } from "../store/index.js";
 import type { FrontEndEnd, LogEvent } from "../virtio/vhost-user/index.js";
 
 /** A VMM that ends sooner has started no guest: it didn't like its command line, or only looked. */
@@ -7,8 +7,41 @@ const PROBE_MS = 500;
 /** A guest whose VMM ends sooner may not have come to its driver. */
 const BOOT_MS = 2000;
 
+/** What is known of a guest whose front-end has gone away, and who is told. */
+export interface EndOptions {
+  readonly store: DirectoryStore;
+  /** A dump came that the guest may have ended behind. */
+  readonly dumped: boolean;
+  /** Its boot id, where it told one. */
+  readonly boot: string | undefined;
+  readonly log: (event: LogEvent) => void;
+}
+
+/** Keeps in the store, and logs, how a guest ended; undefined where there was none. */
+export function keepEnd(
+  end: FrontEndEnd,
+  { store, dumped, boot, log }: EndOptions,
+): GuestEnd | undefined {
+  const timeMs = Date.now();
+  const kind = endKind(end, dumped, timeMs);
+  if (kind === undefined) return undefined;
+  const { connectedMs } = end;
+  const ended = { kind, timeMs, connectedMs, ...(boot === undefined ? {} : { boot }) };
+  try {
+    store.noteEnd(ended);
+  } catch (error) {
+    if (!(error instanceof Error && "errno" in error)) throw error;
+    const trouble = troubleWith(store.directory, error);
+    const message = `how the guest ended isn't kept: ${trouble}`;
+    log({ level: "warn", code: "STORE", message });
+  }
+  const event = describeEnd(kind, end, timeMs);
+  if (event !== undefined) log(event);
+  return ended;
+}
+
 /** How a guest ended. `dumped`: a dump came that it may have ended behind. Undefined where there was none. */
-export function endKind(
+function endKind(
   { driver, connectedMs, tellsStops }: FrontEndEnd,
   dumped: boolean,
   nowMs: number,
@@ -20,7 +53,7 @@ export function endKind(
 }
 
 /** What the operator is told of it, where something may be amiss. */
-export function describeEnd(
+function describeEnd(
   kind: EndKind,
   { connectedMs }: FrontEndEnd,
   nowMs: number,

@@ -1,16 +1,10 @@
-import { errno, errnoOf } from "../os/index.js";
 import {
-  type BatchResult,
   type DirectoryStore,
   type GuestEnd,
-  type JournalEntry,
   MAX_UNDER_WAY,
-  type Reading,
   type RecordTypeName,
-  RefusedError,
   RequestJournal,
   recover,
-  troubleWith,
 } from "../store/index.js";
 import type {
   DeviceQueue,
@@ -31,25 +25,16 @@ import {
   describeDriver,
   summarizeDriver,
 } from "./driver-line.js";
-import { describeEnd, endKind } from "./guest-end.js";
-import { RecordWalk } from "./record-walk.js";
+import { keepEnd } from "./guest-end.js";
 import {
   type ParsedRequest,
   parseRequest,
-  type Request,
   type RequestLimits,
   V2_TYPES,
   WIRE_TYPE,
 } from "./request.js";
-import { TroubleLog } from "./trouble-log.js";
-import {
-  CONFIG_FLAG_CONSOLE,
-  encodeResponse,
-  F_EXTENDED,
-  F_PANIC_VQ,
-  QUEUE_COUNT,
-  REQUEST_BYTES,
-} from "./wire.js";
+import { RequestHandler, type Respond, type ServedRequest, statusOf } from "./request-handler.js";
+import { CONFIG_FLAG_CONSOLE, F_EXTENDED, F_PANIC_VQ, QUEUE_COUNT } from "./wire.js";
 
 /** What a device is made with. */
 export interface PstoreDeviceOptions {
@@ -80,17 +65,13 @@ const PAGE_BYTES = 4096;
 /** A chain that was served; what it is answered with depends on how its batch's commit went. */
 interface Answer {
   readonly chain: DescriptorChain | MalformedChain;
-  /** The device-writable bytes; none where the chain has no room for a response. */
-  respond(result: BatchResult): readonly Uint8Array[];
+  /** No bytes where the chain has no room for a response. */
+  readonly respond: Respond;
 }
 
 /** A request that was taken off its queue. */
-interface Work {
+interface Work extends ServedRequest {
   readonly chain: DescriptorChain;
-  readonly parsed: ParsedRequest;
-  readonly entry: JournalEntry;
-  /** What OPEN waits for. */
-  reading?: Reading;
 }
 
 const nothing: readonly Uint8Array[] = [];
@@ -105,6 +86,7 @@ export class PstoreDevice implements VirtioDevice {
   readonly maxDescriptors: number;
   readonly #store: DirectoryStore;
   readonly #options: PstoreDeviceOptions;
+  readonly #log: (event: LogEvent) => void;
   readonly #config: ConfigSpace;
   /**
    * The same for every driver: a VMM that connects anew, because we were started anew, doesn't repeat by
@@ -113,8 +95,7 @@ export class PstoreDevice implements VirtioDevice {
   readonly #limits: RequestLimits;
   #negotiated = 0n;
   readonly #journal: RequestJournal;
-  readonly #walk: RecordWalk;
-  readonly #troubles: TroubleLog;
+  readonly #handler: RequestHandler;
   /** The store knows of the driver's boot. */
   #begun = false;
   /** What was begun and goes on in its guest's next turn, of each queue. */
@@ -126,6 +107,7 @@ export class PstoreDevice implements VirtioDevice {
   constructor(options: PstoreDeviceOptions) {
     this.#store = options.store;
     this.#options = options;
+    this.#log = options.log ?? (() => undefined);
     const v2DataBytes = Math.ceil(options.bufsize / LARGEST_PAGE_BYTES) * LARGEST_PAGE_BYTES;
     const mostBytes = Math.max(options.maxData, v2DataBytes);
     this.maxDescriptors = FRAMING_DESCRIPTORS + Math.ceil(mostBytes / PAGE_BYTES);
@@ -135,13 +117,14 @@ export class PstoreDevice implements VirtioDevice {
       types: options.types.reduce((bits, type) => bits | (1 << WIRE_TYPE[type]), 0),
       maxData: options.maxData,
     });
-    const { types } = options;
-    this.#limits = { types, maxDataBytes: mostBytes };
+    this.#limits = { types: options.types, maxDataBytes: mostBytes };
     this.#journal = options.journal ?? new RequestJournal();
-    this.#walk = new RecordWalk(this.#store, this.#journal, (message) => {
-      this.#warn("STORE", message);
+    this.#handler = new RequestHandler({
+      store: this.#store,
+      journal: this.#journal,
+      shownTypes: () => this.#shownTypes,
+      log: this.#log,
     });
-    this.#troubles = new TroubleLog((event) => options.log?.(event));
     this.#store.endBoot();
     recover(this.#journal, this.#store);
   }
@@ -155,7 +138,7 @@ export class PstoreDevice implements VirtioDevice {
     const logged = this.#journal.startedQueues;
     if ((bits & ~logged) === 0) return;
     this.#journal.startedQueues = logged | bits;
-    this.#options.log?.(describeDriver(this.#facts({ queues, configRead })));
+    this.#log(describeDriver(this.#facts({ queues, configRead })));
   }
 
   /** What is known of the driver that has started so. */
@@ -177,22 +160,13 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   gone(end: FrontEndEnd): void {
-    const timeMs = Date.now();
-    const kind = endKind(end, this.#journal.lastDump, timeMs);
-    if (kind === undefined) return;
-    const { connectedMs } = end;
-    const { bootId: boot } = this.#config;
-    const ended = { kind, timeMs, connectedMs, ...(boot === undefined ? {} : { boot }) };
-    try {
-      this.#store.noteEnd(ended);
-    } catch (error) {
-      if (!(error instanceof Error && "errno" in error)) throw error;
-      const trouble = troubleWith(this.#store.directory, error);
-      this.#warn("STORE", `how the guest ended isn't kept: ${trouble}`);
-    }
-    const event = describeEnd(kind, end, timeMs);
-    if (event !== undefined) this.#options.log?.(event);
-    this.#options.onEnd?.(ended);
+    const ended = keepEnd(end, {
+      store: this.#store,
+      dumped: this.#journal.lastDump,
+      boot: this.#config.bootId,
+      log: this.#log,
+    });
+    if (ended !== undefined) this.#options.onEnd?.(ended);
   }
 
   close(): void {
@@ -202,7 +176,7 @@ export class PstoreDevice implements VirtioDevice {
     this.#begun = false;
     this.#journal.clear();
     this.#held.clear();
-    this.#troubles.end();
+    this.#handler.end();
   }
 
   process(queue: DeviceQueue): void {
@@ -284,7 +258,7 @@ export class PstoreDevice implements VirtioDevice {
     const work = this.#held.get(queue) ?? this.#take(queue);
     if (work === undefined) return "none";
     if ("respond" in work) return work;
-    const respond = this.#serve(work, queue);
+    const respond = this.#handler.serve(work, () => queue.isTurnOver);
     if (respond === undefined) {
       this.#held.set(queue, work);
       return "later";
@@ -314,94 +288,15 @@ export class PstoreDevice implements VirtioDevice {
   /** Undefined where the chain is no request, or can't be answered. */
   #parse(chain: DescriptorChain | MalformedChain): ParsedRequest | undefined {
     if (chain.kind === "malformed") {
-      this.#warn(chain.error.code, `a malformed chain: ${chain.error.message}`);
+      const { code, message } = chain.error;
+      this.#log({ level: "warn", code, message: `a malformed chain: ${message}` });
       return undefined;
     }
     const parsed = parseRequest(chain, this.#limits);
     if (parsed === undefined) {
-      this.#warn("NO_ROOM", `a chain with ${chain.writable.length} bytes of room for a response`);
+      const message = `a chain with ${chain.writable.length} bytes of room for a response`;
+      this.#log({ level: "warn", code: "NO_ROOM", message });
     }
     return parsed;
   }
-
-  /** Serves a request, and returns how it is answered; undefined where it goes on in another turn. */
-  #serve(work: Work, queue: DeviceQueue): Answer["respond"] | undefined {
-    const { parsed, entry } = work;
-    const { request } = parsed;
-    try {
-      const respond = this.#do(work, queue);
-      // Of a dump the commit tells.
-      if (respond !== undefined && request.kind !== "dump") this.#troubles.succeeded(request.kind);
-      return respond;
-    } catch (error) {
-      if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
-        throw error;
-      const number = errnoOf(error);
-      entry.refused(number);
-      // The store itself tells what it refuses.
-      if (!(error instanceof RefusedError)) this.#failed(request, error);
-      return () => statusOf(parsed, -number);
-    }
-  }
-
-  #do(work: Work, queue: DeviceQueue): Answer["respond"] | undefined {
-    const { parsed, entry } = work;
-    const { request } = parsed;
-    const status = (ret: number) => statusOf(parsed, ret);
-    switch (request.kind) {
-      case "open":
-        work.reading ??= this.#store.reading;
-        return this.#walk.open(work.reading, this.#shownTypes) ? () => status(0) : undefined;
-      case "close":
-        this.#walk.close();
-        return () => status(0);
-      case "read": {
-        const isTurnOver = () => queue.isTurnOver;
-        const answer = this.#walk.read(parsed, request.room, this.#shownTypes, entry, isTurnOver);
-        return answer && (() => answer);
-      }
-      case "dump": {
-        const { type, compressed, from } = request;
-        if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        const place = this.#store.write(type, compressed, from.bytes(REQUEST_BYTES), entry);
-        return ({ writes }) => {
-          const number = writes[place] ?? errno.EIO;
-          if (number === 0) {
-            this.#troubles.succeeded(request.kind);
-            this.#journal.stored(entry);
-          } else {
-            this.#failed(request, number);
-          }
-          return status(-number);
-        };
-      }
-      case "stream": {
-        const { type, from } = request;
-        if (!this.#store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        this.#store.append(type, from.bytes(REQUEST_BYTES), entry);
-        return () => status(0);
-      }
-      case "erase": {
-        const { type, id } = request;
-        if (this.#store.isShown(type, id)) entry.erasing(request);
-        const known = this.#store.erase(type, id);
-        return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
-      }
-      case "refused":
-        this.#warn("REFUSED", `a request was refused: ${request.why}`);
-        return () => status(-request.errno);
-    }
-  }
-
-  #failed({ kind }: Request, trouble: unknown): void {
-    this.#troubles.failed(kind, troubleWith(this.#store.directory, trouble));
-  }
-
-  #warn(code: string, message: string): void {
-    this.#options.log?.({ level: "warn", code, message });
-  }
 }
-
-const statusOf = ({ cmd, type }: ParsedRequest, ret: number): readonly Uint8Array[] => [
-  encodeResponse(cmd, type, ret),
-];
