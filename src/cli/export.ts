@@ -60,7 +60,7 @@ async function exportCrash(
   options: ExportOptions,
 ): Promise<void> {
   if (name !== undefined && isFiltered(options)) {
-    throw new UserError("a crash's name says it all: leave out the filters", USAGE);
+    throw new UserError("CRASH names one crash: leave out the filters", USAGE);
   }
   const at = new CrashesAt(path, options);
   const stop = new AbortController();

@@ -82,7 +82,7 @@ function removalOf(at: CrashesAt, one: Crash | RecordEntry, streams: boolean): R
 async function remove(removal: Removal, dryRun: boolean): Promise<boolean> {
   const { name, title, records, busy } = removal;
   if (busy !== undefined) {
-    warn(`${name} is left: ${busy.path} may still be being written`);
+    warn(`${name} is left: ${busy.path} may still be written`);
     return false;
   }
   if (!dryRun && !removed(records)) return false;

@@ -168,7 +168,7 @@ async function serveWhile(
     over = true;
     supervisor.stop("SIGTERM");
     const waiting = setTimeout(() => {
-      warn("still waiting for the disk; a signal ends this without it");
+      warn("still waiting for the disk; another signal ends the program at once");
     }, STOP_MS);
     await supervisor.ended;
     clearTimeout(waiting);

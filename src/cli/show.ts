@@ -87,7 +87,7 @@ function typeOf({ ftrace, console, pmsg }: ShowOptions): RecordTypeName {
 async function show(path: string, name: string | undefined, options: ShowOptions): Promise<void> {
   expectNoTerminal(options);
   if (name !== undefined && (options.all || isFiltered(options))) {
-    throw new UserError("a crash's name says it all: leave out --all and the filters", USAGE);
+    throw new UserError("CRASH names one crash: leave out --all and the filters", USAGE);
   }
   // A directory is read below, and what is skipped of an ERST file is told there.
   const only = statSync(path).isDirectory() ? undefined : recordsAt(path).only;

@@ -41,7 +41,7 @@ export class FreeSpace {
       this.#left = this.#leftIn(directory);
     }
     if (bytes > this.#left) {
-      const why = `${directory}: its file system has no more free space than is to be left`;
+      const why = `${directory}: storing it would leave less free space than --min-free`;
       throw new RefusedError("FREE_SPACE", errno.ENOSPC, why);
     }
     this.#left -= bytes;

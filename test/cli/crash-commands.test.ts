@@ -119,7 +119,7 @@ describe("rm", () => {
     put(join(folder, "db", "dmesg-2"), head("Panic", 3, 1, "") + PANIC, now);
     const dump = await run(["rm", folder, "db/dmesg-2"], at(now + 9));
     expect(dump).toMatchObject({ status: 1, stdout: "" });
-    expect(dump.stderr).toMatch(/db\/dmesg-2 is left: .* may still be being written/);
+    expect(dump.stderr).toMatch(/db\/dmesg-2 is left: .* may still be written/);
     put(join(folder, "web", "console-5"), "printing\n", now);
     expect((await run(["rm", folder, "web/dmesg-2", "--streams"], at(now + 9))).status).toBe(1);
     expect(records(join(folder, "web"))).toHaveLength(6);

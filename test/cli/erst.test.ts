@@ -171,7 +171,7 @@ describe("erst watch --once", () => {
     const { status, stderr } = await run([...args, "--min-free", "1000000G"]);
     expect(status).toBe(1);
     expect(stderr).toContain("warn: record 0x7 wasn't copied: ");
-    expect(stderr).toContain("its file system has no more free space than is to be left");
+    expect(stderr).toContain("storing it would leave less free space than --min-free");
     expect((await run(["erst", "info", path])).stdout).toContain("2 of 7 slots used");
   });
 
