@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { joinDump } from "../src/analysis/dumps.js";
 import { decodeRecord, findRecords, groupDumps } from "../src/analysis/index.js";
 import { ErstFile, payloadOf } from "../src/formats/erst/index.js";
-import { formatRecordName } from "../src/store/index.js";
+import { formatRecordName } from "../src/records/index.js";
 
 /** A boot of the guest that prints, and dies, in one way. */
 export interface Way {

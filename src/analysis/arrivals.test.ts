@@ -7,7 +7,7 @@ import { encodeStore } from "../../test/support/erst-records.js";
 import { Arrivals } from "./arrivals.js";
 import { findCrashes } from "./crashes.js";
 import { readHeader } from "./decode.js";
-import { findRecords } from "./records.js";
+import { findRecords } from "./find-records.js";
 
 test.each([0n, 1_000_000_000n, 8_000_000_000n])(
   "a crash in an ERST file is whole when no part came for 10 s, though the guest's clock says %s",

@@ -1,5 +1,5 @@
+import { keyOf } from "../records/record.js";
 import { type Crash, QUIET_MS } from "./crashes.js";
-import { keyOf } from "./records.js";
 
 /**
  * When the parts of an ERST file's crashes came. Their own times are the guest's claim, and the file's

@@ -6,8 +6,8 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DEFAULT_ROOMS, DirectoryStore } from "../store/index.js";
 import { findStreams, streamText } from "./boot-streams.js";
+import { findRecords } from "./find-records.js";
 import { ConsoleFollower } from "./follow.js";
-import { findRecords } from "./records.js";
 
 let folder = "";
 

@@ -1,7 +1,7 @@
-import { formatRecordName, missingNote, type StreamTypeName } from "../store/layout.js";
+import { missingNote, recordKey, type StreamTypeName } from "../records/index.js";
+import { notedText } from "../records/note.js";
+import type { RecordEntry } from "../records/record.js";
 import { readHeader, textOrNotes } from "./decode.js";
-import { notedText } from "./note.js";
-import type { RecordEntry } from "./records.js";
 
 /** What one boot printed, or what its user space wrote: the records it was stored in, oldest first. */
 export interface BootStream {
@@ -20,8 +20,8 @@ export function findStreams(records: readonly RecordEntry[], type: StreamTypeNam
   for (const record of records) {
     if (record.type !== type) continue;
     // A stream's first file needs no line in .streams; its owner may have compressed it.
-    const own = formatRecordName({ type, id: record.id, compressed: false });
-    const key = `${record.guest}/${record.stream?.first ?? own}`;
+    const first = record.stream?.first ?? recordKey({ type, id: record.id });
+    const key = `${record.guest}/${first}`;
     const there = streams.get(key);
     if (there === undefined) streams.set(key, [record]);
     else there.push(record);

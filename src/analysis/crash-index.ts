@@ -10,11 +10,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { HEADER_TEXTS, type RecordHeader } from "../store/layout.js";
+import { HEADER_TEXTS, type RecordHeader } from "../records/index.js";
+import { keyOf, type RecordEntry } from "../records/record.js";
 import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
 import type { HeadedRecord } from "./decode.js";
-import { keyOf, type RecordEntry } from "./records.js";
 import { REVISION } from "./title/revision.js";
 
 /** What was read of a record before; of a dump's first one also what its log says. */

@@ -1,9 +1,9 @@
-import { isDump } from "../store/layout.js";
+import { isDump } from "../records/index.js";
+import { printableLine } from "../records/printable.js";
+import type { RecordEntry } from "../records/record.js";
 import { CrashIndex } from "./crash-index.js";
 import { type Crash, type CrashFacts, factsOf } from "./crashes.js";
 import { type HeadedRecord, readHeader } from "./decode.js";
-import { printableLine } from "./printable.js";
-import type { RecordEntry } from "./records.js";
 
 /** Reads records' headers, and what logs say, or takes them from their directories' indexes. */
 export class CrashReader {

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { RecordEntry } from "../records/record.js";
 import { factsOf, findCrashes, guestOf } from "./crashes.js";
 import { readHeader } from "./decode.js";
-import { findRecords, type RecordEntry } from "./records.js";
+import { findRecords } from "./find-records.js";
 
 let folder = "";
 
@@ -100,7 +101,8 @@ describe("a crash is called", () => {
 
   test("and its guest, in an ERST file, as that: for no name as a folder that is there already", () => {
     const inFile = (file: string) => {
-      const record = { guest: "", name: "dmesg-erst-1", path: `/var/${file}: dmesg-erst-1` };
+      const container = `/var/${file}`;
+      const record = { guest: "", path: `${container}: dmesg-erst-1`, container };
       return guestOf(record as RecordEntry);
     };
     expect(["vm1.erst", "vm1", "...erst", "..erst"].map(inFile)).toEqual([

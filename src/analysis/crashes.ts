@@ -1,12 +1,12 @@
 import { basename, dirname } from "node:path";
-import { LATE_MS, type StreamTypeName } from "../store/layout.js";
+import { LATE_MS, type StreamTypeName } from "../records/index.js";
+import { linePieces } from "../records/pieces.js";
+import type { RecordEntry } from "../records/record.js";
 import { type BootStream, findStreams } from "./boot-streams.js";
 import type { HeadedRecord } from "./decode.js";
 import { type Dump, dumpText, isCutShort } from "./dumps.js";
 import { ownerOf } from "./folders.js";
 import { groupDumps } from "./group-dumps.js";
-import { linePieces } from "./pieces.js";
-import type { RecordEntry } from "./records.js";
 import { type LogFacts, readFacts } from "./title/index.js";
 
 /** One dump of a guest's log: an oops, a panic, … A guest that oopses and then panics leaves two. */
@@ -39,19 +39,12 @@ export interface CrashFacts extends Omit<LogFacts, "frames"> {
 
 /** The name of the guest's directory, also where that was named itself; of its ERST file without `.erst`. */
 export function guestOf(record: RecordEntry): string {
-  const { guest, path } = record;
+  const { guest, path, container } = record;
   if (guest !== "") return guest;
-  const erstFile = erstFileOf(record);
-  if (erstFile === undefined) return basename(ownerOf(dirname(path)));
-  const name = basename(erstFile, ".erst");
+  if (container === undefined) return basename(ownerOf(dirname(path)));
+  const name = basename(container, ".erst");
   // A folder gets this name: a file called `...erst` isn't for the one above.
-  return /^\.*$/.test(name) ? basename(erstFile) : name;
-}
-
-/** The ERST file that a record is in. Its path is told so; that of a record's own file ends with the name alone. */
-export function erstFileOf({ name, path }: RecordEntry): string | undefined {
-  const end = `: ${name}`;
-  return basename(path) !== name && path.endsWith(end) ? path.slice(0, -end.length) : undefined;
+  return /^\.*$/.test(name) ? basename(container) : name;
 }
 
 /** Its name without what says how it is compressed. */

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { note, notedText } from "../records/note.js";
+import type { RecordEntry } from "../records/record.js";
 import { decodeRecord, readHeader, recordText } from "./decode.js";
-import { note, notedText } from "./note.js";
-import { findRecords, type RecordEntry } from "./records.js";
+import { findRecords } from "./find-records.js";
 
 let folder = "";
 

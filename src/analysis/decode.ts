@@ -1,14 +1,13 @@
 import { isUtf8 } from "node:buffer";
-import { basename } from "node:path";
 import type { Decoded, Ending } from "../formats/compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "../formats/decompress.js";
 import { ringText } from "../formats/printk-ring.js";
 import { systemReason } from "../os/errno.js";
-import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../store/layout.js";
-import { note } from "./note.js";
-import { piecesOf, wholeCharacters } from "./pieces.js";
+import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../records/index.js";
+import { note } from "../records/note.js";
+import { piecesOf, wholeCharacters } from "../records/pieces.js";
+import type { RecordEntry } from "../records/record.js";
 import { PutTogether } from "./put-together.js";
-import type { RecordEntry } from "./records.js";
 
 /** A record whose beginning was read. */
 export interface HeadedRecord extends RecordEntry {
@@ -119,11 +118,11 @@ const TEXT_CONTROLS = new Set([0x09, 0x0a, 0x0d, 0x1b]);
 
 /** That nothing reads a record as text, and how its bytes can be had. */
 export function unreadableLine(record: RecordEntry): string {
-  const { name, path, size, compressed, gzip } = record;
+  const { path, container, size, compressed, gzip } = record;
   const what = compressed || gzip === true ? "can't be decompressed" : "is no text";
   const line = `${path} ${what}: ${size} bytes`;
   // Slots of an ERST file have no path of their own.
-  const isFile = basename(path) === basename(name);
+  const isFile = container === undefined;
   return isFile ? `${line}; \`virtio-pstore show --raw\` of that file gives them` : line;
 }
 

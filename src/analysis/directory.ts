@@ -19,19 +19,20 @@ import {
 } from "../formats/erst/index.js";
 import {
   compareRecords,
-  formatRecordName,
   isStream,
   MAX_HEADER_BYTES,
   parseHeader,
   parseRecordName,
   type RecordName,
+  readErased,
   readStreamIndex,
+  recordKey,
   type StreamPiece,
-} from "../store/layout.js";
-import { filePieces } from "./pieces.js";
-import { parseEfiName, parsePstorefsName } from "./pstorefs-name.js";
-import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
-import { parseTextName } from "./text-name.js";
+} from "../records/index.js";
+import { filePieces } from "../records/pieces.js";
+import { parseEfiName, parsePstorefsName } from "../records/pstorefs-name.js";
+import type { OnSkipped, RecordEntry, RecordSource } from "../records/record.js";
+import { parseTextName } from "../records/text-name.js";
 
 /** Records as the store keeps them: each is a file, beside which its owner may have put a copy (`gzip -k`). */
 const files: RecordSource = {
@@ -83,21 +84,6 @@ const ISIZE_BYTES = 4;
 
 const filesOf = (directory: string): RecordSource => ({ ...files, directory });
 
-/** Where the store keeps the names of erased records. */
-const ERASED_NAME = ".erased";
-
-/** More names than a directory has records; the rest of a file that is longer isn't read. */
-const MAX_ERASED_BYTES = 64 << 20;
-
-function erasedIn(directory: string): Set<string> {
-  const path = join(directory, ERASED_NAME);
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined || !found.isFile()) return new Set();
-  const bytes = Buffer.concat([...filePieces(path, 0, Math.min(found.size, MAX_ERASED_BYTES))]);
-  // What follows the last line end is a name that is being written.
-  return new Set(bytes.toString("latin1").split("\n").slice(0, -1));
-}
-
 /** What a directory's own files say of its records. */
 interface Notes {
   /** Names without what says how they are compressed. */
@@ -118,13 +104,10 @@ function notesOf(directory: string, onSkipped: OnSkipped): Notes {
   };
   const pieces = noted(() => readStreamIndex(directory), []);
   return {
-    erased: noted(() => erasedIn(directory), new Set()),
-    pieces: new Map(pieces.map((piece) => [keyOf(piece.name), piece])),
+    erased: noted(() => readErased(directory), new Set()),
+    pieces: new Map(pieces.map((piece) => [recordKey(piece.name), piece])),
   };
 }
-
-const keyOf = ({ type, id }: RecordName): string =>
-  formatRecordName({ type, id, compressed: false });
 
 function recordFile(
   path: string,
@@ -134,7 +117,7 @@ function recordFile(
   { erased, pieces }: Notes,
   source: RecordSource,
 ): RecordEntry {
-  const key = keyOf(parsed);
+  const key = recordKey(parsed);
   const name = basename(path);
   // A copy needn't have the records' times.
   const time = parseEfiName(name)?.time ?? mtime;
@@ -142,7 +125,7 @@ function recordFile(
   const piece = isStream(parsed.type) ? pieces.get(key) : undefined;
   if (piece === undefined) return { ...of, source };
   const { boot, first, offset } = piece;
-  const part = { ...of, stream: { first: keyOf(first), offset }, source };
+  const part = { ...of, stream: { first: recordKey(first), offset }, source };
   return boot === undefined ? part : { ...part, boot };
 }
 

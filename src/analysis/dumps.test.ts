@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
-import type { RecordHeader } from "../store/index.js";
-import { type HeadedRecord, readHeader } from "./decode.js";
+import type { RecordHeader } from "../records/index.js";
+import { type HeadedRecord, readHeader, unreadableLine } from "./decode.js";
 import { isCutShort, joinDump } from "./dumps.js";
+import { findRecords } from "./find-records.js";
 import { groupDumps } from "./group-dumps.js";
-import { findRecords } from "./records.js";
 
 describe("joining", () => {
   const join = (records: readonly HeadedRecord[]) => {
@@ -53,13 +53,16 @@ describe("joining", () => {
   test("a part that can't be decompressed is named in its place", () => {
     const [broken, ...others] = [unreadable({ part: 2 }), record({ part: 3 })];
     expect(join([record({ part: 1 }), broken, ...others])).toBe(
-      `Panic1.3\n[virtio-pstore: ${broken.path} can't be decompressed: 7 bytes]\nPanic1.1\n`,
+      `Panic1.3\n[virtio-pstore: ${unreadableLine(broken)}]\nPanic1.1\n`,
     );
   });
 
   test("a record that can't be decompressed is named in place of its text", () => {
     const broken = unreadable({ part: 1 });
-    expect(join([broken])).toBe(`[virtio-pstore: ${broken.path} can't be decompressed: 7 bytes]\n`);
+    expect(join([broken])).toBe(
+      `[virtio-pstore: ${broken.path} can't be decompressed: 7 bytes; ` +
+        "`virtio-pstore show --raw` of that file gives them]\n",
+    );
   });
 });
 

@@ -1,6 +1,6 @@
-import { type DumpTypeName, LATE_MS } from "../store/layout.js";
+import { type DumpTypeName, LATE_MS } from "../records/index.js";
+import { missingPartsNote, note, notedText } from "../records/note.js";
 import { type HeadedRecord, textOrNotes } from "./decode.js";
-import { missingPartsNote, note, notedText } from "./note.js";
 
 /** A record of a dump, and its number there: its header's, or that of the part that it must be. */
 export interface DumpPart extends HeadedRecord {

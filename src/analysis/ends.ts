@@ -1,8 +1,8 @@
 import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
-import { type EndKind, readEnds } from "../store/layout.js";
+import { type EndKind, readEnds } from "../records/index.js";
+import type { OnSkipped, RecordEntry } from "../records/record.js";
 import { guestFolders, ownerOf } from "./folders.js";
-import type { OnSkipped, RecordEntry } from "./records.js";
 
 /** How a guest's front-end went away, as its device saw it. */
 export interface GuestEnded {

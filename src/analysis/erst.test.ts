@@ -7,8 +7,8 @@ import { encodeCper, encodeStore, type TestStore } from "../../test/support/erst
 import { SECTION_DMESG, SECTION_MCE } from "../formats/erst/guid.js";
 import { decodeRecord } from "./decode.js";
 import { joinDump } from "./dumps.js";
+import { findRecords } from "./find-records.js";
 import { groupDumps } from "./group-dumps.js";
-import { findRecords } from "./records.js";
 
 function storeFile(store: TestStore | Uint8Array): string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-erst-"));

@@ -7,7 +7,7 @@ import {
   payloadOf,
   timeOf,
 } from "../formats/erst/index.js";
-import type { OnSkipped, RecordEntry, RecordSource } from "./records.js";
+import type { OnSkipped, RecordEntry, RecordSource } from "../records/record.js";
 
 /** What an ERST file begins with. */
 const MAGIC = Buffer.from("ERSTSTOR", "latin1");
@@ -65,7 +65,7 @@ class ErstSource implements RecordSource {
         this.#slots.set(name, { slot, offset });
         const path = `${this.#path}: ${name}`;
         const of = { type, id, compressed, name, path, guest: "", size: length, time };
-        return [{ ...of, erased: false, source: this }];
+        return [{ ...of, container: this.#path, erased: false, source: this }];
       }),
     );
   }

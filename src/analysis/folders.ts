@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { errno, errnoOf } from "../os/errno.js";
-import { compareRecords } from "../store/layout.js";
+import { compareRecords } from "../records/index.js";
+import type { OnSkipped, RecordEntry } from "../records/record.js";
 import { compareCopied, type Holding, holdingOf } from "./directory.js";
-import type { OnSkipped, RecordEntry } from "./records.js";
 
 /** fsck's, which only root may read: where a file system of its own is for records, it is no guest's. */
 const LOST_AND_FOUND = "lost+found";

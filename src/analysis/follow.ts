@@ -16,8 +16,8 @@ import {
   parseRecordName,
   type RecordName,
   readStreamIndex,
-} from "../store/layout.js";
-import { ownLine } from "./note.js";
+} from "../records/index.js";
+import { ownLine } from "../records/note.js";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 

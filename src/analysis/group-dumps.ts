@@ -7,11 +7,11 @@ import {
   mayContinue,
   placeOf,
   type RecordHeader,
-} from "../store/layout.js";
+} from "../records/index.js";
+import { familyOf } from "../records/pstorefs-name.js";
+import { isText } from "../records/text-name.js";
 import type { HeadedRecord } from "./decode.js";
 import type { Dump, DumpPart } from "./dumps.js";
-import { familyOf } from "./pstorefs-name.js";
-import { isText } from "./text-name.js";
 
 /** A dump to which parts may still be added. */
 interface Growing {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findCrashes } from "./crashes.js";
 import { decodeRecord, readHeader } from "./decode.js";
 import { dumpText, missingParts } from "./dumps.js";
-import { findRecords } from "./records.js";
+import { findRecords } from "./find-records.js";
 
 let folder = "";
 

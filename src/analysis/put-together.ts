@@ -1,6 +1,6 @@
-import { parseHeader, type RecordHeader } from "../store/layout.js";
-import { missingPartsNote } from "./note.js";
-import { linePieces } from "./pieces.js";
+import { parseHeader, type RecordHeader } from "../records/index.js";
+import { missingPartsNote } from "../records/note.js";
+import { linePieces } from "../records/pieces.js";
 
 /** A part's text in a file in which somebody put several together, as `cat *` and systemd-pstore do. */
 interface Section {

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
-import { type Crash, type CrashFacts, printableLine } from "../analysis/index.js";
+import type { Crash, CrashFacts } from "../analysis/index.js";
+import { printableLine } from "../records/index.js";
 import { NO_DUMP, type SilentEnd } from "./ended.js";
 import { errorLine, warn } from "./errors.js";
 

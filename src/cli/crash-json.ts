@@ -1,4 +1,5 @@
-import { type Crash, type CrashFacts, missingParts, type RecordEntry } from "../analysis/index.js";
+import { type Crash, type CrashFacts, missingParts } from "../analysis/index.js";
+import type { RecordEntry } from "../records/index.js";
 
 /** A record as JSON tells it; its id is in its name. */
 export const recordJson = ({ name, path, size, time, erased }: RecordEntry): unknown => ({

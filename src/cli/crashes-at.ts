@@ -3,7 +3,6 @@ import {
   type Crash,
   type CrashFacts,
   CrashReader,
-  erstFileOf,
   findCrashes,
   findEnds,
   type GuestEnded,
@@ -12,7 +11,7 @@ import {
   relations,
   stemOf,
 } from "../analysis/index.js";
-import { isStream, type RecordTypeName } from "../store/layout.js";
+import { isStream, type RecordTypeName } from "../records/index.js";
 import { type CrashFilter, isEndWanted, isFiltered, isWanted } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { Names } from "./names.js";
@@ -137,7 +136,7 @@ export class CrashesAt {
   #noCrash(name: string): string {
     const record = this.#others.only(name);
     // An ERST file's records have no path that a command takes.
-    return record === undefined || erstFileOf(record) !== undefined
+    return record === undefined || record.container !== undefined
       ? `${this.path} holds no crash ${name}`
       : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }

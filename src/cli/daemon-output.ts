@@ -1,6 +1,6 @@
-import { printableJson } from "../analysis/printable.js";
+import type { EndKind } from "../records/index.js";
+import { printableJson } from "../records/printable.js";
 import type { DaemonEvent } from "../service/daemon/index.js";
-import type { EndKind } from "../store/layout.js";
 import { isAtLeast, type Level, warn } from "./errors.js";
 import { formatSize } from "./size.js";
 

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { isRecordType, RECORD_TYPES, type RecordTypeName } from "../records/index.js";
 import type { DeviceSettings } from "../service/daemon/index.js";
-import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
 import { LEVELS, type Level } from "./errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "./limit-options.js";
 import { sizeOption } from "./size.js";
@@ -16,11 +16,9 @@ export interface DeviceOptions
   readonly logLevel: Level;
 }
 
-const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
-
 function parseTypes(text: string): RecordTypeName[] {
   const types = text.split(",").map((word) => {
-    if (isType(word)) return word;
+    if (isRecordType(word)) return word;
     throw new InvalidArgumentError(`It must be some of ${RECORD_TYPES.join(",")}.`);
   });
   // Drivers of version 2 can't be told otherwise.

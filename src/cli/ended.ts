@@ -1,9 +1,5 @@
-import {
-  consolesOf,
-  type GuestEnded,
-  type LastConsole,
-  type RecordEntry,
-} from "../analysis/index.js";
+import { consolesOf, type GuestEnded, type LastConsole } from "../analysis/index.js";
+import type { RecordEntry } from "../records/index.js";
 
 /** What stands in place of a crash's title. */
 export const NO_DUMP = "ended without a dump";

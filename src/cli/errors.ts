@@ -1,7 +1,7 @@
 import { fstatSync } from "node:fs";
-// The one module, not all of report: whatever starts loads this file.
-import { printableLine } from "../analysis/printable.js";
 import { systemReason } from "../os/errno.js";
+// The one module, not all of report: whatever starts loads this file.
+import { printableLine } from "../records/printable.js";
 
 /** Something the user can mend. It is shown as one line, without a stack. */
 export class UserError extends Error {

@@ -2,18 +2,9 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setImmediate as afterSignals } from "node:timers/promises";
-import {
-  type Crash,
-  dumpText,
-  isText,
-  linePieces,
-  ownRecords,
-  printable,
-  printableJson,
-  recordBytes,
-  streamText,
-} from "../analysis/index.js";
+import { type Crash, dumpText, ownRecords, recordBytes, streamText } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
+import { isText, linePieces, printable, printableJson } from "../records/index.js";
 import { chromeText } from "./chrome.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";

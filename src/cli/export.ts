@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { type Crash, isText } from "../analysis/index.js";
+import type { Crash } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
+import { isText } from "../records/index.js";
 import { makeDirectory, systemFiles } from "../store/index.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { isRecordType, RECORD_TYPES, type RecordTypeName } from "../records/index.js";
 import {
   type Bound,
   DEFAULT_MIN_FREE,
@@ -7,8 +8,6 @@ import {
   type MinFree,
   type Rate,
   type Rates,
-  RECORD_TYPES,
-  type RecordTypeName,
   type Room,
   type Rooms,
 } from "../store/index.js";
@@ -29,8 +28,6 @@ export interface LimitOptions {
   readonly minFree?: MinFree;
 }
 
-const isType = (word: string): word is RecordTypeName => RECORD_TYPES.some((type) => type === word);
-
 /** An option's parser for `64M`, `console=1G,dmesg=64M`, or both: what has no type is for the others. */
 function perType<T>(parse: (text: string) => T): (text: string) => PerType<T> {
   return (text) => {
@@ -43,7 +40,7 @@ function perType<T>(parse: (text: string) => T): (text: string) => PerType<T> {
         for (const one of RECORD_TYPES) if (!named.has(one)) values.set(one, all);
         continue;
       }
-      if (!isType(type)) {
+      if (!isRecordType(type)) {
         throw new InvalidArgumentError(`${type} is none of ${RECORD_TYPES.join(", ")}.`);
       }
       named.add(type);

@@ -1,11 +1,5 @@
-import {
-  type DecodedRecord,
-  decodeRecord,
-  isText,
-  printableJson,
-  type RecordEntry,
-} from "../analysis/index.js";
-import { isDump } from "../store/layout.js";
+import { type DecodedRecord, decodeRecord } from "../analysis/index.js";
+import { isDump, isText, printableJson, type RecordEntry } from "../records/index.js";
 import { type CrashFilter, isWithin } from "./crash-filter.js";
 import { errorLine, warn } from "./errors.js";
 import { tellOthers } from "./nothing-found.js";

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
-import { type Crash, type CrashFacts, missingParts, printableJson } from "../analysis/index.js";
+import { type Crash, type CrashFacts, missingParts } from "../analysis/index.js";
+import { printableJson } from "../records/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";

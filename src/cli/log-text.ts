@@ -1,4 +1,4 @@
-import { linePieces, printable } from "../analysis/index.js";
+import { linePieces, printable } from "../records/index.js";
 import { highlight } from "./highlight.js";
 import type { Output } from "./pager.js";
 

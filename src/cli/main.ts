@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { printableText } from "../analysis/printable.js";
+import { printableText } from "../records/printable.js";
 import { version } from "../version.js";
 import { addCommands } from "./commands.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";

@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { findRecords, isErstFile, type RecordEntry } from "../analysis/index.js";
-import type { RecordTypeName } from "../store/layout.js";
+import { findRecords, isErstFile } from "../analysis/index.js";
+import type { RecordEntry, RecordTypeName } from "../records/index.js";
 import { type CrashFilter, isFiltered } from "./crash-filter.js";
 import { UserError, warn } from "./errors.js";
 

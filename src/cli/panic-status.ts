@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
-import { findRecords, type RecordEntry, readHeader } from "../analysis/index.js";
+import { findRecords, readHeader } from "../analysis/index.js";
+import type { RecordEntry } from "../records/index.js";
 
 export function parseStatus(text: string): number {
   const status = Number(text);

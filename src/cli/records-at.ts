@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { findRecords, isErstFile, type RecordEntry } from "../analysis/index.js";
+import { findRecords, isErstFile } from "../analysis/index.js";
+import type { RecordEntry } from "../records/index.js";
 import { type CrashFilter, isGuest } from "./crash-filter.js";
 import { errorLine, UserError, warn } from "./errors.js";
 import { erstError } from "./erst/open.js";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { type Crash, isQuiet, isSettled, ownRecords, type RecordEntry } from "../analysis/index.js";
-import { isStream } from "../store/layout.js";
+import { type Crash, isQuiet, isSettled, ownRecords } from "../analysis/index.js";
+import { isStream, type RecordEntry } from "../records/index.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { errorLine, USAGE, UserError, warn } from "./errors.js";

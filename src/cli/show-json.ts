@@ -1,11 +1,5 @@
-import {
-  type Crash,
-  dumpText,
-  factsOf,
-  linePieces,
-  printable,
-  printableJson,
-} from "../analysis/index.js";
+import { type Crash, dumpText, factsOf } from "../analysis/index.js";
+import { linePieces, printable, printableJson } from "../records/index.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";
 

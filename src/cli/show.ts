@@ -1,8 +1,7 @@
 import { statSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { linePieces, printableLine } from "../analysis/index.js";
 import { kernelOffset, type SymbolFiles, type Symbolizer } from "../analysis/symbols/index.js";
-import { isStream, type RecordTypeName } from "../store/layout.js";
+import { isStream, linePieces, printableLine, type RecordTypeName } from "../records/index.js";
 import { chromeText } from "./chrome.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";

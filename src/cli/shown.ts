@@ -7,15 +7,13 @@ import {
   groupDumps,
   guestOf,
   isCutShort,
-  notedText,
-  type RecordEntry,
   readHeader,
   recordBytes,
   recordText,
   streamText,
   unreadableLine,
 } from "../analysis/index.js";
-import { isStream, type RecordTypeName } from "../store/layout.js";
+import { isStream, notedText, type RecordEntry, type RecordTypeName } from "../records/index.js";
 import type { CrashesAt } from "./crashes-at.js";
 import { UserError } from "./errors.js";
 import { howRecorded } from "./nothing-found.js";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { type Crash, type CrashFacts, type GuestEnded, printableJson } from "../analysis/index.js";
-import { END_KINDS, type EndKind } from "../store/layout.js";
+import type { Crash, CrashFacts, GuestEnded } from "../analysis/index.js";
+import { END_KINDS, type EndKind, printableJson } from "../records/index.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
 import { tellOthers } from "./nothing-found.js";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { printableJson } from "../analysis/printable.js";
 import { systemReason } from "../os/errno.js";
+import { printableJson } from "../records/printable.js";
 import { ask, NoReplyError } from "../service/control/index.js";
 import type { DaemonStatus, GuestStatus } from "../service/daemon/index.js";
 import { controlPath } from "./control-options.js";

@@ -1,5 +1,5 @@
 import { eastAsianWidth } from "get-east-asian-width";
-import { printableLine } from "../analysis/index.js";
+import { printableLine } from "../records/index.js";
 
 /** Of a terminal's column: what is drawn over the character before it, and a Hangul syllable's vowels and ends. */
 const NO_WIDTH = /[\p{Mn}\p{Me}\u1160-\u11ff]/u;

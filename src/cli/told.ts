@@ -1,7 +1,8 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
-import type { Crash, GuestEnded, RecordEntry } from "../analysis/index.js";
+import type { Crash, GuestEnded } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
 import { tryLock } from "../os/index.js";
+import type { RecordEntry } from "../records/index.js";
 import { systemFiles } from "../store/index.js";
 import { LineFile } from "../store/line-file.js";
 import { codeOf, UserError } from "./errors.js";

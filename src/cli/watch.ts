@@ -10,7 +10,7 @@ import {
   QUIET_MS,
   watchedFolders,
 } from "../analysis/index.js";
-import { ENDS_NAME } from "../store/layout.js";
+import { ENDS_NAME } from "../records/index.js";
 import { runForCrash, runForEnd } from "./crash-command.js";
 import { addFilterOptions, type CrashFilter, isEndWanted, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";

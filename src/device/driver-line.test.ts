@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { RECORD_TYPES } from "../store/index.js";
+import { RECORD_TYPES } from "../records/index.js";
 import { type DriverFacts, describeDriver } from "./driver-line.js";
 import { F_EXTENDED, F_PANIC_VQ } from "./wire.js";
 

@@ -1,4 +1,4 @@
-import { RECORD_TYPES, type RecordTypeName } from "../store/index.js";
+import { RECORD_TYPES, type RecordTypeName } from "../records/index.js";
 import type { LogEvent, StartedDriver } from "../virtio/vhost-user/index.js";
 import { V2_TYPES } from "./request.js";
 import { CONFIG_BYTES, F_EXTENDED, F_PANIC_VQ } from "./wire.js";

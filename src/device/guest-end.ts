@@ -1,4 +1,5 @@
-import { type DirectoryStore, type EndKind, type GuestEnd, troubleWith } from "../store/index.js";
+import type { EndKind, GuestEnd } from "../records/index.js";
+import { type DirectoryStore, troubleWith } from "../store/index.js";
 import type { FrontEndEnd, LogEvent } from "../virtio/vhost-user/index.js";
 
 /** A VMM that ends sooner has started no guest: it didn't like its command line, or only looked. */

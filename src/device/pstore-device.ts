@@ -1,11 +1,5 @@
-import {
-  type DirectoryStore,
-  type GuestEnd,
-  MAX_UNDER_WAY,
-  type RecordTypeName,
-  RequestJournal,
-  recover,
-} from "../store/index.js";
+import type { GuestEnd, RecordTypeName } from "../records/index.js";
+import { type DirectoryStore, MAX_UNDER_WAY, RequestJournal, recover } from "../store/index.js";
 import type {
   DeviceQueue,
   FrontEndEnd,

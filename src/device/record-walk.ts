@@ -1,11 +1,6 @@
 import { errno } from "../os/index.js";
-import type {
-  DirectoryStore,
-  JournalEntry,
-  Reading,
-  RecordTypeName,
-  RequestJournal,
-} from "../store/index.js";
+import type { RecordTypeName } from "../records/index.js";
+import type { DirectoryStore, JournalEntry, Reading, RequestJournal } from "../store/index.js";
 import { type ParsedRequest, WIRE_TYPE } from "./request.js";
 import { encodeFileInfo, encodeResponse, FLAG_COMPRESSED } from "./wire.js";
 

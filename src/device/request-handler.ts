@@ -1,10 +1,10 @@
 import { errno, errnoOf } from "../os/index.js";
+import type { RecordTypeName } from "../records/index.js";
 import {
   type BatchResult,
   type DirectoryStore,
   type JournalEntry,
   type Reading,
-  type RecordTypeName,
   RefusedError,
   type RequestJournal,
   troubleWith,

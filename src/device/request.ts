@@ -4,7 +4,7 @@ import {
   isStream,
   type RecordTypeName,
   type StreamTypeName,
-} from "../store/index.js";
+} from "../records/index.js";
 import type { DescriptorChain, Segments } from "../virtio/virtqueue/index.js";
 import {
   Command,

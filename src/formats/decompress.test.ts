@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseHeader } from "../store/index.js";
+import { parseHeader } from "../records/index.js";
 import { compressedHeader, decompress } from "./decompress.js";
 
 const text = Buffer.from(`Panic#1 Part2\n${"<4>[    1.000000] a line of the log\n".repeat(200)}`);

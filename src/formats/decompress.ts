@@ -1,5 +1,5 @@
 import { gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
-import { parseHeader, type RecordHeader } from "../store/layout.js";
+import { parseHeader, type RecordHeader } from "../records/index.js";
 import { decode842 } from "./compression/842.js";
 import { inflateWith } from "./compression/deflate.js";
 import { decodeLz4 } from "./compression/lz4.js";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { notedText } from "../analysis/note.js";
+import { notedText } from "../records/note.js";
 import { ringText } from "./printk-ring.js";
 
 /** A message as a guest's printk keeps it. */

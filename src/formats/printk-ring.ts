@@ -1,4 +1,4 @@
-import { note } from "../analysis/note.js";
+import { note } from "../records/note.js";
 import { MAX_TEXT_BYTES } from "./decompress.js";
 
 /** Records of printk's ring as they lay in the guest's memory (docs/protocol.md, Records of printk's ring). */

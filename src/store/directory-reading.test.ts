@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type FileCall, wrapFiles } from "../../test/support/store-files.js";
+import { formatRecordName, parseRecordName } from "../records/record-name.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DirectoryStore } from "./directory-store.js";
 import { systemFiles } from "./files.js";
-import { formatRecordName, parseRecordName } from "./record-name.js";
-import { type RecordEntry, RecordTable } from "./record-table.js";
+import { RecordTable, type TableEntry } from "./record-table.js";
 
 let directory: string;
 beforeEach(() => {
@@ -77,7 +77,7 @@ describe("what is read of a directory is remembered until the directory changes"
 });
 
 describe("a directory is read piece by piece", () => {
-  const entry = (name: string, size = name.length): RecordEntry => {
+  const entry = (name: string, size = name.length): TableEntry => {
     const parsed = parseRecordName(name);
     if (parsed === undefined) throw new Error(name);
     return { name: parsed, size, timeMs: 1 };

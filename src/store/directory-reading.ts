@@ -1,7 +1,7 @@
 import { join } from "node:path";
+import { formatRecordName, parseRecordName, recordKey } from "../records/record-name.js";
 import type { Files } from "./files.js";
-import { formatRecordName, parseRecordName } from "./record-name.js";
-import { type RecordEntry, type RecordTable, recordKey } from "./record-table.js";
+import type { RecordTable, TableEntry } from "./record-table.js";
 
 /**
  * One reading of a directory, which its owner may add files to and remove files from, into a table. It goes on piece
@@ -39,7 +39,7 @@ export class DirectoryReading {
     const table = this.#table;
     const known = new Set<string>();
     const unwatch = table.watch((key) => known.add(key));
-    const found = new Map<string, RecordEntry>();
+    const found = new Map<string, TableEntry>();
     const directory = this.#files.openDirectory(this.#path);
     try {
       for (let entry = directory.read(); entry !== undefined; entry = directory.read()) {
@@ -63,7 +63,7 @@ export class DirectoryReading {
         }
         yield;
       }
-      const added: RecordEntry[] = [];
+      const added: TableEntry[] = [];
       for (const [key, entry] of found) {
         if (known.has(key)) continue;
         const former = table.get(key);
@@ -79,7 +79,7 @@ export class DirectoryReading {
   }
 }
 
-const isSame = (a: RecordEntry, b: RecordEntry): boolean =>
+const isSame = (a: TableEntry, b: TableEntry): boolean =>
   a.size === b.size &&
   a.timeMs === b.timeMs &&
   a.pending === b.pending &&

@@ -1,5 +1,15 @@
 import { gzipSync, constants as zlib } from "node:zlib";
 import { type Bytes, copyOf, errno, errnoOf, SystemError } from "../os/index.js";
+import type { GuestEnd } from "../records/guest-end.js";
+import {
+  type DumpTypeName,
+  isStream,
+  type RecordName,
+  type RecordPlace,
+  type RecordTypeName,
+  recordKey,
+  type StreamTypeName,
+} from "../records/record-name.js";
 import {
   type Commit,
   type CommitResult,
@@ -10,19 +20,11 @@ import {
 import { headerOf } from "./dump-headers.js";
 import { type Files, isSystemError, lengthOf, systemFiles, tryUnlink } from "./files.js";
 import { FreeSpace } from "./free-space.js";
-import type { GuestEnd } from "./guest-end.js";
 import type { JournalEntry, RequestJournal } from "./journal/index.js";
 import { Place } from "./place.js";
 import { RateLimiter } from "./rate-limit.js";
 import { type RecordContents, readRecord } from "./read-record.js";
-import {
-  type DumpTypeName,
-  isStream,
-  type RecordName,
-  type RecordTypeName,
-  type StreamTypeName,
-} from "./record-name.js";
-import { type RecordEntry, type RecordPlace, recordKey } from "./record-table.js";
+import type { TableEntry } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import { DEFAULT_ROOMS, type Room } from "./rooms.js";
 import {
@@ -37,7 +39,7 @@ interface Staged extends StagedRecord {
   readonly journal: JournalEntry | undefined;
   readonly mayBeLast: boolean;
   readonly stored: StoredRecord;
-  readonly entry: RecordEntry;
+  readonly entry: TableEntry;
   readonly place: Place;
 }
 
@@ -366,7 +368,7 @@ export class DirectoryStore {
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
-    const entry: RecordEntry = { name, size, timeMs: Date.now(), pending: true };
+    const entry: TableEntry = { name, size, timeMs: Date.now(), pending: true };
     const header = headerOf(name, data);
     const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part: { entry, header } });
     try {
@@ -399,10 +401,7 @@ export class DirectoryStore {
   }
 
   /** Of what isn't erased. */
-  #isShownOf(
-    types: readonly RecordTypeName[],
-    { streams }: Place,
-  ): (entry: RecordEntry) => boolean {
+  #isShownOf(types: readonly RecordTypeName[], { streams }: Place): (entry: TableEntry) => boolean {
     return ({ name, pending }) =>
       types.includes(name.type) && pending !== true && !streams.isCurrent(name);
   }
@@ -566,7 +565,7 @@ export class DirectoryStore {
   }
 }
 
-const entryOf = ({ size, path, ...name }: StoredRecord): RecordEntry => ({
+const entryOf = ({ size, path, ...name }: StoredRecord): TableEntry => ({
   name,
   size,
   timeMs: Date.now(),

@@ -2,10 +2,9 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, constants as zlib } from "node:zlib";
 import { type Bytes, copyOf } from "../os/index.js";
-import { parseHeader, type RecordHeader } from "./dump-header.js";
+import { parseHeader, type RecordHeader } from "../records/dump-header.js";
+import { formatRecordName, type RecordName, recordKey } from "../records/record-name.js";
 import { type Files, isSystemError } from "./files.js";
-import { formatRecordName, type RecordName } from "./record-name.js";
-import { recordKey } from "./record-table.js";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseHeader } from "./dump-header.js";
+import { parseHeader } from "../records/dump-header.js";
 import { DumpGrouper, type DumpPart } from "./dump-units.js";
 import { Retention } from "./retention.js";
 import type { Unit } from "./unit.js";

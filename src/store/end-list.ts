@@ -1,4 +1,10 @@
-import { formatEnd, type GuestEnd, MAX_ENDS_BYTES, newestEnds, parseEnd } from "./guest-end.js";
+import {
+  formatEnd,
+  type GuestEnd,
+  MAX_ENDS_BYTES,
+  newestEnds,
+  parseEnd,
+} from "../records/guest-end.js";
 import { LineFile, type LineFileHost } from "./line-file.js";
 
 /** The file is made anew when it has so many lines. */

@@ -1,8 +1,6 @@
+import { MAX_ERASED_BYTES } from "../records/erased.js";
+import { parseRecordName } from "../records/record-name.js";
 import { LineFile, type LineFileHost } from "./line-file.js";
-import { parseRecordName } from "./record-name.js";
-
-/** More than there can be lines of records that are kept; of a longer file the end is read. */
-const MAX_BYTES = 64 << 20;
 
 /**
  * `.erased`: the records that the guest erased and the host keeps, `dmesg-1` and so on, one a line. The
@@ -17,7 +15,7 @@ export class ErasedList {
   /** Throws the system call's error. */
   constructor(host: LineFileHost, path: string) {
     this.#file = new LineFile(host, path);
-    for (const line of this.#file.load(MAX_BYTES)) this.#remember(line);
+    for (const line of this.#file.load(MAX_ERASED_BYTES)) this.#remember(line);
   }
 
   /** The highest id in it. */

@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
 import { errno, SystemError } from "../os/index.js";
+import { MAX_ID } from "../records/record-name.js";
 import { type Files, isSystemError, tryUnlink } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
-import { MAX_ID } from "./record-name.js";
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 

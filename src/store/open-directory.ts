@@ -1,22 +1,21 @@
 import { constants, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
 import { errno, errnoOf, SystemError, tryLock } from "../os/index.js";
+import { ERASED_NAME } from "../records/erased.js";
+import { ENDS_NAME } from "../records/guest-end.js";
+import { formatRecordName, type RecordName, recordKey } from "../records/record-name.js";
+import { STREAMS_NAME } from "../records/stream-piece.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { EndList } from "./end-list.js";
 import { ErasedList } from "./erased-list.js";
 import { type Files, makeDirectory } from "./files.js";
-import { ENDS_NAME } from "./guest-end.js";
 import type { LineFileHost } from "./line-file.js";
 import { NextFile } from "./next-file.js";
-import { formatRecordName, type RecordName } from "./record-name.js";
-import { RecordTable, recordKey } from "./record-table.js";
+import { RecordTable } from "./record-table.js";
 import { StreamIndex } from "./stream-index.js";
-import { STREAMS_NAME } from "./stream-piece.js";
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
-
-const ERASED_NAME = ".erased";
 
 /** Notes on so many records that are gone are worth making their file anew. */
 const MAX_STALE = 1000;

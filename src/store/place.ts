@@ -1,9 +1,9 @@
 import { errno, errnoOf } from "../os/index.js";
+import { type RecordName, recordKey, type StreamTypeName } from "../records/record-name.js";
 import { type Files, isSystemError } from "./files.js";
 import type { GrowingFile } from "./growing-file.js";
 import { OpenDirectory } from "./open-directory.js";
-import type { RecordName, StreamTypeName } from "./record-name.js";
-import { type RecordEntry, recordKey } from "./record-table.js";
+import type { TableEntry } from "./record-table.js";
 import { type Dropped, RoomKeeper } from "./room-keeper.js";
 import { pieceBytes, type Rooms } from "./rooms.js";
 import { Streams } from "./streams.js";
@@ -74,7 +74,7 @@ export class Place {
   }
 
   /** Whether the guest isn't shown the record: it isn't durable, it was erased, or its boot goes on. */
-  isHidden({ name, pending }: Pick<RecordEntry, "name" | "pending">): boolean {
+  isHidden({ name, pending }: Pick<TableEntry, "name" | "pending">): boolean {
     const erased = this.directory.erased.has(recordKey(name));
     return pending === true || erased || this.streams.isCurrent(name);
   }

@@ -1,4 +1,4 @@
-import { RECORD_TYPES, type RecordTypeName } from "./record-name.js";
+import { RECORD_TYPES, type RecordTypeName } from "../records/record-name.js";
 
 /** How much of something may come. */
 export interface Bound {

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { errno, errnoOf } from "../os/index.js";
-import type { RecordName } from "./record-name.js";
+import type { RecordName } from "../records/record-name.js";
 
 /** What READ gets of a record. */
 export interface RecordContents {

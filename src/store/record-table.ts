@@ -1,7 +1,13 @@
-import { RECORD_TYPES, type RecordName, type RecordTypeName } from "./record-name.js";
+import {
+  RECORD_TYPES,
+  type RecordName,
+  type RecordPlace,
+  type RecordTypeName,
+  recordKey,
+} from "../records/record-name.js";
 
 /** A record in a directory, as far as it is known without reading it. */
-export interface RecordEntry {
+export interface TableEntry {
   readonly name: RecordName;
   /** In bytes, as stored. */
   readonly size: number;
@@ -19,19 +25,13 @@ export interface Totals {
 
 const NONE: Totals = { records: 0, bytes: 0 };
 
-/** `dmesg-1`: the name without what says how it is compressed. */
-export const recordKey = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
-
-/** A place in the order of records. Their owner may have put two of one id there, of different types. */
-export type RecordPlace = Pick<RecordName, "id" | "type">;
-
 function isBefore(a: RecordPlace, b: RecordPlace): boolean {
   if (a.id !== b.id) return a.id < b.id;
   return RECORD_TYPES.indexOf(a.type) < RECORD_TYPES.indexOf(b.type);
 }
 
 interface Item {
-  entry: RecordEntry;
+  entry: TableEntry;
   isErased: boolean;
 }
 
@@ -61,7 +61,7 @@ export class RecordTable {
     return this.#items.has(key);
   }
 
-  get(key: string): RecordEntry | undefined {
+  get(key: string): TableEntry | undefined {
     return this.#items.get(key)?.entry;
   }
 
@@ -76,7 +76,7 @@ export class RecordTable {
   }
 
   /** Adds a record, or puts what is known of it now in the place of what was. */
-  set(entry: RecordEntry): void {
+  set(entry: TableEntry): void {
     const key = recordKey(entry.name);
     const item = this.#items.get(key);
     if (item === undefined) {
@@ -90,7 +90,7 @@ export class RecordTable {
   }
 
   /** Adds many records, none of which is there. */
-  addAll(entries: readonly RecordEntry[]): void {
+  addAll(entries: readonly TableEntry[]): void {
     if (entries.length === 0) return;
     const added = entries.map((entry) => this.#add(recordKey(entry.name), entry));
     this.#order = [...this.#order, ...added].sort((a, b) =>
@@ -114,26 +114,26 @@ export class RecordTable {
   }
 
   /** The newest one of a type whose data is in a file of its name. */
-  last(type: RecordTypeName): RecordEntry | undefined {
+  last(type: RecordTypeName): TableEntry | undefined {
     return this.#order.findLast(({ entry }) => entry.name.type === type && entry.pending !== true)
       ?.entry;
   }
 
   /** Oldest first. */
-  ofType(...types: readonly RecordTypeName[]): RecordEntry[] {
+  ofType(...types: readonly RecordTypeName[]): TableEntry[] {
     return this.#order.flatMap(({ entry }) => (types.includes(entry.name.type) ? [entry] : []));
   }
 
   /** The first record behind `place`, or of all; undefined where there is none. */
-  after(place: RecordPlace | undefined): RecordEntry | undefined {
+  after(place: RecordPlace | undefined): TableEntry | undefined {
     return this.#order[this.#indexAfter(place)]?.entry;
   }
 
   /** The first record behind `place`, or of all, that isn't erased and that `matches` says yes to. */
   firstShown(
     place: RecordPlace | undefined,
-    matches: (entry: RecordEntry) => boolean,
-  ): RecordEntry | undefined {
+    matches: (entry: TableEntry) => boolean,
+  ): TableEntry | undefined {
     for (let i = this.#indexAfter(place); i < this.#order.length; i++) {
       const item = this.#order[i];
       if (item?.isErased === false && matches(item.entry)) return item.entry;
@@ -142,11 +142,11 @@ export class RecordTable {
   }
 
   /** The last such record. */
-  lastShown(matches: (entry: RecordEntry) => boolean): RecordEntry | undefined {
+  lastShown(matches: (entry: TableEntry) => boolean): TableEntry | undefined {
     return this.#order.findLast(({ entry, isErased }) => !isErased && matches(entry))?.entry;
   }
 
-  #add(key: string, entry: RecordEntry): Item {
+  #add(key: string, entry: TableEntry): Item {
     const item = { entry, isErased: this.#isErased(key) };
     this.#items.set(key, item);
     this.#count(entry, 1);
@@ -176,11 +176,11 @@ export class RecordTable {
     return found !== undefined && !isBefore(place, found) ? index + 1 : index;
   }
 
-  #tell(key: string, { name }: RecordEntry): void {
+  #tell(key: string, { name }: TableEntry): void {
     for (const watcher of this.#watchers) watcher(key, name.type);
   }
 
-  #count({ name, size }: RecordEntry, sign: 1 | -1): void {
+  #count({ name, size }: TableEntry, sign: 1 | -1): void {
     const { records, bytes } = this.totals(name.type);
     this.#totals.set(name.type, { records: records + sign, bytes: bytes + sign * size });
   }

@@ -1,8 +1,8 @@
 import { errno, errnoOf } from "../os/index.js";
+import { type RecordTypeName, recordKey } from "../records/record-name.js";
 import { type Files, isSystemError } from "./files.js";
 import type { OpenDirectory } from "./open-directory.js";
-import type { RecordTypeName } from "./record-name.js";
-import { type RecordEntry, recordKey } from "./record-table.js";
+import type { TableEntry } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import type { Rooms } from "./rooms.js";
 import type { Streams } from "./streams.js";
@@ -38,7 +38,7 @@ export interface RoomKeeperOptions {
 interface Kept {
   readonly index: UnitIndex;
   /** Records of units that were chosen, whose files are still there. */
-  going: RecordEntry[];
+  going: TableEntry[];
 }
 
 /** Keeps each type of a directory's records within its room. */
@@ -144,7 +144,7 @@ export class RoomKeeper {
   /** Goes on while it must, and until the turn is over. */
   #removeGoing(type: RecordTypeName, kept: Kept, must: (done: number) => boolean): void {
     const { files, directory, isTurnOver, onDropped, later } = this.#options;
-    const gone: RecordEntry[] = [];
+    const gone: TableEntry[] = [];
     let done = 0;
     for (const entry of kept.going) {
       if (!must(done) && isTurnOver()) break;

@@ -1,5 +1,5 @@
-import type { RecordTypeName } from "./record-name.js";
-import { MAX_PIECE_BYTES } from "./stream-piece.js";
+import type { RecordTypeName } from "../records/record-name.js";
+import { MAX_PIECE_BYTES } from "../records/stream-piece.js";
 
 /** What the records of one type may take in a directory. */
 export interface Room {

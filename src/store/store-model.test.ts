@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { formatRecordName, parseRecordName, type StreamTypeName } from "../records/record-name.js";
 import { DirectoryStore } from "./directory-store.js";
-import { formatRecordName, parseRecordName, type StreamTypeName } from "./record-name.js";
 import type { OnErase } from "./store-options.js";
 
 /** What was acknowledged to the guest, and what became of it. */

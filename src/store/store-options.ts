@@ -1,10 +1,10 @@
 import { errnoOf } from "../os/index.js";
+import type { RecordName, RecordTypeName } from "../records/record-name.js";
 import type { Committer } from "./commit.js";
 import type { Files } from "./files.js";
 import type { MinFree } from "./free-space.js";
 import { DirectoryInUseError } from "./open-directory.js";
 import type { Rates } from "./rate-limit.js";
-import type { RecordName, RecordTypeName } from "./record-name.js";
 import type { RefusedError } from "./refused-error.js";
 import type { Dropped } from "./room-keeper.js";
 import type { Rooms } from "./rooms.js";

@@ -1,6 +1,11 @@
+import { type RecordName, recordKey, type StreamTypeName } from "../records/record-name.js";
+import {
+  formatLine,
+  MAX_INDEX_BYTES,
+  parseLine,
+  type StreamPiece,
+} from "../records/stream-piece.js";
 import { LineFile, type LineFileHost } from "./line-file.js";
-import type { RecordName, StreamTypeName } from "./record-name.js";
-import { formatLine, MAX_INDEX_BYTES, parseLine, type StreamPiece } from "./stream-piece.js";
 
 /** Which files belong to which stream and boot, across restarts of this process. */
 export class StreamIndex {
@@ -30,7 +35,7 @@ export class StreamIndex {
 
   /** Undefined where the file is a stream of its own that no boot id came with. */
   get(name: Pick<RecordName, "type" | "id">): StreamPiece | undefined {
-    return this.#pieces.get(nameKey(name));
+    return this.#pieces.get(recordKey(name));
   }
 
   /** Remembers a new file. Throws the system call's error; then it isn't remembered. */
@@ -58,10 +63,9 @@ export class StreamIndex {
   }
 
   #remember(piece: StreamPiece): void {
-    this.#pieces.set(nameKey(piece.name), piece);
+    this.#pieces.set(recordKey(piece.name), piece);
     if (piece.boot !== undefined) this.#last.set(bootKey(piece.boot, piece.name.type), piece);
   }
 }
 
 const bootKey = (boot: string, type: string): string => `${boot} ${type}`;
-const nameKey = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;

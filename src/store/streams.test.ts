@@ -14,6 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { errno, SystemError } from "../os/index.js";
+import { missingNote } from "../records/note.js";
+import { readStreamIndex } from "../records/stream-piece.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import { type Files, systemFiles } from "./files.js";
@@ -21,7 +23,6 @@ import { RequestJournal } from "./journal/index.js";
 import type { Dropped } from "./room-keeper.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import type { StoreOptions } from "./store-options.js";
-import { missingNote, readStreamIndex } from "./stream-piece.js";
 
 let directory = "";
 let stores: DirectoryStore[] = [];

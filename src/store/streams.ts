@@ -1,18 +1,19 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
 import { type Bytes, errno, errnoOf } from "../os/index.js";
-import { type Files, isSystemError, lengthOf } from "./files.js";
-import { GrowingFile } from "./growing-file.js";
-import { type JournalEntry, RequestJournal } from "./journal/index.js";
+import { missingNote } from "../records/note.js";
 import {
   formatRecordName,
   isStream,
   RECORD_TYPES,
   type RecordName,
   type StreamTypeName,
-} from "./record-name.js";
+} from "../records/record-name.js";
+import type { StreamPiece } from "../records/stream-piece.js";
+import { type Files, isSystemError, lengthOf } from "./files.js";
+import { GrowingFile } from "./growing-file.js";
+import { type JournalEntry, RequestJournal } from "./journal/index.js";
 import type { StreamIndex } from "./stream-index.js";
-import { missingNote, type StreamPiece } from "./stream-piece.js";
 
 const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 

@@ -1,7 +1,13 @@
+import {
+  isStream,
+  parseRecordName,
+  type RecordPlace,
+  type RecordTypeName,
+  recordKey,
+} from "../records/record-name.js";
 import { DumpGrouper, type DumpPart } from "./dump-units.js";
 import type { OpenDirectory } from "./open-directory.js";
-import { isStream, parseRecordName, type RecordTypeName } from "./record-name.js";
-import { type RecordEntry, type RecordPlace, recordKey, type Totals } from "./record-table.js";
+import type { TableEntry, Totals } from "./record-table.js";
 import { Retention } from "./retention.js";
 import type { Room } from "./rooms.js";
 import type { Streams } from "./streams.js";
@@ -104,7 +110,7 @@ export class UnitIndex {
   }
 
   /** A record that is newer than all that are known, or of another type. */
-  #append(entry: RecordEntry): void {
+  #append(entry: TableEntry): void {
     const { name } = entry;
     this.#at = name;
     if (name.type !== this.#type) return;

@@ -1,21 +1,21 @@
-import type { RecordEntry } from "./record-table.js";
+import type { TableEntry } from "./record-table.js";
 
 /** Records that are kept or dropped together: a dump's parts, or one file of a stream. */
 export class Unit {
-  readonly #records: RecordEntry[] = [];
+  readonly #records: TableEntry[] = [];
   #bytes = 0;
   #pending = 0;
   /** Of a stream's file: the id of the one that its stream began with. */
   readonly stream: bigint | undefined;
 
   /** `records`: oldest first. */
-  constructor(records: readonly RecordEntry[], stream?: bigint) {
+  constructor(records: readonly TableEntry[], stream?: bigint) {
     this.stream = stream;
     for (const entry of records) this.add(entry);
   }
 
   /** Oldest first. */
-  get records(): readonly RecordEntry[] {
+  get records(): readonly TableEntry[] {
     return this.#records;
   }
 
@@ -39,13 +39,13 @@ export class Unit {
   }
 
   /** A record that is newer than those there are. */
-  add(entry: RecordEntry): void {
+  add(entry: TableEntry): void {
     this.#records.push(entry);
     this.#count(entry, 1);
   }
 
   /** Puts what is known of the record with this id now in the place of what was, or takes it out. */
-  replace(id: bigint, entry: RecordEntry | undefined): void {
+  replace(id: bigint, entry: TableEntry | undefined): void {
     let from = 0;
     let to = this.#records.length;
     while (from < to) {
@@ -68,7 +68,7 @@ export class Unit {
     return new Unit(rest, this.stream);
   }
 
-  #count({ size, pending }: RecordEntry, sign: 1 | -1): void {
+  #count({ size, pending }: TableEntry, sign: 1 | -1): void {
     this.#bytes += sign * size;
     if (pending === true) this.#pending += sign;
   }

@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readEnds } from "../../src/store/index.js";
+import { readEnds } from "../../src/records/index.js";
 import { qemuStop } from "../support/negotiations.js";
 import { until } from "../support/patience.js";
 import { boot, head, PANIC } from "./crashes.js";

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { closeDescriptor, listenUnix, socketPair } from "../../src/os/index.js";
-import { readEnds } from "../../src/store/index.js";
+import { readEnds } from "../../src/records/index.js";
 import { FakeFrontEnd, otherProcess } from "../support/fake-front-end.js";
 import { until } from "../support/patience.js";
 import {

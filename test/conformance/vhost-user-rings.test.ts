@@ -3,8 +3,15 @@ import { closeSync, openSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Running } from "../support/in-process.js";
-import { closeAll, closing, echo, settle, startPair, strictLoop } from "../support/in-process.js";
+import {
+  closeAll,
+  closing,
+  echo,
+  type Running,
+  settle,
+  startPair,
+  strictLoop,
+} from "../support/in-process.js";
 import { startRing } from "../support/negotiations.js";
 import { semaphoreNotifier, socketNotifier } from "../support/notifier.js";
 import { F_VERSION_1, message, NO_FD, u64, VU, vringState } from "../support/vhost-user-wire.js";

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { basename } from "node:path";
+import { parseRecordName } from "../../src/records/index.js";
 import { type Files, systemFiles } from "../../src/store/files.js";
-import { parseRecordName } from "../../src/store/index.js";
 import type { Expectation } from "./store-check.js";
 import { wrapFiles } from "./store-files.js";
 import type { Told } from "./store-scenario.js";

@@ -4,8 +4,8 @@ import { join as joinPath } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll } from "vitest";
 import type { HeadedRecord } from "../../src/analysis/decode.js";
-import { filePieces } from "../../src/analysis/pieces.js";
-import type { RecordHeader } from "../../src/store/index.js";
+import type { RecordHeader } from "../../src/records/index.js";
+import { filePieces } from "../../src/records/pieces.js";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;

@@ -1,13 +1,13 @@
 import { readdirSync } from "node:fs";
 import { PstoreDevice } from "../../src/device/index.js";
 import { type EventLoop, type Share, socketPair } from "../../src/os/index.js";
+import type { RecordTypeName } from "../../src/records/index.js";
 import {
   type Commit,
   type CommitResult,
   type Committer,
   commit,
   DirectoryStore,
-  type RecordTypeName,
   type StoreOptions,
 } from "../../src/store/index.js";
 import { type LogEvent, Session } from "../../src/virtio/vhost-user/index.js";

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { DirectoryStore, type OnErase, parseRecordName, readEnds } from "../../src/store/index.js";
+import { parseRecordName, readEnds } from "../../src/records/index.js";
+import { DirectoryStore, type OnErase } from "../../src/store/index.js";
 import type { Told } from "./store-scenario.js";
 
 /** What must be true of a directory after a crash or a fault. */

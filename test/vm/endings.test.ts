@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { readEnds } from "../../src/store/index.js";
+import { readEnds } from "../../src/records/index.js";
 import { qemuGuest, umlGuest } from "../../vm/guest.js";
 import { until } from "../support/patience.js";
 import {

@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { basename } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { printable } from "../printable.js";
+import { printable } from "../../records/printable.js";
 import type { DwarfProgram } from "./dwarf-program.js";
 import { SymbolsError } from "./errors.js";
 

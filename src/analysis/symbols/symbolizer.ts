@@ -1,4 +1,4 @@
-import { printableLine } from "../printable.js";
+import { printableLine } from "../../records/printable.js";
 import { findDebugFiles } from "./debug-directory.js";
 import { findDwarfProgram, hasDwarfProgram } from "./dwarf-program.js";
 import { DwarfReader, type SourceLine } from "./dwarf-reader.js";

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { printableJson } from "../../analysis/index.js";
 import {
   describeCper,
   type ErstHeader,
@@ -7,6 +6,7 @@ import {
   payloadOf,
   timeOf,
 } from "../../formats/erst/index.js";
+import { printableJson } from "../../records/index.js";
 import { formatSize } from "../size.js";
 import { writeLine, writeOut } from "../stdout.js";
 import { withErst } from "./open.js";

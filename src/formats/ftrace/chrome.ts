@@ -1,5 +1,5 @@
-import { linePieces } from "../../analysis/pieces.js";
-import { printable, printableJson } from "../../analysis/printable.js";
+import { linePieces } from "../../records/pieces.js";
+import { printable, printableJson } from "../../records/printable.js";
 import { parseTraceLine, type TraceLine } from "./parse.js";
 
 /** The guest. Perfetto takes process and thread 0 for its own idle ones. */

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { MessageChannel, Worker } from "node:worker_threads";
 import { createEventfd, signal } from "../../os/index.js";
-import { parseRecordName } from "../../store/index.js";
+import { parseRecordName } from "../../records/index.js";
 import { PersistentSession } from "../session/index.js";
 import type { GuestState } from "./guest-state.js";
 import type { LoopThreadMessage, LoopThreadStart } from "./loop-thread.js";

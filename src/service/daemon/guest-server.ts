@@ -1,10 +1,9 @@
 import { PstoreDevice } from "../../device/index.js";
 import type { Share } from "../../os/index.js";
+import type { EndKind, GuestEnd } from "../../records/index.js";
 import {
   type Committer,
   DirectoryStore,
-  type EndKind,
-  type GuestEnd,
   RequestJournal,
   type StoredRecord,
   troubleWith,

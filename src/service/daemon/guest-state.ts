@@ -1,5 +1,6 @@
 import type { DriverSummary } from "../../device/index.js";
-import type { GuestEnd, RecordName, RecordTypeName, Room } from "../../store/index.js";
+import type { GuestEnd, RecordName, RecordTypeName } from "../../records/index.js";
+import type { Room } from "../../store/index.js";
 import type { DriverActivity } from "../../virtio/vhost-user/index.js";
 
 /** What is known of a guest now: what a command that asks the daemon shows. Times are in milliseconds since 1970. */

@@ -1,4 +1,5 @@
-import type { EndKind, MinFree, OnErase, Rates, RecordTypeName, Rooms } from "../../store/index.js";
+import type { EndKind, RecordTypeName } from "../../records/index.js";
+import type { MinFree, OnErase, Rates, Rooms } from "../../store/index.js";
 import type { SessionDescriptors } from "../session/index.js";
 import type { Confinement } from "./confinement.js";
 

@@ -1,4 +1,4 @@
-import { formatRecordName, type RecordTypeName } from "../../store/index.js";
+import { formatRecordName, type RecordTypeName } from "../../records/index.js";
 import { version } from "../../version.js";
 import type { GuestState } from "./guest-state.js";
 

@@ -1,4 +1,5 @@
-import type { Dropped, RecordTypeName, RefusedError } from "../../store/index.js";
+import type { RecordTypeName } from "../../records/index.js";
+import type { Dropped, RefusedError } from "../../store/index.js";
 import type { LogEvent } from "../../virtio/vhost-user/index.js";
 
 interface Count {

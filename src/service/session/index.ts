@@ -1,6 +1,2 @@
-export {
-  createSession,
-  PersistentSession,
-  type SessionDescriptors,
-} from "./persistent-session.js";
+export { createSession, PersistentSession, type SessionDescriptors } from "./persistent-session.js";
 export { isReadable } from "./session-file.js";

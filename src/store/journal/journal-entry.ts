@@ -1,4 +1,4 @@
-import { RECORD_TYPES, type RecordName, type RecordTypeName } from "../record-name.js";
+import { RECORD_TYPES, type RecordName, type RecordTypeName } from "../../records/record-name.js";
 
 /** A journal's memory, in words of 8 bytes. */
 export interface JournalMemory {

@@ -1,12 +1,12 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import type { Files } from "../files.js";
 import {
   formatRecordName,
   isStream,
   type RecordName,
   type RecordTypeName,
-} from "../record-name.js";
+} from "../../records/record-name.js";
+import type { Files } from "../files.js";
 import { storeError } from "../store-options.js";
 import type { JournalEntry } from "./journal-entry.js";
 import type { RequestJournal } from "./request-journal.js";

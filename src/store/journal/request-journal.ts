@@ -3,7 +3,7 @@ import {
   type RecordName,
   type RecordTypeName,
   type StreamTypeName,
-} from "../record-name.js";
+} from "../../records/record-name.js";
 import { type Effect, ENTRY_WORDS, JournalEntry, type JournalMemory } from "./journal-entry.js";
 
 /** Requests of one queue that can be under way at a time. */

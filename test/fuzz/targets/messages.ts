@@ -10,7 +10,7 @@ import {
   signal,
   socketPair,
 } from "../../../src/os/index.js";
-import { RECORD_TYPES } from "../../../src/store/index.js";
+import { RECORD_TYPES } from "../../../src/records/index.js";
 import { type LogEvent, PlainConnection, Session } from "../../../src/virtio/vhost-user/index.js";
 import { patientLoop } from "../../support/in-process.js";
 import {

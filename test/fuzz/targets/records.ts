@@ -1,18 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
-import {
-  dumpText,
-  findRecords,
-  groupDumps,
-  linePieces,
-  PrintablePieces,
-  printable,
-  readHeader,
-} from "../../../src/analysis/index.js";
+import { dumpText, findRecords, groupDumps, readHeader } from "../../../src/analysis/index.js";
 import { readFacts } from "../../../src/analysis/title/index.js";
 import { decompress, gunzip } from "../../../src/formats/decompress.js";
-import { parseHeader } from "../../../src/store/index.js";
+import { linePieces, PrintablePieces, parseHeader, printable } from "../../../src/records/index.js";
 import { checkout } from "../../../vm/paths.js";
 import { fastFolder } from "../good-guest.js";
 import { MAX_INPUT_BYTES } from "../mutate.js";

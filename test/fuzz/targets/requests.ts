@@ -1,5 +1,5 @@
 import { PstoreDevice, REQUEST_BYTES, RESPONSE_BYTES } from "../../../src/device/index.js";
-import { RECORD_TYPES } from "../../../src/store/index.js";
+import { RECORD_TYPES } from "../../../src/records/index.js";
 import type { DeviceQueue } from "../../../src/virtio/vhost-user/index.js";
 import { userAddress, Virtqueue } from "../../../src/virtio/virtqueue/index.js";
 import { NEXT, WRITE, writeDescriptor } from "../../support/fake-driver.js";

@@ -9,6 +9,9 @@ export type RecordTypeName = DumpTypeName | StreamTypeName;
 
 export const RECORD_TYPES = ["dmesg", "console", "ftrace", "pmsg"] as const;
 
+export const isRecordType = (word: string): word is RecordTypeName =>
+  RECORD_TYPES.some((type) => type === word);
+
 export const isStream = (type: string): type is StreamTypeName =>
   type === "console" || type === "pmsg";
 
@@ -24,7 +27,11 @@ export interface RecordName {
   readonly gzip?: boolean;
 }
 
+/** `dmesg-1`: the name without what says how it is compressed. */
+export const recordKey = ({ type, id }: Pick<RecordName, "type" | "id">): string => `${type}-${id}`;
+
 const PATTERN = /^(dmesg|console|ftrace|pmsg)-([1-9][0-9]{0,19})(\.enc\.z|\.gz)?$/;
+
 /** Half of u64: what comes after it still fits the wire. */
 export const MAX_ID = (1n << 63n) - 1n;
 
@@ -52,3 +59,6 @@ export function parseRecordName(name: string): RecordName | undefined {
 export function compareRecords(a: Pick<RecordName, "id">, b: Pick<RecordName, "id">): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
+
+/** A place in the order of records. Their owner may have put two of one id there, of different types. */
+export type RecordPlace = Pick<RecordName, "id" | "type">;

@@ -3,6 +3,9 @@ import { printableLine } from "./printable.js";
 /** A line of our own in a guest's text: what is missing of it is said where it is missing. */
 export const note = (text: string): string => `[virtio-pstore: ${printableLine(text)}]\n`;
 
+/** What stands in a stream, or between two of its files, where something is missing. */
+export const missingNote = (bytes: number): string => note(`${bytes} bytes are missing here`);
+
 /** That parts from one number to another are missing. */
 export const missingPartsNote = (one: number, other: number): string =>
   note(

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
-import type { RecordName } from "../store/layout.js";
 import { parsePstorefsName } from "./pstorefs-name.js";
-import type { RecordEntry } from "./records.js";
+import type { RecordEntry } from "./record.js";
+import type { RecordName } from "./record-name.js";
 
 /** What systemd-pstore and kdump call a dump's whole text. Often it is all that people keep. */
 const PATTERN = /^(?:vmcore-)?dmesg\.txt(\.gz)?$/;

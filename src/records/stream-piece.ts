@@ -21,10 +21,6 @@ export interface StreamPiece {
   readonly offset: number;
 }
 
-/** What stands in a stream, or between two of its files, where something is missing. */
-export const missingNote = (bytes: number): string =>
-  `[virtio-pstore: ${bytes} bytes are missing here]\n`;
-
 function parseStream(text: string | undefined): RecordName | undefined {
   const name = parseRecordName(text ?? "");
   return name !== undefined && isStream(name.type) ? name : undefined;

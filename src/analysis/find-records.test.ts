@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { findRecords } from "./records.js";
+import { findRecords } from "./find-records.js";
 
 let folder = "";
 

@@ -1,4 +1,4 @@
-import type { RecordName, RecordTypeName } from "../store/layout.js";
+import type { RecordName, RecordTypeName } from "./record-name.js";
 
 const PATTERN = /^(dmesg|console|ftrace|pmsg)-[a-z][a-z0-9_]{0,31}-([0-9]{1,20})(\.enc\.z|\.gz)?$/;
 

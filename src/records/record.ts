@@ -1,8 +1,4 @@
-import { statSync } from "node:fs";
-import type { RecordName, RecordTypeName } from "../store/layout.js";
-import { recordInDirectory } from "./directory.js";
-import { isErstFile, recordsInErst } from "./erst.js";
-import { recordsInDirectory } from "./folders.js";
+import type { RecordName, RecordTypeName } from "./record-name.js";
 
 /** What pstore knows of, and a source may hold. Only the store's own types come from its directories. */
 export type SourceTypeName = RecordTypeName | "mce" | "unknown";
@@ -14,6 +10,8 @@ export interface RecordEntry extends Omit<RecordName, "type"> {
   readonly name: string;
   /** For messages: where it lies. */
   readonly path: string;
+  /** The ERST file that it is a slot of; undefined where it is a file itself. */
+  readonly container?: string;
   /** The guest whose directory it lies in; empty where the source itself was named. */
   readonly guest: string;
   /** In bytes, as stored. */
@@ -52,13 +50,3 @@ export const keyOf = ({ name, size, time }: RecordEntry): string =>
 
 /** Told of what can't be read, and is left out: a directory, a slot, what a directory notes of its records. */
 export type OnSkipped = (error: unknown) => void;
-
-/**
- * The records at `path`: a directory of records, a directory of guests' directories, one that systemd-pstore or
- * export made, an ERST file, or one record's file. By guest, oldest first. `onSkipped` is told of what can't be read:
- * subdirectories, and slots that are damaged. Throws ErstError for an ERST file that is none.
- */
-export function findRecords(path: string, onSkipped: OnSkipped = () => undefined): RecordEntry[] {
-  if (statSync(path).isDirectory()) return recordsInDirectory(path, onSkipped);
-  return isErstFile(path) ? recordsInErst(path, onSkipped) : recordInDirectory(path, onSkipped);
-}

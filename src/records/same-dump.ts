@@ -1,0 +1,45 @@
+import type { RecordHeader } from "./dump-header.js";
+
+/**
+ * A guest waits 5 s for its host at most. What comes so long after a part belongs to another dump,
+ * whatever it says: a guest can read the first lines of its dumps, and send them again.
+ */
+export const LATE_MS = 10_000;
+
+/** A guest writes the parts of one dump without a pause; those that it compressed are told apart by it. */
+const PAUSE_MS = 2000;
+
+/** And take no more than so many for one dump: pstore ends one at 10 KiB by default. */
+const MAX_COMPRESSED = 64;
+
+/** Where the parts of a dump are looked for. All of a guest that don't tell its boot share one place: the newest ends the others. */
+export const placeOf = ({ boot, reason, count, guestTime = "" }: RecordHeader): string =>
+  boot === undefined ? "" : `${boot}/${reason}/${count}/${guestTime}`;
+
+/**
+ * Whether a part can be of a dump whose newest part is `former`, which came `pauseMs` before it: one of
+ * the same reason, count, boot and time that hasn't ended. Without a boot id its parts go up, for a guest
+ * writes them one after another, and counts anew with each boot.
+ */
+export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: number): boolean {
+  const { reason, count, boot, guestTime, part } = next;
+  if (former.reason !== reason || former.count !== count) return false;
+  // A guest that is set back to a snapshot has the same boot again.
+  if (former.boot !== boot || former.guestTime !== guestTime) return false;
+  // The host's clock may be set back.
+  if (former.last === true || Math.abs(pauseMs) > LATE_MS) return false;
+  return boot !== undefined || former.part < part;
+}
+
+/** What is known of a record that the guest may have compressed. */
+interface Unread {
+  readonly compressed: boolean;
+  readonly timeMs: number;
+}
+
+/** Whether a compressed record of which nothing is known can be of the dump whose newest part is `former`. */
+export const mayContinue = (former: Unread, next: Unread, parts: number): boolean =>
+  former.compressed &&
+  next.compressed &&
+  Math.abs(next.timeMs - former.timeMs) <= PAUSE_MS &&
+  parts < MAX_COMPRESSED;
