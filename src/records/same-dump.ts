@@ -32,7 +32,7 @@ export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: 
 }
 
 /** What is known of a record that the guest may have compressed. */
-interface Unread {
+export interface Unread {
   readonly compressed: boolean;
   readonly timeMs: number;
 }
@@ -43,3 +43,16 @@ export const mayContinue = (former: Unread, next: Unread, parts: number): boolea
   next.compressed &&
   Math.abs(next.timeMs - former.timeMs) <= PAUSE_MS &&
   parts < MAX_COMPRESSED;
+
+/** What is known of a dump's record when only its beginning was read. */
+export interface PartBeginning extends Unread {
+  /** Undefined where it has no such line, or the guest compressed it. */
+  readonly header: RecordHeader | undefined;
+}
+
+/** Whether a record goes on with the dump whose newest one is `former`, and which has so many parts. */
+export function goesOn(former: PartBeginning, next: PartBeginning, parts: number): boolean {
+  if (next.header === undefined) return mayContinue(former, next, parts);
+  const pauseMs = next.timeMs - former.timeMs;
+  return former.header !== undefined && isOfSameDump(former.header, next.header, pauseMs);
+}

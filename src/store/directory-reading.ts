@@ -38,7 +38,7 @@ export class DirectoryReading {
   *#read(): Generator<undefined, void> {
     const table = this.#table;
     const known = new Set<string>();
-    const unwatch = table.watch((key) => known.add(key));
+    const unwatch = table.watch((name) => known.add(recordKey(name)));
     const found = new Map<string, TableEntry>();
     const directory = this.#files.openDirectory(this.#path);
     try {

@@ -187,8 +187,8 @@ export class DirectoryStore {
   isReadyFor(type: RecordTypeName, bytes: number): boolean {
     try {
       const { rooms, streams } = this.#place;
-      const goesOn = isStream(type) && streams.openPiece(type) !== undefined;
-      return rooms.isReadyFor({ type, records: goesOn ? 0 : 1, bytes });
+      const into = isStream(type) ? streams.openPiece(type) : undefined;
+      return rooms.isReadyFor({ type, records: into === undefined ? 1 : 0, bytes, into });
     } catch (error) {
       if (isSystemError(error)) return true;
       throw error;
@@ -370,7 +370,8 @@ export class DirectoryStore {
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
     const entry: TableEntry = { name, size, timeMs: Date.now(), pending: true };
     const header = headerOf(name, data);
-    const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part: { entry, header } });
+    const part = { compressed, timeMs: entry.timeMs, header };
+    const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part });
     try {
       prepared.file.append(bytes);
     } catch (error) {
@@ -451,15 +452,17 @@ export class DirectoryStore {
   #settle(staged: Staged, result: number, done: StoredRecord[]): number {
     const { place, entry } = staged;
     const { table } = place.directory;
-    table.delete(recordKey(entry.name));
     try {
       let { stored } = staged;
-      if (result === errno.EEXIST) stored = this.#storeUnderNewId(staged);
-      else if (result !== 0) throw new SystemError("commit", result, stored.path);
+      if (result === errno.EEXIST) {
+        table.delete(recordKey(entry.name));
+        stored = this.#storeUnderNewId(staged);
+      } else if (result !== 0) throw new SystemError("commit", result, stored.path);
       table.set(entryOf(stored));
       done.push(stored);
       return 0;
     } catch (error) {
+      table.delete(recordKey(entry.name));
       tryUnlink(this.files, staged.temporaryPath);
       // Its name is there, only nobody knows whether it outlives a crash of the host.
       if (this.#isThere(staged.path)) table.set(entryOf(staged.stored));

@@ -38,8 +38,8 @@ export class DumpHeaders {
   }
 
   /** A record is gone. */
-  forget(key: string): void {
-    this.#known.delete(key);
+  forget(name: RecordName): void {
+    this.#known.delete(recordKey(name));
   }
 
   #read(name: RecordName): RecordHeader | undefined {

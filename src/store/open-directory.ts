@@ -80,8 +80,8 @@ export class OpenDirectory {
       if (!tryLock(this.fd)) throw new DirectoryInUseError(path);
       this.#found = files.fstat(this.fd);
       this.headers = new DumpHeaders(files, path);
-      this.table.watch((key) => {
-        if (!this.table.has(key)) this.headers.forget(key);
+      this.table.watch((name) => {
+        if (!this.table.has(recordKey(name))) this.headers.forget(name);
       });
       this.next = keep(new NextFile(files, path));
       this.erased = keep(new ErasedList(host, join(path, ERASED_NAME)));

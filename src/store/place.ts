@@ -45,8 +45,8 @@ export class Place {
         directory: path,
         begin: (type, naming) => this.#beginStream(type, naming),
         isErased: (record) => directory.erased.has(recordKey(record)),
-        findRoom: (type, records, bytes) => {
-          const wanted = { type, records, bytes };
+        findRoom: (type, into, bytes) => {
+          const wanted = { type, records: into === undefined ? 1 : 0, bytes, into };
           this.rooms.prepare(wanted);
           return this.rooms.find(wanted);
         },
@@ -62,7 +62,6 @@ export class Place {
       files,
       rooms,
       directory,
-      streams: this.streams,
       read: (number, isTurnOver) => this.read(number, isTurnOver),
       isTurnOver: options.isTurnOver,
       later: options.later,

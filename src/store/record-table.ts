@@ -41,7 +41,7 @@ export class RecordTable {
   readonly #items = new Map<string, Item>();
   #order: Item[] = [];
   readonly #totals = new Map<RecordTypeName, Totals>();
-  readonly #watchers = new Set<(key: string, type: RecordTypeName) => void>();
+  readonly #watchers = new Set<(name: RecordName) => void>();
 
   /** `isErased`: whether the guest erased a record that the host keeps. */
   constructor(isErased: (key: string) => boolean = () => false) {
@@ -70,7 +70,7 @@ export class RecordTable {
   }
 
   /** Calls `watcher` for each record that is set or deleted, until what is returned is called. */
-  watch(watcher: (key: string, type: RecordTypeName) => void): () => void {
+  watch(watcher: (name: RecordName) => void): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
   }
@@ -85,7 +85,7 @@ export class RecordTable {
       this.#count(item.entry, -1);
       this.#count(entry, 1);
       item.entry = entry;
-      this.#tell(key, entry);
+      this.#tell(entry);
     }
   }
 
@@ -104,7 +104,7 @@ export class RecordTable {
     this.#items.delete(key);
     this.#order.splice(this.#indexOf(item.entry.name), 1);
     this.#count(item.entry, -1);
-    this.#tell(key, item.entry);
+    this.#tell(item.entry);
   }
 
   /** The guest erased the record, and the host keeps it. */
@@ -150,7 +150,7 @@ export class RecordTable {
     const item = { entry, isErased: this.#isErased(key) };
     this.#items.set(key, item);
     this.#count(entry, 1);
-    this.#tell(key, entry);
+    this.#tell(entry);
     return item;
   }
 
@@ -176,8 +176,8 @@ export class RecordTable {
     return found !== undefined && !isBefore(place, found) ? index + 1 : index;
   }
 
-  #tell(key: string, { name }: TableEntry): void {
-    for (const watcher of this.#watchers) watcher(key, name.type);
+  #tell({ name }: TableEntry): void {
+    for (const watcher of this.#watchers) watcher(name);
   }
 
   #count({ name, size }: TableEntry, sign: 1 | -1): void {

@@ -1,133 +1,145 @@
-import type { Totals } from "./record-table.js";
-import type { Room } from "./rooms.js";
-import { Row } from "./row.js";
-import type { Unit } from "./unit.js";
+import {
+  isStream,
+  type RecordName,
+  type RecordPlace,
+  type RecordTypeName,
+  recordKey,
+} from "../records/record-name.js";
+import { goesOn, type PartBeginning } from "../records/same-dump.js";
+import type { DumpHeaders } from "./dump-headers.js";
+import { EvictionQueue } from "./eviction-queue.js";
+import { RecordGroup } from "./record-group.js";
+import type { RecordTable, TableEntry, Totals } from "./record-table.js";
+import { isHalf, type Room } from "./rooms.js";
+import type { StreamIndex } from "./stream-index.js";
 
-/** So many of the newest are kept, as long as they take no more than half of the room. */
-const NEWEST = 8;
-
-export interface Wish {
-  readonly room: Room;
-  /** What the units and others that are going take. */
-  readonly used: Totals;
-  /** What is to come. */
-  readonly needed: Totals;
-  /** The units of the dump that what is to come belongs to; none where it begins one. */
-  readonly continued: readonly Unit[];
-  /** Units that are written to, and never dropped. */
-  readonly busy: readonly Unit[];
+/** What is to be stored. */
+export interface Wanted extends Totals {
+  readonly type: RecordTypeName;
+  /** The record of a dump, which is not in the table yet. */
+  readonly part?: PartBeginning;
+  /** The file of a stream that it is appended to, and no new one. */
+  readonly into?: RecordName | undefined;
 }
 
-const isHalf = ({ records, bytes }: Totals, room: Room): boolean =>
-  records <= Math.max(1, room.records / 2) && bytes <= room.bytes / 2;
+/** What tells of a directory's records. */
+export interface KnownRecords {
+  readonly table: RecordTable;
+  readonly headers: Pick<DumpHeaders, "get">;
+  readonly index: Pick<StreamIndex, "get">;
+}
 
-/** The units of one type, oldest first, and which of them have to go so that what is to come has room. */
+/** Which of one type's records go. They are put into groups when that is needed, and these then follow the table. */
 export class Retention {
-  readonly #row = new Row();
-  readonly #onSplit: (first: Unit, rest: Unit) => void;
+  readonly #type: RecordTypeName;
+  readonly #directory: KnownRecords;
+  readonly #room: Room;
+  #queue = new EvictionQueue();
+  /** By the records' keys. */
+  readonly #groups = new Map<string, RecordGroup>();
+  /** The newest dump, and its newest part. */
+  #newest: { readonly group: RecordGroup; readonly part: PartBeginning } | undefined;
+  /** The newest record that was looked at. */
+  #at: RecordPlace | undefined;
 
-  /** `onSplit`: what was one unit is two from now on. */
-  constructor(onSplit: (first: Unit, rest: Unit) => void = () => undefined) {
-    this.#onSplit = onSplit;
+  constructor(type: RecordTypeName, directory: KnownRecords, room: Room) {
+    this.#type = type;
+    this.#directory = directory;
+    this.#room = room;
+    directory.table.watch((name) => {
+      if (name.type === type) this.#follow(name);
+    });
   }
 
-  /** The newest. */
-  add(unit: Unit): void {
-    this.#row.add(unit);
-  }
-
-  /** The unit's time may be another. */
-  changed(unit: Unit): void {
-    this.#row.changed(unit);
-  }
-
-  /** It is gone. */
-  remove(unit: Unit): void {
-    this.#row.remove(unit);
-  }
-
-  /**
-   * Takes out what has to go; undefined where nothing may. Nothing changes before what is returned is called.
-   *
-   * The first unit stays, and the newest. Of those between, the one goes first that came soonest after the
-   * one before it. So of crashes in a row the one that began the row stays longest, and whoever floods the
-   * room loses of the flood before anything older is touched. What is new takes at most half of the room
-   * away from what is there: one dump without an end, or a thousand of them, can't push out everything.
-   *
-   * A stream's beginning goes behind all that may go, as long as there is more of its stream. Alone it counts
-   * as any other: a flood of boots is nothing but beginnings.
-   */
-  toDrop(wish: Wish): (() => Unit[]) | undefined {
-    const { room, used, needed, continued, busy } = wish;
-    const newest = this.#newestKept(wish);
-    if (newest === undefined) return undefined;
-    this.#splitFirst(room);
-    const first = this.#row.first;
-    const stays = new Set<Unit>([...newest, ...busy, ...continued]);
-    if (first !== undefined) stays.add(first);
-    let { records, bytes } = needed;
-    for (const unit of stays) {
-      records += unit.records.length;
-      bytes += unit.bytes;
+  /** Puts all records that there are into groups; false where the turn is over before. */
+  catchUp(isTurnOver: () => boolean): boolean {
+    const { table } = this.#directory;
+    for (let entry = table.after(this.#at); entry !== undefined; entry = table.after(this.#at)) {
+      this.#at = entry.name;
+      if (entry.name.type === this.#type) this.#add(entry);
+      if (isTurnOver()) return false;
     }
-    if (records > room.records || bytes > room.bytes) return undefined;
-    return () => {
-      const dropped: Unit[] = [];
-      let left = used;
-      while (
-        left.records + needed.records > room.records ||
-        left.bytes + needed.bytes > room.bytes
-      ) {
-        const unit = this.#row.take((one) => !stays.has(one));
-        if (unit === undefined) break;
-        dropped.push(unit);
-        left = { records: left.records - unit.records.length, bytes: left.bytes - unit.bytes };
-      }
-      return dropped;
-    };
+    return true;
   }
 
-  /**
-   * Those of the newest units that stay; undefined where what is to come, with what it belongs to, takes
-   * more than half of the room.
-   */
-  #newestKept({ room, needed, continued }: Wish): Unit[] | undefined {
-    let { records, bytes } = needed;
-    const add = (unit: Unit) => {
-      records += unit.records.length;
-      bytes += unit.bytes;
-      return isHalf({ records, bytes }, room);
-    };
-    for (const unit of continued) add(unit);
-    if (!isHalf({ records, bytes }, room)) return undefined;
-    const kept: Unit[] = [];
-    for (const unit of this.#row.newest()) {
-      if (kept.length === NEWEST || (!continued.includes(unit) && !add(unit))) break;
-      kept.push(unit);
-    }
-    return kept;
+  /** As EvictionQueue's toEvict(), for what catchUp() knows; `used` is without what is going. */
+  toEvict(wanted: Wanted, used: Totals): RecordGroup[] | undefined {
+    const { part, into } = wanted;
+    const continued = part === undefined ? undefined : this.#continued(part);
+    const appended = into === undefined ? undefined : this.#groups.get(recordKey(into));
+    return this.#queue.toEvict({ room: this.#room, used, needed: wanted, continued, appended });
   }
 
-  /**
-   * While there was room the first unit could grow without an end, and kept whole it would leave none: what
-   * it has beyond half of the room, but for its first record, becomes a unit of its own.
-   */
-  #splitFirst(room: Room): void {
-    const { first } = this.#row;
-    if (
-      first === undefined ||
-      isHalf({ records: first.records.length, bytes: first.bytes }, room)
-    ) {
+  /** These are going: they aren't named again. */
+  evict(groups: readonly RecordGroup[]): void {
+    for (const group of groups) this.#remove(group);
+  }
+
+  /** Begins anew. */
+  forget(): void {
+    this.#queue = new EvictionQueue();
+    this.#groups.clear();
+    this.#newest = undefined;
+    this.#at = undefined;
+  }
+
+  #continued(part: PartBeginning): RecordGroup | undefined {
+    if (this.#newest === undefined) return undefined;
+    const { group, part: former } = this.#newest;
+    return goesOn(former, part, group.records) ? group : undefined;
+  }
+
+  /** A record that is newer than all others. */
+  #add(entry: TableEntry): void {
+    const { name } = entry;
+    const { headers, index } = this.#directory;
+    if (isStream(name.type)) {
+      const first = index.get(name)?.first.id ?? name.id;
+      this.#begin(new RecordGroup(entry, first !== name.id));
       return;
     }
-    let bytes = 0;
-    const end = first.records.findIndex(({ size }, i) => {
-      bytes += size;
-      return i > 0 && !isHalf({ records: i + 1, bytes }, room);
-    });
-    if (end < 0) return;
-    const rest = first.splitBehind(end);
-    this.#row.addBehindFirst(rest);
-    this.#onSplit(first, rest);
+    const part = { ...entry, compressed: name.compressed, header: headers.get(name) };
+    const former = this.#continued(part);
+    const isOne = former !== undefined && this.#mayTake(former, entry);
+    const group = isOne ? former : this.#begin(new RecordGroup(entry, former !== undefined));
+    if (isOne) group.set(entry);
+    this.#groups.set(recordKey(name), group);
+    this.#newest = { group, part };
+  }
+
+  #begin(group: RecordGroup): RecordGroup {
+    this.#queue.add(group);
+    for (const { name } of group.entries) this.#groups.set(recordKey(name), group);
+    return group;
+  }
+
+  /** So the first dump, which stays, leaves half of the room to others. */
+  #mayTake({ records, bytes }: RecordGroup, { size }: TableEntry): boolean {
+    return isHalf({ records: records + 1, bytes: bytes + size }, this.#room);
+  }
+
+  #remove(group: RecordGroup): void {
+    this.#queue.remove(group);
+    if (this.#newest?.group === group) this.#newest = undefined;
+  }
+
+  /** A record was set or deleted. */
+  #follow(name: RecordName): void {
+    const key = recordKey(name);
+    const entry = this.#directory.table.get(key);
+    const group = this.#groups.get(key);
+    if (group === undefined) {
+      // Its owner put it among those that were looked at.
+      const isOld = entry !== undefined && this.#at !== undefined && entry.name.id <= this.#at.id;
+      if (isOld) this.forget();
+      return;
+    }
+    if (entry !== undefined) {
+      group.set(entry);
+      return;
+    }
+    group.delete(name.id);
+    this.#groups.delete(key);
+    if (group.records === 0) this.#remove(group);
   }
 }

@@ -10,7 +10,7 @@ const BOOT = "a".repeat(32);
 
 let directory: string;
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date", "performance"] });
+  vi.useFakeTimers({ toFake: ["Date", "performance"], now: new Date("2026-01-01T12:00:00Z") });
   directory = mkdtempSync(join(tmpdir(), "pstore-room-"));
 });
 afterEach(() => {
@@ -50,11 +50,11 @@ function opened(options: StoreOptions = {}) {
     utimesSync(join(directory, `dmesg-${store.lastId}`), seconds, seconds);
     return turns;
   };
-  /** A first dump, one of nine parts soon behind it, and ten more. */
+  /** Three dumps of one part, one of nine, and the newest eight, all in one hour. */
   const fill = () => {
-    write("Oops#1 Part1", 1000);
-    for (let part = 1; part <= 9; part++) write(`Oops#2 Part${part} boot=${BOOT}`, 10);
-    for (let count = 3; count <= 12; count++) write(`Oops#${count} Part1`, 60_000);
+    for (let count = 1; count <= 3; count++) write(`Oops#${count} Part1`, 1000);
+    for (let part = 1; part <= 9; part++) write(`Oops#4 Part${part} boot=${BOOT}`, 10);
+    for (let count = 5; count <= 12; count++) write(`Oops#${count} Part1`, 60_000);
   };
   return { store, tasks, write, fill };
 }
@@ -66,13 +66,13 @@ test("a dump of many parts goes as one, in as many turns as it takes", () => {
   tasks.length = 0;
   write("Oops#13 Part1", 60_000);
   // As many as have to.
-  expect(ids()).toEqual([1, ...range(3, 21)]);
+  expect(ids()).toEqual([1, 2, 3, ...range(5, 21)]);
   for (let turns = 1; turns <= 7; turns++) {
     tasks.shift()?.();
-    expect(ids()).toEqual([1, ...range(3 + turns, 21)]);
+    expect(ids()).toEqual([1, 2, 3, ...range(5 + turns, 21)]);
   }
   tasks.shift()?.();
-  expect(ids()).toEqual([1, ...range(11, 21)]);
+  expect(ids()).toEqual([1, 2, 3, ...range(13, 21)]);
   expect(tasks).toEqual([]);
   store.close();
 });
@@ -82,7 +82,7 @@ test("what is going makes room before anything else has to", () => {
   fill();
   tasks.length = 0;
   for (let count = 13; count <= 21; count++) write(`Oops#${count} Part1`, 60_000);
-  expect(ids()).toEqual([1, ...range(11, 29)]);
+  expect(ids()).toEqual([1, 2, 3, ...range(13, 29)]);
   store.close();
 });
 
@@ -100,12 +100,12 @@ test("files that their owner removes, and removes amid all this, are room like a
   const { store, tasks, write, fill } = opened();
   fill();
   write("Oops#13 Part1", 60_000);
-  unlinkSync(join(directory, "dmesg-5"));
+  unlinkSync(join(directory, "dmesg-7"));
   while (tasks.length > 0) tasks.shift()?.();
-  expect(ids()).toEqual([1, ...range(11, 21)]);
-  unlinkSync(join(directory, "dmesg-12"));
+  expect(ids()).toEqual([1, 2, 3, ...range(13, 21)]);
+  unlinkSync(join(directory, "dmesg-14"));
   for (let count = 14; count <= 22; count++) write(`Oops#${count} Part1`, 60_000);
-  expect(ids()).toEqual([1, 11, ...range(13, 30)]);
+  expect(ids()).toEqual([1, 2, 3, 13, ...range(15, 30)]);
   store.close();
 });
 

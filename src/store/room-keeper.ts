@@ -2,12 +2,11 @@ import { errno, errnoOf } from "../os/index.js";
 import { type RecordTypeName, recordKey } from "../records/record-name.js";
 import { type Files, isSystemError } from "./files.js";
 import type { OpenDirectory } from "./open-directory.js";
+import type { RecordGroup } from "./record-group.js";
 import type { TableEntry } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
+import { Retention, type Wanted } from "./retention.js";
 import type { Rooms } from "./rooms.js";
-import type { Streams } from "./streams.js";
-import type { Unit } from "./unit.js";
-import { UnitIndex, type Wanted } from "./unit-index.js";
 
 /** For a full room the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
 const READ_MS = 1000;
@@ -24,7 +23,6 @@ export interface RoomKeeperOptions {
   readonly files: Files;
   readonly rooms: Rooms;
   readonly directory: OpenDirectory;
-  readonly streams: Streams;
   /** Reads the directory as far as OpenDirectory's read(). */
   readonly read: (number: number, isTurnOver: () => boolean) => boolean;
   /** Whether the guest's turn has lasted long enough. */
@@ -34,10 +32,10 @@ export interface RoomKeeperOptions {
   readonly onDropped: (dropped: Dropped) => void;
 }
 
-/** A type's units, and what of them is about to go. */
+/** What goes of one type. */
 interface Kept {
-  readonly index: UnitIndex;
-  /** Records of units that were chosen, whose files are still there. */
+  readonly retention: Retention;
+  /** Records of groups that were chosen, whose files are still there. */
   going: TableEntry[];
 }
 
@@ -72,13 +70,13 @@ export class RoomKeeper {
     if (this.#fits(wanted)) return () => undefined;
     // Over its bounds already: they are lower than they were, or what should have gone couldn't.
     if (!this.#fits({ type, records: 0, bytes: 0 })) {
-      this.#drop(type, this.#plan(wanted)(), wanted);
+      this.#drop(type, this.#plan(wanted), wanted);
       if (!this.#fits(wanted)) throw this.#full(type);
       return () => undefined;
     }
-    const plan = this.#plan(wanted);
+    const groups = this.#plan(wanted);
     return () => {
-      this.#drop(type, plan(), { type, records: 0, bytes: 0 });
+      this.#drop(type, groups, { type, records: 0, bytes: 0 });
     };
   }
 
@@ -94,14 +92,14 @@ export class RoomKeeper {
       this.#reading = undefined;
       if (this.#fits(wanted)) return true;
     }
-    return this.#of(wanted.type).index.catchUp(isTurnOver);
+    return this.#of(wanted.type).retention.catchUp(isTurnOver);
   }
 
   #of(type: RecordTypeName): Kept {
     let kept = this.#kept.get(type);
     if (kept === undefined) {
-      const { directory, streams } = this.#options;
-      kept = { index: new UnitIndex(type, directory, streams), going: [] };
+      const { directory, rooms } = this.#options;
+      kept = { retention: new Retention(type, directory, rooms[type]), going: [] };
       this.#kept.set(type, kept);
     }
     return kept;
@@ -120,24 +118,24 @@ export class RoomKeeper {
   }
 
   /** What has to go beside what is going. */
-  #plan(wanted: Wanted): () => readonly Unit[] {
+  #plan(wanted: Wanted): readonly RecordGroup[] {
     const { type } = wanted;
-    const { directory, rooms } = this.#options;
-    const { index, going } = this.#of(type);
-    let { records, bytes } = directory.table.totals(type);
+    const { retention, going } = this.#of(type);
+    let { records, bytes } = this.#options.directory.table.totals(type);
     for (const { size } of going) {
       records--;
       bytes -= size;
     }
-    const drop = index.toDrop(wanted, rooms[type], { records, bytes });
-    if (drop === undefined) throw this.#full(type);
-    return drop;
+    const groups = retention.toEvict(wanted, { records, bytes });
+    if (groups === undefined) throw this.#full(type);
+    return groups;
   }
 
-  /** Removes these units' records, at once as many as have to go so that what is wanted fits. */
-  #drop(type: RecordTypeName, units: readonly Unit[], wanted: Wanted): void {
+  /** Removes these groups' records, at once as many as have to go so that what is wanted fits. */
+  #drop(type: RecordTypeName, groups: readonly RecordGroup[], wanted: Wanted): void {
     const kept = this.#of(type);
-    kept.going = [...kept.going, ...units.flatMap(({ records }) => records)];
+    kept.retention.evict(groups);
+    kept.going = [...kept.going, ...groups.flatMap(({ entries }) => entries)];
     this.#removeGoing(type, kept, () => !this.#fits(wanted));
   }
 
@@ -154,7 +152,7 @@ export class RoomKeeper {
       } catch (error) {
         // What can't be removed counts as it did, and is tried again when there is no room.
         if (errnoOf(error) !== errno.ENOENT) {
-          kept.index.forget();
+          kept.retention.forget();
           continue;
         }
       }

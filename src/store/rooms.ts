@@ -30,3 +30,7 @@ export const DEFAULT_ROOMS: Rooms = {
 export function pieceBytes({ bytes }: Room): number {
   return Math.min(MAX_PIECE_BYTES, Math.ceil(bytes / 8));
 }
+
+/** Whether so much is no more than half of the room, or a single record of half of its bytes at most. */
+export const isHalf = ({ records, bytes }: Room, room: Room): boolean =>
+  records <= Math.max(1, room.records / 2) && bytes <= room.bytes / 2;

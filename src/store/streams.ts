@@ -29,10 +29,10 @@ export interface StreamHost {
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
   /**
-   * Throws where the type has no room for so much more, and can't be given it. What is returned makes
-   * the room, and is called when the data is in its file.
+   * Throws where the type has no room for so much more, in the file `into` or in a new one, and can't be given it. What
+   * is returned makes the room, and is called when the data is in its file.
    */
-  findRoom(type: StreamTypeName, records: number, bytes: number): () => void;
+  findRoom(type: StreamTypeName, into: RecordName | undefined, bytes: number): () => void;
   /** The file has so many bytes more. */
   grew(name: RecordName, bytes: number): void;
   /** The most bytes that one file of the type may have. */
@@ -131,7 +131,7 @@ export class Streams {
     const bytes = lengthOf(all);
     const most = this.#host.pieceBytes(type);
     const fits = former !== undefined && (former.size === 0 || former.size + bytes <= most);
-    const makeRoom = this.#host.findRoom(type, fits ? 0 : 1, bytes);
+    const makeRoom = this.#host.findRoom(type, fits ? former.name : undefined, bytes);
     const piece = fits ? former : this.#begin(type, former);
     this.#note(piece);
     // Bytes of what failed before would be taken for this request's, did the process die now.
