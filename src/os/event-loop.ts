@@ -1,7 +1,9 @@
 import { check } from "./check.js";
 import { errno, SystemError } from "./errno.js";
+import { createEventfd, drain, signal } from "./eventfd.js";
 import { type Claim, FairQueue } from "./fair-queue.js";
 import { lastErrno, libc, takeViewCount } from "./libc.js";
+import { whenReadable } from "./poll.js";
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
@@ -119,8 +121,8 @@ export class Share implements Claim {
 }
 
 /**
- * One epoll(7) loop for any number of descriptors. It blocks the thread it runs on, Node's own loop
- * included: a daemon gives it a worker thread, a test calls turn().
+ * One epoll(7) loop for any number of descriptors: beside Node's own loop with run(), on a thread of its own
+ * with runAlone(), which is faster. A test calls turn().
  */
 export class EventLoop {
   readonly #epoll = check(libc.epollCreate1(EPOLL_CLOEXEC), "epoll_create1");
@@ -136,6 +138,9 @@ export class EventLoop {
   /** Sorted by time. */
   readonly #timers: Timer[] = [];
   #running = false;
+  /** An eventfd that ends the wait of run(). */
+  #wakeFd: number | undefined;
+  #isAsleep = false;
 
   /** `turnClock` tells how long turns last: milliseconds that don't go back. */
   constructor(turnClock: () => number = () => performance.now()) {
@@ -150,10 +155,12 @@ export class EventLoop {
       },
       defer: (share, task) => {
         this.#deferred.push({ share, task });
+        this.#wakeUp();
       },
       after: (delayMs, share, task) => {
         this.#timers.push({ at: performance.now() + delayMs, share, task });
         this.#timers.sort((a, b) => a.at - b.at);
+        this.#wakeUp();
       },
       wake: (share) => {
         this.#wake(share, turnClock());
@@ -196,8 +203,47 @@ export class EventLoop {
     while (nowMs !== undefined && nowMs - beganMs < TURN_MS) nowMs = this.#serveNext(nowMs);
   }
 
-  /** Runs until stop(). Node is let do nothing but drop ArrayBuffers: it can't from within a turn. */
+  /**
+   * Runs until stop(), beside Node's own loop: timers, signals and what else the program does go on. While there
+   * is nothing to do, it waits on one of the threads of Node's pool (UV_THREADPOOL_SIZE; four by default).
+   */
   async run(): Promise<void> {
+    const wakeFd = createEventfd();
+    this.#wakeFd = wakeFd;
+    this.watch(wakeFd, () => {
+      drain(wakeFd);
+    });
+    // Node ends only after the threads of its pool.
+    const onExit = () => {
+      signal(wakeFd);
+    };
+    process.once("exit", onExit);
+    this.#running = true;
+    try {
+      while (this.#running) {
+        this.turn(0);
+        if (!this.#running) break;
+        if (this.#isBusy) {
+          await new Promise(setImmediate);
+          continue;
+        }
+        this.#isAsleep = true;
+        await whenReadable(this.#epoll, this.#untilTimer(-1));
+        this.#isAsleep = false;
+      }
+    } finally {
+      process.off("exit", onExit);
+      this.unwatch(wakeFd);
+      this.#wakeFd = undefined;
+      libc.close(wakeFd);
+    }
+  }
+
+  /**
+   * Runs until stop(), and blocks the thread meanwhile: none of Node's timers and signals comes. Node is let do
+   * nothing but drop ArrayBuffers: it can't from within a turn.
+   */
+  async runAlone(): Promise<void> {
     this.#running = true;
     for (let views = 0; this.#running; views += takeViewCount()) {
       this.turn(-1);
@@ -207,13 +253,25 @@ export class EventLoop {
     }
   }
 
-  /** Ends run() after the current turn. */
+  /** Ends run() or runAlone() after the current turn. */
   stop(): void {
     this.#running = false;
+    this.#wakeUp();
   }
 
   close(): void {
     libc.close(this.#epoll);
+  }
+
+  get #isBusy(): boolean {
+    return this.#deferred.length > 0 || this.#ownWaits || this.#waiting.size > 0;
+  }
+
+  /** Something was given to the loop while it waits, by what else runs on its thread. */
+  #wakeUp(): void {
+    if (!this.#isAsleep || this.#wakeFd === undefined) return;
+    this.#isAsleep = false;
+    signal(this.#wakeFd);
   }
 
   #watch(fd: number, watched: Watched, how: "level" | "edge"): void {
@@ -226,10 +284,9 @@ export class EventLoop {
 
   /** Gives shares what there is to do. */
   #poll(timeoutMs: number): void {
+    const wait = this.#isBusy ? 0 : this.#untilTimer(timeoutMs);
     const deferred = this.#deferred;
     this.#deferred = [];
-    const isBusy = deferred.length > 0 || this.#ownWaits || this.#waiting.size > 0;
-    const wait = isBusy ? 0 : this.#untilTimer(timeoutMs);
     const count = libc.epollWait(this.#epoll, this.#events, MAX_EVENTS, wait);
     if (count < 0 && lastErrno() !== errno.EINTR) throw new SystemError("epoll_wait", lastErrno());
     for (let i = 0; i < count; i++) {
@@ -266,6 +323,7 @@ export class EventLoop {
   #wake(share: Share, nowMs: number): void {
     if (share === this.#own) this.#ownWaits = true;
     else this.#waiting.add(share, nowMs);
+    this.#wakeUp();
   }
 
   #untilTimer(timeoutMs: number): number {

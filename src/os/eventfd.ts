@@ -12,9 +12,17 @@ const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const drained = new Uint8Array(8);
 
 const RWF_NOWAIT = 8;
-/** struct iovec (base u64, length u64), and the 8 bytes that it points at. */
-const { address: vector, bytes: vectorBytes } = allocate(24);
-new BigUint64Array(vectorBytes.buffer, 0, 2).set([vector + 16n, 8n]);
+/** The address of a struct iovec (base u64, length u64), and behind it the 8 bytes that it points at. */
+let vector: bigint | undefined;
+
+function drainVector(): bigint {
+  if (vector === undefined) {
+    const { address, bytes } = allocate(24);
+    new BigUint64Array(bytes.buffer, 0, 2).set([address + 16n, 8n]);
+    vector = address;
+  }
+  return vector;
+}
 
 /** A new non-blocking eventfd(2) whose counter is 0. */
 export function createEventfd(): number {
@@ -52,7 +60,7 @@ export function watchKicks(loop: Share, fd: number, onKick: () => void): void {
  * waits, though the front-end may have made it a blocking one, and another queue's may be the same.
  */
 export function drain(fd: number): boolean {
-  let count = libc.preadv2(fd, vector, 1, -1, RWF_NOWAIT);
+  let count = libc.preadv2(fd, drainVector(), 1, -1, RWF_NOWAIT);
   if (count < 0 && lastErrno() === errno.EOPNOTSUPP) {
     // A FIFO with a name, or an old kernel's eventfd. The end of a pipe is POLLHUP alone.
     if (poll(fd, POLLIN) === 0) return true;

@@ -23,6 +23,16 @@ function bind<T extends (...args: never[]) => unknown>(prototype: string): T {
   return bound as unknown as T;
 }
 
+/** Likewise, on a thread of Node's pool: the last argument is called when it is done. */
+function bindAsync<T extends (...args: never[]) => void>(prototype: string): T {
+  let call: KoffiFunc<T> | undefined;
+  const bound = (...args: Parameters<T>) => {
+    call ??= ffi().library.func(prototype) as unknown as KoffiFunc<T>;
+    (call.async as (...args: unknown[]) => void)(...args);
+  };
+  return bound as unknown as T;
+}
+
 const syscallPointer = bind<
   (number: number, pointer: Uint8Array | null, a: number, b: number) => number
 >("long syscall(long, const void *, size_t, unsigned int)");
@@ -98,6 +108,14 @@ export const libc = {
   poll: bind<(requests: Uint8Array, count: number, timeoutMs: number) => number>(
     "int poll(_Inout_ void *, unsigned long, int)",
   ),
+  pollAsync: bindAsync<
+    (
+      requests: Uint8Array,
+      count: number,
+      timeoutMs: number,
+      done: (error: Error | null) => void,
+    ) => void
+  >("int poll(const void *, unsigned long, int)"),
   close: bind<(fd: number) => number>("int close(int)"),
   mmap: bind<
     (

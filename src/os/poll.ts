@@ -18,3 +18,19 @@ export function poll(fd: number, events: number): number {
 
 /** Whether somebody can still read what is written to a pipe or a socket. */
 export const hasReader = (fd: number): boolean => (poll(fd, 0) & (POLLERR | POLLHUP)) === 0;
+
+/**
+ * Resolves when `fd` is readable, at the latest after `timeoutMs` (-1: without end). A thread of Node's pool waits
+ * meanwhile; `fd` must stay open.
+ */
+export function whenReadable(fd: number, timeoutMs: number): Promise<void> {
+  const request = Buffer.alloc(8);
+  request.writeInt32LE(fd, 0);
+  request.writeUInt32LE(POLLIN, 4);
+  return new Promise((resolve, reject) => {
+    libc.pollAsync(request, 1, timeoutMs, (error: Error | null) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}

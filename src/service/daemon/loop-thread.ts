@@ -117,7 +117,7 @@ try {
   });
   tell({ kind: "ready" });
   tellAll();
-  await loop.run();
+  await loop.runAlone();
 } catch (error) {
   if (!(error instanceof Error) || !("code" in error)) throw error;
   tell({ kind: "failed", code: String(error.code), message: error.message });

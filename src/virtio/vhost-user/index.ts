@@ -1,4 +1,5 @@
 export { EventLoop, type Share } from "../../os/index.js";
+export { ArgumentError } from "./arguments.js";
 export {
   type Connection,
   doesntRead,
@@ -23,6 +24,7 @@ export {
   receiveMessage,
 } from "./message-reader.js";
 export * from "./protocol.js";
+export { type ServeDeviceOptions, serveDevice } from "./serve-device.js";
 export { Server, type ServerOptions } from "./server.js";
 export { Session, type SessionOptions } from "./session.js";
 export { descriptorNames, type SessionState } from "./session-state.js";
