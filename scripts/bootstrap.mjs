@@ -1,7 +1,7 @@
-// Installs the npm packages and compiles the TypeScript, each only when something changed.
+// Installs the npm packages, compiles the TypeScript and bundles the program, each only when something changed.
 // Plain JavaScript without packages: it runs before any is there.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -41,10 +41,11 @@ const sources = ["src", "vm", "bench", "test"].filter((directory) => existsSync(
 const inputs = Math.max(
   modified("tsconfig.json"),
   modified("package-lock.json"),
+  modified("scripts/bundle.mjs"),
   ...sources.map(newest),
 );
 if (modified(stamp) < inputs) {
   step("Compiling", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."]);
-  mkdirSync("dist", { recursive: true });
+  step("Bundling", process.execPath, ["scripts/bundle.mjs"]);
   writeFileSync(stamp, "");
 }

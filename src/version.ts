@@ -1,13 +1,12 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageFolder } from "./package-folder.js";
 
 interface Package {
   readonly version: string;
 }
 
-/** This is src/version.ts where tests run it, and dist/src/version.js otherwise. */
-const places = ["../package.json", "../../package.json"];
-const file = places.map((place) => new URL(place, import.meta.url)).find(existsSync);
-
 /** The package's version. */
-export const version =
-  file === undefined ? "unknown" : (JSON.parse(readFileSync(file, "utf8")) as Package).version;
+export const version: string = (
+  JSON.parse(readFileSync(join(packageFolder(), "package.json"), "utf8")) as Package
+).version;

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import {
   Allow,
   errno,
@@ -10,6 +10,7 @@ import {
   restrictThread,
   setNoNewPrivileges,
 } from "../../os/index.js";
+import { packageFolder } from "../../package-folder.js";
 import { makeDirectory, systemFiles } from "../../store/index.js";
 import type { DaemonSettings } from "./settings.js";
 
@@ -20,9 +21,6 @@ export interface Confinement {
   /** Why none is. */
   readonly reason?: string;
 }
-
-/** The package: this file is dist/src/service/daemon/confinement.js of it. */
-const packageFolder = join(import.meta.dirname, "../../../..");
 
 /**
  * Restricts the calling thread and all that it starts to what serving the guests of `directories` needs.
@@ -74,7 +72,7 @@ function programRules(): LandlockRule[] {
     ...mappedFiles().map((path) => ({ path, allow: Allow.readAndExecute })),
     { path: "/etc/ld.so.cache", allow: Allow.read },
     { path: "/dev/null", allow: Allow.files },
-    { path: packageFolder, allow: Allow.read },
+    { path: packageFolder(), allow: Allow.read },
     { path: modules, allow: Allow.read },
     ...preloaded().map((path) => ({ path, allow: Allow.read })),
   ];
