@@ -16,7 +16,12 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["src/**/*.test.ts", "test/conformance/**/*.test.ts", "test/cli/**/*.test.ts"],
+          include: [
+            "src/**/*.test.ts",
+            "test/conformance/**/*.test.ts",
+            "test/cli/**/*.test.ts",
+            "test/package/**/*.test.ts",
+          ],
           testTimeout: TEST_PATIENCE_MS,
           hookTimeout: TEST_PATIENCE_MS,
           maxWorkers: "100%",

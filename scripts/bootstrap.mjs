@@ -37,7 +37,7 @@ if (modified("node_modules/.package-lock.json") < modified("package-lock.json"))
 }
 
 const stamp = "dist/.built";
-const sources = ["src", "vm", "bench", "test"].filter((directory) => existsSync(directory));
+const sources = ["src", "vm", "bench", "test", "docs"].filter((directory) => existsSync(directory));
 const inputs = Math.max(
   modified("tsconfig.json"),
   modified("package-lock.json"),

@@ -1,2 +1,3 @@
+/// <reference types="node" preserve="true" />
 export * from "./device/index.js";
 export * from "./store/index.js";

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 export { EventLoop, type Share } from "../../os/index.js";
 export { ArgumentError } from "./arguments.js";
 export {

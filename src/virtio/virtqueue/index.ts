@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 export { type GuestAddress, guestAddress, type UserAddress, userAddress } from "./address.js";
 export {
   DESCRIPTOR_BYTES,
