@@ -83,7 +83,8 @@ const code = readFileSync(join(checkout, "README.md"), "utf8")
 
 /** Its command lines of ours. */
 const recipes = code.flatMap((line) => {
-  const [, command, rest = ""] = /^\s*(?:\$ )?virtio-pstore ([a-z]+)\b(.*)$/.exec(line) ?? [];
+  const [, command, rest = ""] =
+    /^\s*(?:\$ )?virtio-pstore ((?:erst )?[a-z]+)\b(.*)$/.exec(line) ?? [];
   return command === undefined ? [] : [{ command, rest }];
 });
 
@@ -96,7 +97,8 @@ describe("the README's recipes", () => {
     const help = new Map<string, string>();
     for (const { command, rest } of recipes) {
       const known =
-        help.get(command) ?? (await run([command, "--help"], { command: program })).stdout;
+        help.get(command) ??
+        (await run([...command.split(" "), "--help"], { command: program })).stdout;
       help.set(command, known);
       expect(known, command).toContain(`virtio-pstore ${command}`);
       const [own = ""] = rest.split(/ (?:--|#|\||&) /);
