@@ -1,9 +1,10 @@
 // Installs the npm packages, compiles the TypeScript and bundles the program, each only when something changed.
 // Plain JavaScript without packages: it runs before any is there.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isBuilt, stamp } from "./built.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -16,15 +17,6 @@ if (major < 20) {
 
 const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
-const newest = (directory) =>
-  readdirSync(directory, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .reduce(
-      (latest, entry) =>
-        Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name))),
-      0,
-    );
-
 function step(label, command, args) {
   console.error(`${label} …`);
   const { status, error } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
@@ -36,15 +28,7 @@ if (modified("node_modules/.package-lock.json") < modified("package-lock.json"))
   step("Installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
 
-const stamp = "dist/.built";
-const sources = ["src", "vm", "bench", "test", "docs"].filter((directory) => existsSync(directory));
-const inputs = Math.max(
-  modified("tsconfig.json"),
-  modified("package-lock.json"),
-  modified("scripts/bundle.mjs"),
-  ...sources.map(newest),
-);
-if (modified(stamp) < inputs) {
+if (!isBuilt()) {
   step("Compiling", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."]);
   step("Bundling", process.execPath, ["scripts/bundle.mjs"]);
   writeFileSync(stamp, "");

@@ -41,7 +41,8 @@ if (!isThere()) {
   run("npm", ["install", ...options, `${name}@${VERSION}`]);
 }
 // The program and the scripts that tests start find it by PATH.
-run(node, ["node_modules/vitest/vitest.mjs", "run", "--project", "unit"], {
+const projects = ["--project", "unit", "--project", "slow"];
+run(node, ["node_modules/vitest/vitest.mjs", "run", ...projects], {
   ...process.env,
   PATH: `${bin}:${process.env.PATH}`,
 });
