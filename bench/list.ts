@@ -48,13 +48,28 @@ function msToBegin(...args: readonly string[]): Promise<number> {
   });
 }
 
-const tell = (what: string, times: readonly number[]): void => {
-  const sorted = [...times].sort((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  process.stdout.write(`${what.padEnd(52)} ${median.toFixed(0).padStart(6)} ms\n`);
-};
+const median = (times: readonly number[]): number =>
+  [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
 
-const rounds = (measure: () => number): number[] => Array.from({ length: ROUNDS }, measure);
+/** Measures all of them in turns, so that a busy moment is everybody's, and tells each beside the first one. */
+async function compare(
+  measures: Readonly<Record<string, () => number | Promise<number>>>,
+): Promise<void> {
+  const times = Object.entries(measures).map(([what, measure]) => ({
+    what,
+    measure,
+    taken: [] as number[],
+  }));
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const { measure, taken } of times) taken.push(await measure());
+  }
+  const alone = median(times[0]?.taken ?? []);
+  for (const { what, taken } of times) {
+    const took = median(taken);
+    const ratio = (took / alone).toFixed(1).padStart(6);
+    process.stdout.write(`${what.padEnd(48)} ${took.toFixed(0).padStart(6)} ms ${ratio} times\n`);
+  }
+}
 
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-bench-"));
@@ -71,37 +86,24 @@ async function main(): Promise<void> {
     }
     const console = join(folder, "console-1");
     writeFileSync(console, line(1).repeat(CONSOLE_BYTES / line(1).length));
-    tell(
-      "node alone",
-      rounds(() => ms(process.execPath, "-e", "0")),
+    // The first time makes the index.
+    const first = ms(program, "list", records);
+    process.stdout.write(
+      `${"list, all crashes, the first time".padEnd(48)} ${first.toFixed(0).padStart(6)} ms\n`,
     );
-    tell(
-      "--version",
-      rounds(() => ms(program, "--version")),
+    await compare({
+      "node alone": () => ms(process.execPath, "-e", "0"),
+      "--version": () => ms(program, "--version"),
+      "list, an empty directory": () => ms(program, "list", empty),
+      [`list, ${GUESTS * CRASHES} crashes`]: () => ms(program, "list", records),
+      [`list --json, ${GUESTS * CRASHES} crashes`]: () => ms(program, "list", "--json", records),
+      [`show, the newest of ${GUESTS * CRASHES}`]: () => ms(program, "show", records),
+      "show, a console of 64 MiB, until its first line": () => msToBegin("show", console),
+    });
+    const all = ms("/bin/sh", "-c", `${program} show ${console} > /dev/null`);
+    process.stdout.write(
+      `${"show, a console of 64 MiB, all".padEnd(48)} ${all.toFixed(0).padStart(6)} ms\n`,
     );
-    tell(
-      "list, an empty directory",
-      rounds(() => ms(program, "list", empty)),
-    );
-    tell(`list, ${GUESTS * CRASHES} crashes, the first time`, [ms(program, "list", records)]);
-    tell(
-      `list, ${GUESTS * CRASHES} crashes`,
-      rounds(() => ms(program, "list", records)),
-    );
-    tell(
-      `list --json, ${GUESTS * CRASHES} crashes`,
-      rounds(() => ms(program, "list", "--json", records)),
-    );
-    tell(
-      `show, the newest of ${GUESTS * CRASHES}`,
-      rounds(() => ms(program, "show", records)),
-    );
-    const begins: number[] = [];
-    for (let i = 0; i < ROUNDS; i++) begins.push(await msToBegin("show", console));
-    tell("show, a console of 64 MiB, until its first line", begins);
-    tell("show, a console of 64 MiB, all", [
-      ms("/bin/sh", "-c", `${program} show ${console} > /dev/null`),
-    ]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

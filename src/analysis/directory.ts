@@ -8,7 +8,6 @@ import {
   unlinkSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import {
   CPER_NAME,
   type CperRecord,
@@ -17,6 +16,7 @@ import {
   payloadOf,
   timeOf,
 } from "../formats/erst/index.js";
+import { zlib } from "../os/builtins.js";
 import {
   compareRecords,
   isStream,
@@ -74,7 +74,9 @@ function isCopy(copy: string, path: string): boolean {
 function isSameText(copy: string, path: string): boolean {
   try {
     const text = readFileSync(path);
-    return gunzipSync(readFileSync(copy), { maxOutputLength: text.length + 1 }).equals(text);
+    return zlib()
+      .gunzipSync(readFileSync(copy), { maxOutputLength: text.length + 1 })
+      .equals(text);
   } catch {
     return false;
   }

@@ -1,4 +1,4 @@
-import { gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
+import { zlib } from "../os/builtins.js";
 import { parseHeader, type RecordHeader } from "../records/index.js";
 import { decode842 } from "./compression/842.js";
 import { inflateWith } from "./compression/deflate.js";
@@ -21,9 +21,9 @@ type Decoder = (record: Uint8Array, maxBytes: number) => Decoded;
 /** Everything that pstore ever compressed with; lz4hc writes what lz4 does. */
 const DECODERS = {
   /** Since about Linux 6.6, and in Debian's 6.1. */
-  deflate: (record, most) => inflateWith(inflateRawSync, record, most),
+  deflate: (record, most) => inflateWith(zlib().inflateRawSync, record, most),
   /** Before that. */
-  zlib: (record, most) => inflateWith(inflateSync, record, most),
+  zlib: (record, most) => inflateWith(zlib().inflateSync, record, most),
   /** From Linux 4.7 or later to 6.5, like those below. */
   zstd: decodeZstd,
   lzo: decodeLzo,
@@ -71,5 +71,5 @@ export function compressedHeader(beginning: Uint8Array): RecordHeader | undefine
 
 /** The text of a record that was compressed on the host, whatever it holds: at most `maxBytes`. */
 export function gunzip(record: Uint8Array, maxBytes = MAX_TEXT_BYTES): Decoded {
-  return inflateWith(gunzipSync, record, maxBytes);
+  return inflateWith(zlib().gunzipSync, record, maxBytes);
 }

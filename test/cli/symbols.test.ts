@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { complaint, put, run, temporaryFolder } from "./support.js";
 
-const main = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
+const main = fileURLToPath(new URL("../../dist/program/main.js", import.meta.url));
 
 /** A directory with a crash. Nothing is in $PATH. */
 function crash(...lines: readonly string[]) {

@@ -145,6 +145,11 @@ describe("the library", () => {
     expect(await stop(device)).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 
+  test("its page shows that device", () => {
+    const page = readFileSync(join(checkout, "docs", "library.md"), "utf8");
+    expect(page).toContain(readFileSync(entropyExample, "utf8"));
+  });
+
   test("tells which argument is wrong", async () => {
     const script = join(project.folder, "wrong.mjs");
     writeFileSync(

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { crypto } from "../../os/builtins.js";
 
 /**
  * By what the same bug is known again: 16 hexadecimal digits of the SHA-256 of its title. That holds no
@@ -6,4 +6,4 @@ import { createHash } from "node:crypto";
  * in: what is inlined, and how much of a report is left, would give one bug several signatures.
  */
 export const signatureOf = (title: string): string =>
-  createHash("sha256").update(title).digest("hex").slice(0, 16);
+  crypto().createHash("sha256").update(title).digest("hex").slice(0, 16);

@@ -1,4 +1,5 @@
-import { constants, type ZlibOptions } from "node:zlib";
+import type { ZlibOptions } from "node:zlib";
+import { zlib } from "../../os/builtins.js";
 import type { Decoded, Ending } from "./output.js";
 
 /** One of node:zlib's: inflateRawSync, inflateSync, gunzipSync. */
@@ -12,6 +13,7 @@ const FIRST_LINE_BYTES = 512;
 
 /** zlib's formats. What is there of a stream that is cut or broken is found by node:zlib, too. */
 export function inflateWith(inflate: Inflate, input: Uint8Array, maxBytes: number): Decoded {
+  const { constants } = zlib();
   const upTo = (bytes: number, finishFlush: number): Buffer =>
     inflate(input.subarray(0, bytes), { maxOutputLength: maxBytes, finishFlush });
   let ending: Ending;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -8,6 +7,7 @@ import {
   renameSync,
   writeFileSync,
 } from "node:fs";
+import { crypto } from "../../os/builtins.js";
 import { errno, errnoOf } from "../../os/index.js";
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
@@ -18,7 +18,7 @@ export const recordKey = (id: bigint, record: Uint8Array): string =>
 
 /** 32 hexadecimal digits of its SHA-256. */
 export const digestOf = (bytes: Uint8Array): string =>
-  createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+  crypto().createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 
 /** So many of records that have left the ERST file are worth making the list anew. */
 const MAX_STALE = 1000;
