@@ -41,6 +41,11 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
+test("docs/library.md shows the example that is tested", () => {
+  const [, shown] = /^```ts\n(.*?)^```$/ms.exec(textOf("docs/library.md")) ?? [];
+  expect(shown).toBe(textOf("docs/examples/entropy.ts"));
+});
+
 test("README.md stays short", () => {
   expect(textOf("README.md").split("\n").length).toBeLessThanOrEqual(151);
 });
