@@ -2,8 +2,8 @@
 /*
  * virtio-pstore driver: every message printk takes.
  *
- * What listen.c hears only says that there is something to take: the text comes
- * from the log.
+ * What console_listen.c hears only says that there is something to take: the
+ * text comes from the log.
  *
  *   the first one	an interrupt of this CPU takes it, or one of another
  *			CPU, should this one hang with its interrupts off
@@ -11,8 +11,9 @@
  *   many		printk's own context takes them, before the log is
  *			full; it waits for nothing
  *   after a panic	the same, but now the device is waited for
+ *			(console_panic.c)
  *
- * A message that finds neither a free slot nor a place in the log any more is
+ * A message that finds neither a free buffer nor a place in the log any more is
  * counted, see log.c.
  */
 #include <linux/delay.h>
@@ -22,13 +23,15 @@
 #include <linux/limits.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
-#include <linux/reboot.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/isolation.h>
-#include <linux/smp.h>
+#include <linux/slab.h>
 #include <linux/virtio_config.h>
 
-#include "vpstore.h"
+#include "console.h"
+
+#define VPSTORE_CONSOLE_REQUESTS 16
+#define VPSTORE_CONSOLE_SIZE	(32 * 1024)
 
 /* A worker looks after this time, or, where a host is slow, after that. */
 #define VPSTORE_CONSOLE_DELAY	(HZ / 100 ?: 1)
@@ -38,29 +41,28 @@
 
 /*
  * When printk's own context takes messages: when a quarter of the log is new,
- * or a slot's worth. A log is never smaller than it was configured. It has a
- * place for one message in each 32 bytes, so a shorter one counts as that.
+ * or most of a buffer's worth. A log is never smaller than it was configured. It
+ * has a place for one message in each 32 bytes, so a shorter one counts as that.
  */
 #define VPSTORE_CONSOLE_BYTES	min(24 * 1024, 1 << (CONFIG_LOG_BUF_SHIFT - 2))
 #define VPSTORE_MESSAGE_MIN	32
 /* Messages whose length isn't told, as if each had 128 bytes. */
 #define VPSTORE_CONSOLE_UNTOLD	(VPSTORE_CONSOLE_BYTES / 128)
-/* A dying guest fills a slot in small steps, which cost little. */
-#define VPSTORE_DYING_BYTES	(2 * 1024)
+/* A panic fills a buffer in small steps, which cost little. */
+#define VPSTORE_PANIC_BYTES	(2 * 1024)
 
 /*
- * Send what the log holds, but no more than so many slots: where the host is
+ * Send what the log holds, but no more than so many buffers: where the host is
  * quick, whoever printed would otherwise go on for all who print meanwhile.
  * True if that left something.
  */
-static bool vpstore_console_send(struct vpstore *vp, unsigned int sends)
+static bool vpstore_console_send(struct vpstore_console *c, unsigned int sends)
 {
-	struct vpstore_console *c = &vp->console;
+	struct vpstore *vp = c->vp;
+	struct vpstore_request *req;
 	struct vpstore_log before;
-	struct vpstore_slot *slot;
 	unsigned long flags;
 	bool more = false;
-	size_t len;
 	int ret;
 
 	if (!c->on)
@@ -71,28 +73,31 @@ static bool vpstore_console_send(struct vpstore *vp, unsigned int sends)
 	if (atomic_xchg(&c->busy, 1))
 		return false;
 
-	atomic_set(&c->fresh, 0);
+	atomic_set(&c->printed, 0);
 	do {
-		slot = vpstore_stream_get(vp, vp->console_slots,
-					  VPSTORE_CONSOLE_SLOTS);
-		if (!slot) {
-			WRITE_ONCE(c->starved, true);
+		req = vpstore_get(vp, &c->pool, vp->write_q, NULL);
+		if (!req) {
+			WRITE_ONCE(c->no_buffer, true);
 			more = false;
 			break;
 		}
 		before = c->log;
-		len = vpstore_log_fill(&c->log, slot->data, slot->size);
-		more = slot->size - len < VPSTORE_LINE_ROOM;
+		vpstore_fill_write(req, VIRTIO_PSTORE_TYPE_CONSOLE, 0, 0);
+		req->len = vpstore_log_fill(&c->log, req->data, req->size);
+		more = req->size - req->len < VPSTORE_LINE_ROOM;
+		if (!req->len) {
+			vpstore_release(req);
+			break;
+		}
 		/* A panic that interrupts this goes on from c->next. */
 		local_irq_save(flags);
-		ret = vpstore_stream_send(vp, slot, VIRTIO_PSTORE_TYPE_CONSOLE,
-					  len);
+		ret = vpstore_send(vp->write_q, req, NULL);
 		if (!ret)
 			WRITE_ONCE(c->next, c->log.iter.cur_seq);
 		local_irq_restore(flags);
 		if (ret) {
 			c->log = before;
-			WRITE_ONCE(c->starved, true);
+			WRITE_ONCE(c->no_buffer, true);
 			more = false;
 			break;
 		}
@@ -122,7 +127,7 @@ static int vpstore_console_due(unsigned long delay)
  */
 static void vpstore_console_ask(struct vpstore_console *c)
 {
-	struct vpstore_poke *poke;
+	struct vpstore_console_cpu *other;
 	/* For this CPU itself it would be called at once, inside printk. */
 	int this = get_cpu(), cpu;
 
@@ -130,12 +135,12 @@ static void vpstore_console_ask(struct vpstore_console *c)
 			 housekeeping_cpumask(HK_TYPE_TIMER)) {
 		if (cpu == this)
 			continue;
-		poke = per_cpu_ptr(c->pokes, cpu);
-		if (atomic_xchg(&poke->asked, 1))
+		other = per_cpu_ptr(c->cpus, cpu);
+		if (atomic_xchg(&other->raised, 1))
 			continue;
-		if (!smp_call_function_single_async(cpu, &poke->there))
+		if (!smp_call_function_single_async(cpu, &other->from_other))
 			break;
-		atomic_set(&poke->asked, 0);
+		atomic_set(&other->raised, 0);
 	}
 	put_cpu();
 }
@@ -156,150 +161,134 @@ static bool vpstore_console_call(struct vpstore_console *c)
 		return false;
 	if (atomic_cmpxchg(&c->due, due, vpstore_console_due(0)) != due)
 		return false;
-	irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
+	irq_work_queue(&raw_cpu_ptr(c->cpus)->own);
 	if (!in_nmi())
 		vpstore_console_ask(c);
 	return true;
 }
 
-/**
- * vpstore_console_drain - send what the log holds, without waiting
- * @vp:	device
- *
- * For any context. Whoever comes while another is at it goes away again.
+/*
+ * Send what the log holds, without waiting. For any context. Whoever comes while
+ * another is at it goes away again.
  */
-void vpstore_console_drain(struct vpstore *vp)
+static void vpstore_console_drain(struct vpstore_console *c)
 {
-	if (vpstore_console_send(vp, VPSTORE_CONSOLE_SLOTS))
-		vpstore_console_call(&vp->console);
+	if (vpstore_console_send(c, VPSTORE_CONSOLE_REQUESTS))
+		vpstore_console_call(c);
 }
 
 /*
  * A message is noted before it is in the log: the worker comes again until
  * none was noted since it came before.
  *
- * Who prints sets c->noted and then reads c->due, the worker sets c->due and
- * then reads c->noted: either one calls, or the other comes again.
+ * Who prints sets c->message and then reads c->due, the worker sets c->due and
+ * then reads c->message: either one calls, or the other comes again.
  */
 static void vpstore_console_work(struct work_struct *work)
 {
-	struct vpstore_poke *poke = container_of(to_delayed_work(work),
-						 struct vpstore_poke, later);
-	struct vpstore *vp = poke->vp;
-	struct vpstore_console *c = &vp->console;
-	bool again = atomic_xchg(&c->noted, 0);
+	struct vpstore_console_cpu *cpu =
+		container_of(to_delayed_work(work), struct vpstore_console_cpu,
+			     worker);
+	struct vpstore_console *c = cpu->console;
+	bool again = atomic_xchg(&c->message, 0);
 	unsigned long delay = VPSTORE_CONSOLE_DELAY;
 
-	WRITE_ONCE(c->starved, false);
-	if (vpstore_console_send(vp, VPSTORE_CONSOLE_SLOTS)) {
+	WRITE_ONCE(c->no_buffer, false);
+	if (vpstore_console_send(c, VPSTORE_CONSOLE_REQUESTS)) {
 		again = true;
 		delay = 0;
-	} else if (READ_ONCE(c->starved)) {
-		/* Normally the device's answer ends a dearth sooner. */
+	} else if (READ_ONCE(c->no_buffer)) {
+		/* Normally the device's answer ends this sooner. */
 		again = true;
 		delay = VPSTORE_CONSOLE_RETRY;
 	}
 
 	atomic_xchg(&c->due, again ? vpstore_console_due(delay) : 0);
-	if (again || atomic_read(&c->noted))
-		mod_delayed_work(c->wq, &poke->later, delay);
+	if (again || atomic_read(&c->message))
+		mod_delayed_work(c->wq, &cpu->worker, delay);
 }
 
 /* printk may have been called with any lock held; here none is. */
-static void vpstore_console_poked(struct vpstore_poke *poke)
+static void vpstore_console_interrupted(struct vpstore_console_cpu *cpu)
 {
-	/* A slot's worth: interrupts are off. */
-	bool more = vpstore_console_send(poke->vp, 1);
+	/* A buffer's worth: interrupts are off. */
+	bool more = vpstore_console_send(cpu->console, 1);
 
-	mod_delayed_work(poke->vp->console.wq, &poke->later,
+	mod_delayed_work(cpu->console->wq, &cpu->worker,
 			 more ? 0 : VPSTORE_CONSOLE_DELAY);
 }
 
-static void vpstore_console_poked_here(struct irq_work *work)
+static void vpstore_console_own(struct irq_work *work)
 {
-	vpstore_console_poked(container_of(work, struct vpstore_poke, here));
+	vpstore_console_interrupted(container_of(work,
+						 struct vpstore_console_cpu,
+						 own));
 }
 
-static void vpstore_console_poked_there(void *data)
+static void vpstore_console_from_other(void *data)
 {
-	struct vpstore_poke *poke = data;
+	struct vpstore_console_cpu *cpu = data;
 
-	vpstore_console_poked(poke);
-	atomic_set_release(&poke->asked, 0);
+	vpstore_console_interrupted(cpu);
+	atomic_set_release(&cpu->raised, 0);
 }
 
 static void vpstore_console_call_worker(struct vpstore_console *c)
 {
-	mod_delayed_work(c->wq, &raw_cpu_ptr(c->pokes)->later, 0);
+	mod_delayed_work(c->wq, &raw_cpu_ptr(c->cpus)->worker, 0);
 }
 
 /**
- * vpstore_console_answered - the device has used a buffer
- * @vp:	device
- */
-void vpstore_console_answered(struct vpstore *vp)
-{
-	struct vpstore_console *c = &vp->console;
-
-	if (!READ_ONCE(c->on) || !READ_ONCE(c->starved))
-		return;
-	WRITE_ONCE(c->starved, false);
-	vpstore_console_call_worker(c);
-}
-
-/**
- * vpstore_console_note - there is a message
- * @vp:		device
+ * vpstore_console_message - there is a message
+ * @c:		console
  * @len:	its length
  *
  * Called by printk, in any context. It may not be in the log yet.
  */
-void vpstore_console_note(struct vpstore *vp, size_t len)
+void vpstore_console_message(struct vpstore_console *c, size_t len)
 {
-	struct vpstore_console *c = &vp->console;
-	unsigned int fresh;
+	unsigned int printed;
 
 	if (!READ_ONCE(c->on))
 		return;
 
-	atomic_set(&c->noted, 1);
+	atomic_set(&c->message, 1);
 	/* A full barrier, before vpstore_console_call() reads c->due. */
-	fresh = atomic_add_return(max_t(size_t, len, VPSTORE_MESSAGE_MIN),
-				  &c->fresh);
+	printed = atomic_add_return(max_t(size_t, len, VPSTORE_MESSAGE_MIN),
+				    &c->printed);
 
-	if (READ_ONCE(vp->dying)) {
-		if (fresh >= VPSTORE_DYING_BYTES)
-			vpstore_console_drain_dying(vp);
+	if (READ_ONCE(c->vp->in_panic)) {
+		if (printed >= VPSTORE_PANIC_BYTES)
+			vpstore_panic_console_send(c);
 		return;
 	}
 
 	if (vpstore_console_call(c) ||
-	    (fresh >= VPSTORE_CONSOLE_BYTES && !READ_ONCE(c->starved)))
-		vpstore_console_drain(vp);
+	    (printed >= VPSTORE_CONSOLE_BYTES && !READ_ONCE(c->no_buffer)))
+		vpstore_console_drain(c);
 }
 
 /**
  * vpstore_console_look - there are messages, nobody knows how many
- * @vp:	device
+ * @c:	console
  *
  * For any context. Nothing is taken here: the caller may hold a lock.
  */
-void vpstore_console_look(struct vpstore *vp)
+void vpstore_console_look(struct vpstore_console *c)
 {
-	struct vpstore_console *c = &vp->console;
 	struct kmsg_dump_iter end;
 
 	if (!READ_ONCE(c->on))
 		return;
 
 	/* A full barrier, before vpstore_console_call() reads c->due. */
-	atomic_xchg(&c->noted, 1);
+	atomic_xchg(&c->message, 1);
 	/* To a CPU that goes offline no interrupt comes any more. */
 	if (!cpu_online(raw_smp_processor_id()))
 		return;
 	kmsg_dump_rewind(&end);
 	if (end.next_seq - READ_ONCE(c->next) >= VPSTORE_CONSOLE_UNTOLD)
-		irq_work_queue(&raw_cpu_ptr(c->pokes)->here);
+		irq_work_queue(&raw_cpu_ptr(c->cpus)->own);
 	else
 		vpstore_console_call(c);
 }
@@ -307,47 +296,105 @@ void vpstore_console_look(struct vpstore *vp)
 /**
  * vpstore_console_pause - send what the log holds, and then take no more of it
  * @vp:		device
- * @dying:	the guest panics
+ * @panic:	the guest panics
  *
  * Doesn't wait, but at a panic for the device.
  *
  * Return: true if it pauses, until vpstore_console_skip(). False if somebody
  * is at it, perhaps whom the caller has interrupted.
  */
-bool vpstore_console_pause(struct vpstore *vp, bool dying)
+bool vpstore_console_pause(struct vpstore *vp, bool panic)
 {
-	if (dying)
-		return vpstore_console_empty_dying(vp);
-	vpstore_console_drain(vp);
-	return vp->console.on && !atomic_xchg(&vp->console.busy, 1);
+	struct vpstore_console *c = vp->console;
+
+	if (!c)
+		return false;
+	if (panic)
+		return vpstore_panic_console_pause(c);
+	vpstore_console_drain(c);
+	return c->on && !atomic_xchg(&c->busy, 1);
 }
 
 /**
  * vpstore_console_skip - go on from the log's end
  * @vp:		device whose console pauses
- * @dying:	as before
+ * @panic:	as before
  * @count:	messages that came since and were sent in another way
  */
-void vpstore_console_skip(struct vpstore *vp, bool dying, u64 count)
+void vpstore_console_skip(struct vpstore *vp, bool panic, u64 count)
 {
-	struct vpstore_console *c = &vp->console;
+	struct vpstore_console *c = vp->console;
 
 	vpstore_log_skip(&c->log, count);
 	WRITE_ONCE(c->next, c->log.iter.cur_seq);
-	atomic_set_release(dying ? &c->dying_busy : &c->busy, 0);
+	atomic_set_release(panic ? &c->panic_busy : &c->busy, 0);
 }
 
-/*
- * Start and stop
- */
-
-/* The core's shutdown of the device comes after this. */
-static int vpstore_console_on_reboot(struct notifier_block *nb,
-				     unsigned long event, void *command)
+static int vpstore_console_on_event(struct notifier_block *nb,
+				    unsigned long event, void *data)
 {
-	vpstore_console_settle(container_of(nb, struct vpstore,
-					    console.reboot_nb));
+	struct vpstore_console *c = container_of(nb, struct vpstore_console,
+						 events);
+
+	switch (event) {
+	case VPSTORE_ANSWERED:
+		if (!READ_ONCE(c->on) || !READ_ONCE(c->no_buffer))
+			break;
+		WRITE_ONCE(c->no_buffer, false);
+		vpstore_console_call_worker(c);
+		break;
+	case VPSTORE_PANIC_AGAIN:
+		vpstore_panic_console_again(c);
+		break;
+	case VPSTORE_PANIC_SENT:
+		vpstore_panic_console_begin(c);
+		break;
+	case VPSTORE_DUMPED:
+		if (READ_ONCE(c->vp->in_panic))
+			vpstore_panic_console_flush(c);
+		else
+			vpstore_console_drain(c);
+		break;
+	}
 	return NOTIFY_DONE;
+}
+
+/* Nothing runs yet. */
+static int vpstore_console_init(struct vpstore_console *c)
+{
+	struct vpstore_console_cpu *each;
+	int cpu, ret;
+
+	c->log.begun = true;
+	c->log.live = true;
+	c->log.end = U64_MAX;
+	ret = vpstore_pool_alloc(&c->pool, VPSTORE_CONSOLE_REQUESTS,
+				 min_t(u32, c->vp->max_data,
+				       VPSTORE_CONSOLE_SIZE));
+	if (ret)
+		return ret;
+	c->cpus = alloc_percpu(struct vpstore_console_cpu);
+	if (!c->cpus)
+		goto err_pool;
+	c->wq = alloc_workqueue("virtio_pstore", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!c->wq)
+		goto err_cpus;
+
+	for_each_possible_cpu(cpu) {
+		each = per_cpu_ptr(c->cpus, cpu);
+		each->console = c;
+		init_irq_work(&each->own, vpstore_console_own);
+		INIT_CSD(&each->from_other, vpstore_console_from_other,
+			 each);
+		INIT_DELAYED_WORK(&each->worker, vpstore_console_work);
+	}
+	return 0;
+
+err_cpus:
+	free_percpu(c->cpus);
+err_pool:
+	vpstore_pool_free(&c->pool);
+	return -ENOMEM;
 }
 
 /**
@@ -358,52 +405,36 @@ static int vpstore_console_on_reboot(struct notifier_block *nb,
  */
 void vpstore_console_start(struct vpstore *vp)
 {
-	struct vpstore_console *c = &vp->console;
-	struct vpstore_poke *poke;
-	int cpu;
+	struct vpstore_console *c;
 
 	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))
 		return;
 
-	c->log.begun = true;
-	c->log.live = true;
-	c->log.end = U64_MAX;
-
-	c->pokes = alloc_percpu(struct vpstore_poke);
-	if (c->pokes)
-		c->wq = alloc_workqueue("virtio_pstore",
-					WQ_UNBOUND | WQ_HIGHPRI, 0);
-	if (!c->wq) {
-		free_percpu(c->pokes);
+	c = kzalloc(sizeof(*c), GFP_KERNEL);
+	if (c)
+		c->vp = vp;
+	if (!c || vpstore_console_init(c)) {
+		kfree(c);
 		dev_warn(&vp->vdev->dev, "no memory for a console\n");
 		return;
 	}
-	for_each_possible_cpu(cpu) {
-		poke = per_cpu_ptr(c->pokes, cpu);
-		poke->vp = vp;
-		init_irq_work(&poke->here, vpstore_console_poked_here);
-		INIT_CSD(&poke->there, vpstore_console_poked_there, poke);
-		INIT_DELAYED_WORK(&poke->later, vpstore_console_work);
-	}
 
-	c->reboot_nb.notifier_call = vpstore_console_on_reboot;
-	register_reboot_notifier(&c->reboot_nb);
+	vp->console = c;
+	c->events.notifier_call = vpstore_console_on_event;
+	/* Before trace.c, which prints. */
+	c->events.priority = 1;
+	raw_notifier_chain_register(&vp->events, &c->events);
 	vpstore_console_resume(vp);
 }
 
 /**
- * vpstore_console_settle - send what the log holds, and let it arrive
+ * vpstore_console_send_rest - send what the log holds
  * @vp:	device whose queues are about to be stopped
- *
- * There is time: a quarter of what an oops may take.
  */
-void vpstore_console_settle(struct vpstore *vp)
+void vpstore_console_send_rest(struct vpstore *vp)
 {
-	struct vpstore_budget budget;
-
-	vpstore_budget_init(&budget, vpstore_timeout_ms(KMSG_DUMP_OOPS));
-	vpstore_console_drain(vp);
-	vpstore_settle(vp, &budget);
+	if (vp->console)
+		vpstore_console_drain(vp->console);
 }
 
 /**
@@ -414,22 +445,22 @@ void vpstore_console_settle(struct vpstore *vp)
  */
 void vpstore_console_halt(struct vpstore *vp)
 {
-	struct vpstore_console *c = &vp->console;
-	struct vpstore_poke *poke;
+	struct vpstore_console *c = vp->console;
+	struct vpstore_console_cpu *each;
 	int cpu;
 
-	if (!c->wq)
+	if (!c)
 		return;
 
 	WRITE_ONCE(c->on, false);
 	for_each_possible_cpu(cpu) {
-		poke = per_cpu_ptr(c->pokes, cpu);
-		irq_work_sync(&poke->here);
-		while (atomic_read_acquire(&poke->asked))
+		each = per_cpu_ptr(c->cpus, cpu);
+		irq_work_sync(&each->own);
+		while (atomic_read_acquire(&each->raised))
 			msleep(20);
 	}
 	for_each_possible_cpu(cpu)
-		cancel_delayed_work_sync(&per_cpu_ptr(c->pokes, cpu)->later);
+		cancel_delayed_work_sync(&per_cpu_ptr(c->cpus, cpu)->worker);
 }
 
 /**
@@ -438,9 +469,9 @@ void vpstore_console_halt(struct vpstore *vp)
  */
 void vpstore_console_resume(struct vpstore *vp)
 {
-	struct vpstore_console *c = &vp->console;
+	struct vpstore_console *c = vp->console;
 
-	if (!c->wq)
+	if (!c)
 		return;
 
 	WRITE_ONCE(c->on, true);
@@ -453,14 +484,16 @@ void vpstore_console_resume(struct vpstore *vp)
  */
 void vpstore_console_stop(struct vpstore *vp)
 {
-	struct vpstore_console *c = &vp->console;
+	struct vpstore_console *c = vp->console;
 
-	if (!c->wq)
+	if (!c)
 		return;
 
-	unregister_reboot_notifier(&c->reboot_nb);
+	raw_notifier_chain_unregister(&vp->events, &c->events);
 	vpstore_console_halt(vp);
 	destroy_workqueue(c->wq);
-	c->wq = NULL;
-	free_percpu(c->pokes);
+	free_percpu(c->cpus);
+	vpstore_pool_free(&c->pool);
+	vp->console = NULL;
+	kfree(c);
 }

@@ -30,7 +30,7 @@ static bool vpstore_log_next(struct vpstore_log *log, char *buf, size_t room,
 	if (kmsg_dump_get_line(&log->iter, log->syslog, buf, room, len))
 		return true;
 
-	for (i = 1; log->dying && i <= VPSTORE_STUCK_MAX; i++) {
+	for (i = 1; log->cpus_stopped && i <= VPSTORE_STUCK_MAX; i++) {
 		log->iter.cur_seq = seq + i;
 		if (kmsg_dump_get_line(&log->iter, log->syslog, buf, room, len))
 			return true;
@@ -87,7 +87,7 @@ size_t vpstore_log_fill(struct vpstore_log *log, char *buf, size_t size)
 			break;
 
 		lost = log->iter.cur_seq - seq - 1;
-		if (lost && log->live && !log->dying && oops_in_progress &&
+		if (lost && log->live && !log->cpus_stopped && oops_in_progress &&
 		    vpstore_log_oldest(&oldest) && oldest <= seq) {
 			log->iter.cur_seq = seq;
 			break;
@@ -124,7 +124,7 @@ void vpstore_log_skip(struct vpstore_log *log, u64 count)
 	/* A message that a CPU hasn't finished ends the log before its end. */
 	kmsg_dump_rewind(&end);
 	log->iter.cur_seq = max(end.next_seq, skipped);
-	while (log->dying && vpstore_log_next(log, NULL, 0, &len))
+	while (log->cpus_stopped && vpstore_log_next(log, NULL, 0, &len))
 		;
 	log->lost += log->iter.cur_seq - skipped;
 }

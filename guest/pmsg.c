@@ -12,10 +12,13 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "ring.h"
+#include "parts.h"
 
+#define VPSTORE_PMSG_REQUESTS	4
+#define VPSTORE_PMSG_SIZE	(4 * 1024)
 /* One write copies no more than this; the rest is for the next one. */
 #define VPSTORE_PMSG_MAX	(256 * 1024)
 
@@ -27,7 +30,7 @@ static DEFINE_MUTEX(vpstore_pmsg_lock);
 static struct vpstore *vpstore_pmsg;
 
 /*
- * Send text of user space. Sleeps while all slots are under way, but not while
+ * Send text of user space. Sleeps while all buffers are under way, but not while
  * the device goes away or is broken, nor without an end: whoever writes through
  * pstore's node holds a lock that can't be interrupted. Returns the bytes sent, or
  * a negative errno if there are none.
@@ -35,24 +38,24 @@ static struct vpstore *vpstore_pmsg;
 static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 				  size_t len)
 {
-	struct vpstore_slot *slot;
+	struct vpstore_request *req;
 	unsigned long deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
 	size_t done = 0, n;
 	int ret = 0;
 
 	len = min_t(size_t, len, VPSTORE_PMSG_MAX);
 	while (done < len) {
-		slot = vpstore_stream_get(vp, vp->pmsg_slots,
-					  VPSTORE_PMSG_SLOTS);
-		if (slot) {
-			n = min_t(size_t, len - done, slot->size);
-			if (copy_from_user(slot->data, buf + done, n)) {
-				vpstore_release(slot);
+		req = vpstore_get(vp, vp->pmsg, vp->write_q, NULL);
+		if (req) {
+			n = min_t(size_t, len - done, req->size);
+			if (copy_from_user(req->data, buf + done, n)) {
+				vpstore_release(req);
 				ret = -EFAULT;
 				break;
 			}
-			ret = vpstore_stream_send(vp, slot,
-						  VIRTIO_PSTORE_TYPE_PMSG, n);
+			vpstore_fill_write(req, VIRTIO_PSTORE_TYPE_PMSG, 0, 0);
+			req->len = n;
+			ret = vpstore_send(vp->write_q, req, NULL);
 			if (!ret) {
 				done += n;
 				deadline = jiffies + VPSTORE_ANSWER_TIMEOUT;
@@ -62,10 +65,12 @@ static ssize_t vpstore_pmsg_write(struct vpstore *vp, const char __user *buf,
 				break;
 		}
 
-		ret = -EIO;
-		if (READ_ONCE(vp->going) || !vpstore_look(vp->write_q) ||
-		    READ_ONCE(vp->write_q->dead) || time_after(jiffies, deadline))
+		ret = vpstore_reap(vp->write_q, NULL);
+		if (READ_ONCE(vp->removed) || ret == -ENODEV || ret == -EIO ||
+		    time_after(jiffies, deadline)) {
+			ret = -EIO;
 			break;
+		}
 		ret = -ERESTARTSYS;
 		if (schedule_timeout_interruptible(1) ||
 		    signal_pending(current))
@@ -101,16 +106,12 @@ static struct miscdevice vpstore_pmsg_dev = {
 	.mode	= 0220,
 };
 
-/**
- * vpstore_pmsg_write_user - send a record of pstore's /dev/pmsg0
- * @record:	its psi may be gone: pstore waits for no writer before it lets
- *		a source go
- * @buf:	in user space
- *
- * Return: 0 or a negative errno.
+/*
+ * pstore's /dev/pmsg0. The source may be gone: pstore waits for no writer
+ * before it lets one go.
  */
-int vpstore_pmsg_write_user(struct pstore_record *record,
-			    const char __user *buf)
+static int vpstore_pmsg_write_user(struct pstore_record *record,
+				   const char __user *buf)
 {
 	size_t done = 0;
 	ssize_t ret = 0;
@@ -145,30 +146,63 @@ static bool vpstore_pmsg_is_pstores(const struct vpstore *vp)
 }
 
 /**
- * vpstore_pmsg_register - take /dev/pmsg0, or make it where pstore has none
+ * vpstore_pmsg_prepare - have pstore's /dev/pmsg0 end here, where it has one
+ * @vp:	device that pstore is about to be offered
+ */
+void vpstore_pmsg_prepare(struct vpstore *vp)
+{
+	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
+		return;
+	vp->psi.flags |= PSTORE_FLAGS_PMSG;
+	vp->psi.write_user = vpstore_pmsg_write_user;
+}
+
+static int vpstore_pmsg_take(struct vpstore *vp)
+{
+	if (vpstore_pmsg)
+		return -EEXIST;
+	if (!vp->pmsg)
+		return -ENOMEM;
+	return vpstore_pmsg_is_pstores(vp) ? 0 :
+	       misc_register(&vpstore_pmsg_dev);
+}
+
+/**
+ * vpstore_pmsg_start - take /dev/pmsg0, or make it where pstore has none
  * @vp:	device, whether pstore took it or not
  *
  * Without it the rest of the driver works.
  */
-void vpstore_pmsg_register(struct vpstore *vp)
+void vpstore_pmsg_start(struct vpstore *vp)
 {
+	struct vpstore_pool *pool;
+	int ret;
+
 	if (!vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
 		return;
 
-	mutex_lock(&vpstore_pmsg_lock);
-	if (!vpstore_pmsg && (vpstore_pmsg_is_pstores(vp) ||
-			      !misc_register(&vpstore_pmsg_dev)))
-		vpstore_pmsg = vp;
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	if (pool && !vpstore_pool_alloc(pool, VPSTORE_PMSG_REQUESTS,
+					VPSTORE_PMSG_SIZE))
+		vp->pmsg = pool;
 	else
-		dev_info(&vp->vdev->dev, "no /dev/pmsg0: the name is taken\n");
+		kfree(pool);
+
+	mutex_lock(&vpstore_pmsg_lock);
+	ret = vpstore_pmsg_take(vp);
+	if (!ret)
+		vpstore_pmsg = vp;
 	mutex_unlock(&vpstore_pmsg_lock);
+	if (ret)
+		dev_info(&vp->vdev->dev, "no /dev/pmsg0: %s\n",
+			 ret == -ENOMEM ? "no memory" : "the name is taken");
 }
 
 /**
- * vpstore_pmsg_unregister - undo vpstore_pmsg_register()
- * @vp:	device
+ * vpstore_pmsg_halt - let nobody write any more
+ * @vp:	device whose queues are about to be stopped
  */
-void vpstore_pmsg_unregister(struct vpstore *vp)
+void vpstore_pmsg_halt(struct vpstore *vp)
 {
 	mutex_lock(&vpstore_pmsg_lock);
 	if (vpstore_pmsg == vp) {
@@ -177,4 +211,16 @@ void vpstore_pmsg_unregister(struct vpstore *vp)
 		vpstore_pmsg = NULL;
 	}
 	mutex_unlock(&vpstore_pmsg_lock);
+}
+
+/**
+ * vpstore_pmsg_stop - undo vpstore_pmsg_start()
+ * @vp:	device whose queues are stopped
+ */
+void vpstore_pmsg_stop(struct vpstore *vp)
+{
+	if (vp->pmsg)
+		vpstore_pool_free(vp->pmsg);
+	kfree(vp->pmsg);
+	vp->pmsg = NULL;
 }

@@ -15,7 +15,7 @@ const LINE_EVERY_MS = 4;
 const LINES = 60;
 /** Lines before a panic, and panics, however long they take. */
 const LEAST = 3;
-/** As our driver sends 1 MiB: chunk_kib and chunks of guest/main.c. */
+/** As our driver sends 1 MiB: VPSTORE_DUMP_SIZE and VPSTORE_DUMP_REQUESTS of guest/vpstore.h. */
 const CHUNKS = 8;
 const CHUNK_BYTES = 128 << 10;
 /** Formatting one takes so long. */

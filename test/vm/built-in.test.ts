@@ -22,8 +22,12 @@ describeGuests("a kernel with the driver built in", () => {
 
   it("has the host know of a missing root file system, from the log's first line on", async () => {
     const directory = temporaryFolder();
-    const guest = withoutRoot("initcall_debug", "virtio_pstore.chunk_kib=4");
-    const { output } = await runWithDevice(directory, guest, "--types", "dmesg,console");
+    const guest = withoutRoot("initcall_debug", "virtio_pstore.trace=1");
+    const { output } = await runWithDevice(
+      directory,
+      guest,
+      ...["--types", "dmesg,console,ftrace", "--max-data", "4K"],
+    );
     const [dump, ...others] = dumpsOf(directory, "dmesg");
     if (dump === undefined) throw new Error(`no dump: ${output}`);
     expect(others).toEqual([]);
@@ -31,8 +35,9 @@ describeGuests("a kernel with the driver built in", () => {
     const lines = text.split("\n");
     expect(lines[0]).toMatch(/Linux version 6\.1\./);
     expect(text).toContain("Kernel panic - not syncing: VFS: Unable to mount root fs");
-    // Parameters are given on the kernel's command line, and the log has more than one such part.
     expect(dump.parts.length).toBeGreaterThan(4);
+    // Parameters are given on the kernel's command line.
+    expect(text).toContain("trace=1 needs Linux 6.3");
     expect(text).toContain(`boot id ${dump.boot}, as there is no /proc yet`);
 
     // It is there as soon as virtio finds the device.

@@ -24,14 +24,14 @@ describeGuests("a host that doesn't answer", () => {
     const directory = join(folder, "crashes");
     const daemon = await serve(
       ...["--types", "dmesg,pmsg", "--socket-path", socket, "--directory", directory],
+      // The log needs more buffers than there are.
+      ...["--max-data", "4K"],
     );
     const lines = 500;
     const guest = startGuest([
       ...(await crashGuest("6.1", {
         serial: "stdio",
         quiet: true,
-        // The log needs more buffers than there are.
-        driverParameters: { chunks: 4, chunk_kib: 4 },
         script: [
           // A queue's first answer comes with an interrupt, which the oops's answers must not be.
           "echo something > /dev/pmsg0; sleep 1",

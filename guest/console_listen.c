@@ -4,7 +4,7 @@
  *
  * Every message passes the tracepoint "console", in whatever context it is
  * printed and whatever console_loglevel is, just before it is in the log. A
- * probe stands there for as long as somebody wants what it hears.
+ * probe stands there.
  *
  * Where a probe would do harm (VPSTORE_TRACEPOINT) or there are no tracepoints,
  * two others take its place:
@@ -19,50 +19,35 @@
 #include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/string.h>
-#include <linux/tracepoint.h>
 
 #include "compat.h"
-#include "vpstore.h"
+#include "console.h"
 
 #ifdef VPSTORE_TRACEPOINT
 
-/* Its own symbol is exported only from 6.12 on; its name is older. */
-static void vpstore_listen_match(struct tracepoint *tp, void *found)
-{
-	if (!strcmp(tp->name, "console"))
-		*(struct tracepoint **)found = tp;
-}
-
 static void vpstore_listen_probe(void *data, const char *text, size_t len)
 {
-	struct vpstore *vp = data;
+	struct vpstore_console *c = data;
 
-	if (vpstore_trace_take(vp, text, len))
-		return;
-	if (READ_ONCE(vp->console.flushed))
-		vpstore_console_epilogue(vp, text, len);
+	if (READ_ONCE(c->flushed))
+		vpstore_panic_console_message(c, text, len);
 	else
-		vpstore_console_note(vp, len);
+		vpstore_console_message(c, len);
 }
 
 /**
- * vpstore_listen_start - learn of messages, if somebody wants them
- * @vp:	device; its console was started before
+ * vpstore_listen_start - learn of messages, if there is a console
+ * @vp:	device
  */
 void vpstore_listen_start(struct vpstore *vp)
 {
-	struct tracepoint *found = NULL;
-
-	if (!vp->console.wq && !vpstore_trace_wanted(vp))
+	if (!vp->console)
 		return;
 
-	for_each_kernel_tracepoint(vpstore_listen_match, &found);
-	if (found && !tracepoint_probe_register(found, vpstore_listen_probe,
-						vp))
-		vp->listener.tracepoint = found;
+	if (!vpstore_probe_printk(vpstore_listen_probe, vp->console))
+		vp->console->listener.probed = true;
 	else
-		dev_warn(&vp->vdev->dev,
-			 "can't listen to printk: no console, no trace\n");
+		dev_warn(&vp->vdev->dev, "can't listen to printk: no console\n");
 }
 
 /**
@@ -71,11 +56,10 @@ void vpstore_listen_start(struct vpstore *vp)
  */
 void vpstore_listen_stop(struct vpstore *vp)
 {
-	if (!vp->listener.tracepoint)
+	if (!vp->console || !vp->console->listener.probed)
 		return;
 
-	tracepoint_probe_unregister(vp->listener.tracepoint,
-				    vpstore_listen_probe, vp);
+	vpstore_unprobe_printk(vpstore_listen_probe, vp->console);
 	tracepoint_synchronize_unregister();
 }
 
@@ -84,19 +68,19 @@ void vpstore_listen_stop(struct vpstore *vp)
 static void vpstore_listen_write(struct console *con, const char *text,
 				 unsigned int len)
 {
-	struct vpstore *vp = con->data;
+	struct vpstore_console *c = con->data;
 
 	/* The message is in the log, and kmsg_dump() has been. */
-	if (READ_ONCE(vp->console.flushed))
-		vpstore_console_flush_dying(vp);
+	if (READ_ONCE(c->flushed))
+		vpstore_panic_console_flush(c);
 	else
-		vpstore_console_note(vp, len);
+		vpstore_console_message(c, len);
 }
 
 static int vpstore_listen_woken(wait_queue_entry_t *reader, unsigned int mode,
 				int sync, void *key)
 {
-	vpstore_console_look(container_of(reader, struct vpstore,
+	vpstore_console_look(container_of(reader, struct vpstore_console,
 					  listener.reader));
 	return 0;
 }
@@ -141,24 +125,22 @@ static bool vpstore_listen_kmsg(struct vpstore_listener *l)
 }
 
 /**
- * vpstore_listen_start - learn of messages, if somebody wants them
- * @vp:	device; its console was started before
+ * vpstore_listen_start - learn of messages, if there is a console
+ * @vp:	device
  */
 void vpstore_listen_start(struct vpstore *vp)
 {
-	struct vpstore_listener *l = &vp->listener;
+	struct vpstore_listener *l;
 
-	if (vpstore_trace_wanted(vp))
-		dev_warn(&vp->vdev->dev,
-			 "trace=1 needs Linux 6.3: until then a probe of printk's tracepoint warns in NMIs\n");
-	if (!vp->console.wq)
+	if (!vp->console)
 		return;
 
+	l = &vp->console->listener;
 	strscpy(l->con.name, "vpstore", sizeof(l->con.name));
 	l->con.write = vpstore_listen_write;
 	l->con.flags = CON_ENABLED;
 	l->con.index = -1;
-	l->con.data = vp;
+	l->con.data = vp->console;
 	register_console(&l->con);
 
 	if (!vpstore_listen_kmsg(l)) {
@@ -174,11 +156,12 @@ void vpstore_listen_start(struct vpstore *vp)
  */
 void vpstore_listen_stop(struct vpstore *vp)
 {
-	struct vpstore_listener *l = &vp->listener;
+	struct vpstore_listener *l;
 
-	if (!vp->console.wq)
+	if (!vp->console)
 		return;
 
+	l = &vp->console->listener;
 	if (l->waiting)
 		remove_wait_queue(l->waiting, &l->reader);
 	if (l->kmsg) {

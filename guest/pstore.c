@@ -5,8 +5,8 @@
  * pstore calls open, read, close and erase from processes that mount
  * pstorefs or remove a file there, under psi.read_mutex. It calls write for
  * each part of a dump, from an oops or a panic, under psi.buf_lock with
- * interrupts off, unless the driver makes the dumps itself (dump.c). Console
- * text doesn't come from here at all (console.c).
+ * interrupts off, unless the driver makes the dumps itself (dump.c). Nothing
+ * else comes from it.
  */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -15,7 +15,7 @@
 #include <linux/string.h>
 #include <linux/time64.h>
 
-#include "ring.h"
+#include "vpstore.h"
 
 /* Also the "virtio" of /sys/fs/pstore/dmesg-virtio-1 and of pstore.backend= */
 #define VPSTORE_SOURCE_NAME	"virtio"
@@ -32,37 +32,11 @@
 /* What pstore makes of a compressed record at most: so many times its bufsize. */
 #define VPSTORE_INFLATED	3
 
-#define VPSTORE_TIMEOUT_MAX_MS	(10 * 60 * 1000U)
-
-static unsigned int panic_timeout_ms = 5000;
-module_param(panic_timeout_ms, uint, 0644);
-MODULE_PARM_DESC(panic_timeout_ms,
-		 "Time all of a panic's records together may wait for the host (milliseconds, default 5000)");
-
-static unsigned int oops_timeout_ms = 1000;
-module_param(oops_timeout_ms, uint, 0644);
-MODULE_PARM_DESC(oops_timeout_ms,
-		 "The same at an oops that is no panic (milliseconds, default 1000)");
-
-/* pstore insists on one; no front end of its answers to this. */
-#define VPSTORE_FLAGS_NONE	BIT(16)
-
-/**
- * vpstore_timeout_ms - how long a dump may wait for the host
- * @reason:	of the dump
- *
- * Return: milliseconds.
+/*
+ * pstore refuses a source that names no front end of its. None answers to this
+ * bit: the driver dumps, and pstore only shows what there is.
  */
-unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason)
-{
-	unsigned int ms = READ_ONCE(oops_timeout_ms);
-
-	/* An emergency restart is a last chance just as well. */
-	if (reason == KMSG_DUMP_PANIC || reason == KMSG_DUMP_EMERG)
-		ms = READ_ONCE(panic_timeout_ms);
-	/* Not 0: even a host that is quick needs a moment. */
-	return clamp(ms, 1U, VPSTORE_TIMEOUT_MAX_MS);
-}
+#define VPSTORE_FLAGS_NONE	BIT(16)
 
 static int vpstore_type_to_wire(enum pstore_type_id type)
 {
@@ -107,7 +81,7 @@ static int vpstore_open(struct pstore_info *psi)
 	vp->walk = (struct vpstore_walk) {
 		.end	= jiffies + VPSTORE_WALK_TIMEOUT,
 		/* pstore keeps the records, and nothing can reclaim them. */
-		.room	= max(si_mem_available(), 0L) / 2 * (u64)PAGE_SIZE,
+		.memory	= max(si_mem_available(), 0L) / 2 * (u64)PAGE_SIZE,
 	};
 
 	mutex_lock(&vp->command_lock);
@@ -144,14 +118,14 @@ static int vpstore_cut_short(struct vpstore *vp, const char *why)
  */
 static ssize_t vpstore_take(struct vpstore *vp, struct pstore_record *record)
 {
-	const struct vpstore_slot *slot = vp->command;
-	const struct virtio_pstore_fileinfo *info = &slot->info;
-	size_t head = sizeof(slot->res) + sizeof(*info);
+	const struct vpstore_request *req = vp->command;
+	const struct virtio_pstore_fileinfo *info = &req->info;
+	size_t head = sizeof(req->res) + sizeof(*info);
 	int type = vpstore_type_from_wire(le16_to_cpu(info->type));
 	size_t len, kept;
 
 	/* Three opinions on the length; the smallest one is safe. */
-	len = min_t(size_t, slot->used - head, slot->size);
+	len = min_t(size_t, req->used - head, req->size);
 	len = min_t(size_t, len, le32_to_cpu(info->len));
 
 	/* To pstore a size of 0 would be the end of the walk. */
@@ -162,15 +136,15 @@ static ssize_t vpstore_take(struct vpstore *vp, struct pstore_record *record)
 			     VIRTIO_PSTORE_FL_COMPRESSED;
 	kept = VPSTORE_RECORD_BYTES +
 	       (record->compressed ? VPSTORE_INFLATED * vp->bufsize : len);
-	if (kept > vp->walk.room)
+	if (kept > vp->walk.memory)
 		return vpstore_cut_short(vp, "half of the free memory");
 
 	/* pstore keeps it for as long as the file exists, then kfree()s it. */
-	record->buf = kmemdup(slot->data, len, GFP_KERNEL);
+	record->buf = kmemdup(req->data, len, GFP_KERNEL);
 	if (!record->buf)
 		return -ENOMEM;
 
-	vp->walk.room -= kept;
+	vp->walk.memory -= kept;
 	vp->walk.shown++;
 	record->type = type;
 	record->id = le64_to_cpu(info->id);
@@ -185,7 +159,7 @@ static ssize_t vpstore_take(struct vpstore *vp, struct pstore_record *record)
 static ssize_t vpstore_read(struct pstore_record *record)
 {
 	struct vpstore *vp = record->psi->data;
-	struct vpstore_slot *slot = vp->command;
+	struct vpstore_request *req = vp->command;
 	ssize_t ret;
 
 	mutex_lock(&vp->command_lock);
@@ -197,7 +171,7 @@ static ssize_t vpstore_read(struct pstore_record *record)
 		ret = vpstore_command(vp, VIRTIO_PSTORE_CMD_READ, 0, 0, 0,
 				      vpstore_walk_left(&vp->walk));
 		/* The end of the walk: a response with no record behind it. */
-		if (ret || slot->used < sizeof(slot->res) + sizeof(slot->info))
+		if (ret || req->used < sizeof(req->res) + sizeof(req->info))
 			break;
 		ret = vpstore_take(vp, record);
 		if (ret)
@@ -224,55 +198,57 @@ static int vpstore_erase(struct pstore_record *record)
 	return ret;
 }
 
-static int vpstore_write_dump(struct vpstore *vp,
-			      const struct pstore_record *record,
-			      const struct vpstore_text *text)
-{
-	/* Of a panic's budget the console may have used some. */
-	if (READ_ONCE(vp->dying))
-		return vpstore_write_wait(vp, text, &vp->panic.budget);
-
-	/* Part 1 begins a dump; what follows shares its budget. */
-	if (record->part <= 1 || record->count != vp->dump_count) {
-		vpstore_budget_init(&vp->budget,
-				    vpstore_timeout_ms(record->reason));
-		vp->dump_count = record->count;
-	}
-	return vpstore_write_wait(vp, text, &vp->budget);
-}
-
 static int vpstore_write(struct pstore_record *record)
 {
 	struct vpstore *vp = record->psi->data;
-	struct vpstore_text text = {
-		.flags	= record->compressed ? VIRTIO_PSTORE_FL_COMPRESSED : 0,
-		.count	= record->count,
-		.data	= record->buf,
-		.len	= record->size,
-	};
-	int type = vpstore_type_to_wire(record->type);
+	u32 flags = record->compressed ? VIRTIO_PSTORE_FL_COMPRESSED : 0;
+	struct vpstore_dump *d = &vp->oops;
+	struct vpstore_request *req;
+	int ret;
 
-	if (type < 0)
-		return type;
-	if (type != VIRTIO_PSTORE_TYPE_DMESG)
+	if (record->type != PSTORE_TYPE_DMESG)
 		return -EOPNOTSUPP;
-	text.type = type;
 
 	/* The device picks the id, and doesn't tell which. */
 	record->id = 0;
 
-	return vpstore_write_dump(vp, record, &text);
+	if (READ_ONCE(vp->in_panic)) {
+		/* The console may have used some of its budget. */
+		d = &vp->panic;
+	} else {
+		/* Part 1 begins a dump; what follows shares its budget. */
+		if (record->part <= 1 || record->count != d->count)
+			vpstore_budget_init(&d->budget,
+					    vpstore_timeout_ms(record->reason));
+		d->count = record->count;
+		d->queue = vpstore_choose_queue(vp, false, &d->budget);
+	}
+	if (!d->queue)
+		return -EIO;
+	req = vpstore_get(vp, &vp->dumps, d->queue, &d->budget);
+	if (!req)
+		return -EIO;
+	if (record->size > req->size) {
+		vpstore_release(req);
+		return -EFBIG;
+	}
+
+	vpstore_fill_write(req, VIRTIO_PSTORE_TYPE_DMESG, record->count, flags);
+	req->len = record->size;
+	memcpy(req->data, record->buf, record->size);
+	ret = vpstore_send(d->queue, req, &d->budget);
+	return ret ?: vpstore_wait(vp, d->queue, &d->budget);
 }
 
 /**
- * vpstore_source_register - offer the device to pstore
+ * vpstore_pstore_register - offer the device to pstore
  * @vp:	device whose queues are running
  *
  * pstore reads the records that are there at once if pstorefs is mounted.
  *
  * Return: 0 or a negative errno.
  */
-int vpstore_source_register(struct vpstore *vp)
+int vpstore_pstore_register(struct vpstore *vp)
 {
 	struct pstore_info *psi = &vp->psi;
 	int ret;
@@ -286,14 +262,14 @@ int vpstore_source_register(struct vpstore *vp)
 	psi->name = VPSTORE_SOURCE_NAME;
 	psi->bufsize = vp->bufsize;
 	psi->data = vp;
-	psi->flags = vp->raw ? VPSTORE_FLAGS_NONE : PSTORE_FLAGS_DMESG;
-	if (vpstore_takes(vp, VIRTIO_PSTORE_TYPE_PMSG))
-		psi->flags |= PSTORE_FLAGS_PMSG;
+	if (!vp->raw)
+		psi->flags |= PSTORE_FLAGS_DMESG;
+	if (!psi->flags)
+		psi->flags = VPSTORE_FLAGS_NONE;
 	psi->open = vpstore_open;
 	psi->close = vpstore_close;
 	psi->read = vpstore_read;
 	psi->write = vpstore_write;
-	psi->write_user = vpstore_pmsg_write_user;
 	psi->erase = vpstore_erase;
 
 	ret = pstore_register(psi);
@@ -306,7 +282,8 @@ int vpstore_source_register(struct vpstore *vp)
 	psi->buf = NULL;
 
 	/* What doesn't need pstore goes on without it. */
-	if ((ret == -EBUSY || ret == -EPERM) && vp->chunk_count) {
+	if ((ret == -EBUSY || ret == -EPERM) &&
+	    (vp->raw || vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))) {
 		dev_info(&vp->vdev->dev,
 			 "pstore has another source, so /sys/fs/pstore doesn't show this device's records\n");
 		return 0;
@@ -322,13 +299,13 @@ int vpstore_source_register(struct vpstore *vp)
 }
 
 /**
- * vpstore_source_unregister - take the device away from pstore
+ * vpstore_pstore_unregister - take the device away from pstore
  * @vp:	device that was registered
  *
  * When this returns, pstore calls none of the above again. It doesn't wait for
- * who writes to /dev/pmsg0: vpstore_pmsg_unregister() did.
+ * who writes to /dev/pmsg0: vpstore_pmsg_stop() did.
  */
-void vpstore_source_unregister(struct vpstore *vp)
+void vpstore_pstore_unregister(struct vpstore *vp)
 {
 	if (vp->registered)
 		pstore_unregister(&vp->psi);

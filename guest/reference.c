@@ -22,17 +22,17 @@
 #include <linux/virtio_config.h>
 
 #include "compat.h"
-#include "vpstore.h"
+#include "parts.h"
 
 #ifdef VPSTORE_VMCOREINFO
 
 /* What VMCOREINFO has of the ring is some 800 bytes. */
 #define VPSTORE_LAYOUT_MAX	2048
 /* The part's head, the layout, and what says which records these are. */
-#define VPSTORE_PRB_HEAD	(VPSTORE_HEAD_ROOM + VPSTORE_LAYOUT_MAX + 192)
+#define VPSTORE_RING_HEAD	(VPSTORE_HEAD_ROOM + VPSTORE_LAYOUT_MAX + 192)
 
 /* In less than this a part would hold little but its head. */
-#define VPSTORE_PRB_MIN		(64 * 1024)
+#define VPSTORE_RING_MIN	(64 * 1024)
 
 /**
  * struct vpstore_array - a ring of things in memory
@@ -53,11 +53,9 @@ static struct {
 	/* In a descriptor: the text's position, and the one behind it. */
 	size_t			begin;
 	size_t			next;
-	/* In an info. */
-	size_t			seq;
 	char			layout[VPSTORE_LAYOUT_MAX];
 	size_t			layout_len;
-} vpstore_prb;
+} vpstore_ring;
 
 /* The value of a line "name=value". */
 static bool vpstore_info(const char *note, const char *name,
@@ -85,11 +83,11 @@ static bool vpstore_layout(const char *note)
 		    strncmp(line, "OFFSET(pr", 9))
 			continue;
 		len = end + 1 - line;
-		if (len > VPSTORE_LAYOUT_MAX - vpstore_prb.layout_len)
+		if (len > VPSTORE_LAYOUT_MAX - vpstore_ring.layout_len)
 			return false;
-		memcpy(vpstore_prb.layout + vpstore_prb.layout_len, line,
+		memcpy(vpstore_ring.layout + vpstore_ring.layout_len, line,
 		       len);
-		vpstore_prb.layout_len += len;
+		vpstore_ring.layout_len += len;
 	}
 	return true;
 }
@@ -105,10 +103,10 @@ static bool vpstore_reachable(struct vpstore_array *a)
 	return virt_addr_valid(a->data) && virt_addr_valid(a->data + len - 1);
 }
 
-static bool vpstore_prb_find(const char *note)
+static bool vpstore_ring_find(const char *note)
 {
 	unsigned long prb, descs, text, bits, data, infos, size_bits, position;
-	unsigned long begin, next, desc_size, info_size, seq, text_data;
+	unsigned long begin, next, desc_size, info_size, text_data;
 	const struct {
 		const char	*name;
 		unsigned long	*value;
@@ -123,7 +121,6 @@ static bool vpstore_prb_find(const char *note)
 		{ "OFFSET(prb_desc.text_blk_lpos)", &position },
 		{ "OFFSET(prb_data_blk_lpos.begin)", &begin },
 		{ "OFFSET(prb_data_blk_lpos.next)", &next },
-		{ "OFFSET(printk_info.seq)", &seq },
 		{ "SIZE(prb_desc)", &desc_size },
 		{ "SIZE(printk_info)", &info_size },
 	};
@@ -137,58 +134,25 @@ static bool vpstore_prb_find(const char *note)
 		return false;
 
 	rb = *(void **)prb;
-	vpstore_prb.descs.data = *(void **)(rb + descs + data);
-	vpstore_prb.descs.size = desc_size;
-	vpstore_prb.descs.bits = *(unsigned int *)(rb + descs + bits);
-	vpstore_prb.infos.data = *(void **)(rb + descs + infos);
-	vpstore_prb.infos.size = info_size;
-	vpstore_prb.infos.bits = vpstore_prb.descs.bits;
-	vpstore_prb.text.data = *(void **)(rb + text + text_data);
-	vpstore_prb.text.size = 1;
-	vpstore_prb.text.bits = *(unsigned int *)(rb + text + size_bits);
-	vpstore_prb.begin = position + begin;
-	vpstore_prb.next = position + next;
-	vpstore_prb.seq = seq;
+	vpstore_ring.descs.data = *(void **)(rb + descs + data);
+	vpstore_ring.descs.size = desc_size;
+	vpstore_ring.descs.bits = *(unsigned int *)(rb + descs + bits);
+	vpstore_ring.infos.data = *(void **)(rb + descs + infos);
+	vpstore_ring.infos.size = info_size;
+	vpstore_ring.infos.bits = vpstore_ring.descs.bits;
+	vpstore_ring.text.data = *(void **)(rb + text + text_data);
+	vpstore_ring.text.size = 1;
+	vpstore_ring.text.bits = *(unsigned int *)(rb + text + size_bits);
+	vpstore_ring.begin = position + begin;
+	vpstore_ring.next = position + next;
 
-	return vpstore_reachable(&vpstore_prb.descs) &&
-	       vpstore_reachable(&vpstore_prb.infos) &&
-	       vpstore_reachable(&vpstore_prb.text);
-}
-
-/**
- * vpstore_prb_init - find printk's ring
- * @vp:	device whose features and max_data are known
- *
- * Return: whether vpstore_prb_dump() can be used.
- */
-bool vpstore_prb_init(const struct vpstore *vp)
-{
-	const struct elf64_note *note = phys_to_virt(paddr_vmcoreinfo_note());
-	const char *text = (const char *)(note + 1) +
-			   ALIGN(note->n_namesz, 4);
-	char *copy;
-	bool found;
-
-	/* With ACCESS_PLATFORM the device may see copies only. */
-	if (!vp->extended || vp->max_data < VPSTORE_PRB_MIN ||
-	    virtio_has_feature(vp->vdev, VIRTIO_F_ACCESS_PLATFORM))
-		return false;
-	if (vpstore_prb.layout_len)
-		return true;
-	if (!note->n_descsz || note->n_descsz > VMCOREINFO_BYTES)
-		return false;
-	copy = kmemdup_nul(text, note->n_descsz, GFP_KERNEL);
-	if (!copy)
-		return false;
-	found = vpstore_prb_find(copy) && vpstore_layout(copy);
-	kfree(copy);
-	if (!found)
-		vpstore_prb.layout_len = 0;
-	return found;
+	return vpstore_reachable(&vpstore_ring.descs) &&
+	       vpstore_reachable(&vpstore_ring.infos) &&
+	       vpstore_reachable(&vpstore_ring.text);
 }
 
 /* Refers to @count of an array's things from number @first on. */
-static void vpstore_refer(struct vpstore_slot *slot,
+static void vpstore_refer(struct vpstore_request *req,
 			  const struct vpstore_array *a, u64 first,
 			  size_t count)
 {
@@ -196,10 +160,10 @@ static void vpstore_refer(struct vpstore_slot *slot,
 	size_t index = first & (all - 1);
 	size_t n = min(count, all - index);
 
-	sg_set_buf(&slot->refs[slot->refs_count++],
+	sg_set_buf(&req->extra[req->extra_count++],
 		   a->data + index * a->size, n * a->size);
 	if (count > n)
-		sg_set_buf(&slot->refs[slot->refs_count++], a->data,
+		sg_set_buf(&req->extra[req->extra_count++], a->data,
 			   (count - n) * a->size);
 }
 
@@ -223,8 +187,8 @@ struct vpstore_range {
  */
 static void vpstore_range_fill(struct vpstore_range *r, u64 end, size_t room)
 {
-	const size_t each = vpstore_prb.descs.size + vpstore_prb.infos.size;
-	const unsigned long mask = (1UL << vpstore_prb.descs.bits) - 1;
+	const size_t each = vpstore_ring.descs.size + vpstore_ring.infos.size;
+	const unsigned long mask = (1UL << vpstore_ring.descs.bits) - 1;
 	unsigned long low = 0, high = 0, begin, next;
 	bool any = false;
 	void *desc;
@@ -232,10 +196,10 @@ static void vpstore_range_fill(struct vpstore_range *r, u64 end, size_t room)
 	r->begin = 0;
 	r->len = 0;
 	for (r->count = 0; r->first + r->count < end; r->count++) {
-		desc = vpstore_prb.descs.data +
-		       ((r->first + r->count) & mask) * vpstore_prb.descs.size;
-		begin = *(unsigned long *)(desc + vpstore_prb.begin);
-		next = *(unsigned long *)(desc + vpstore_prb.next);
+		desc = vpstore_ring.descs.data +
+		       ((r->first + r->count) & mask) * vpstore_ring.descs.size;
+		begin = *(unsigned long *)(desc + vpstore_ring.begin);
+		next = *(unsigned long *)(desc + vpstore_ring.next);
 		/* Odd positions stand for no text. */
 		if (!(begin & 1)) {
 			if (!any || (long)(begin - low) < 0)
@@ -245,81 +209,100 @@ static void vpstore_range_fill(struct vpstore_range *r, u64 end, size_t room)
 			any = true;
 		}
 		if ((r->count + 1) * each + (high - low) > room ||
-		    high - low > 1UL << vpstore_prb.text.bits)
+		    high - low > 1UL << vpstore_ring.text.bits)
 			break;
 		r->begin = low;
 		r->len = high - low;
 	}
 }
 
-/**
- * vpstore_prb_dump - send the log as it lies in memory
- * @vp:	device that is dying
- * @d:	the panic's dump, begun
- *
- * What can't be sent so is left for the walk over the log, which goes on from
- * where this ended.
+/*
+ * Sends the log as it lies in memory. What can't be sent so is left for the
+ * walk over the log, which goes on from where this ended.
  */
-void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d)
+static void vpstore_reference_send(struct vpstore *vp)
 {
-	struct vpstore_text text = {
-		.type	= VIRTIO_PSTORE_TYPE_DMESG,
-		.count	= d->count,
-	};
+	struct vpstore_dump *d = &vp->panic;
 	struct vpstore_range r = { };
-	struct vpstore_slot *slot;
+	struct vpstore_request *req;
 	size_t len;
 
 	if (!d->queue || virtqueue_get_vring_size(d->queue->vq) <
-			 VPSTORE_WRITE_DESCS + VPSTORE_REFS ||
+			 VPSTORE_WRITE_DESCS + VPSTORE_EXTRA_MAX ||
 	    !vpstore_log_oldest(&r.first))
 		return;
 
 	while (r.first < d->log.iter.next_seq) {
 		vpstore_range_fill(&r, d->log.iter.next_seq,
-				   vp->max_data - VPSTORE_PRB_HEAD);
+				   vp->max_data - VPSTORE_RING_HEAD);
 		if (!r.count)
 			return;
-		slot = vpstore_chunk_get(vp, d->queue, &d->budget);
-		if (!slot)
+		req = vpstore_get(vp, &vp->dumps, d->queue, &d->budget);
+		if (!req)
 			return;
 
-		len = vpstore_dump_head(vp, d, slot->data, slot->size,
-					++d->part, " printk-ring");
-		memcpy(slot->data + len, vpstore_prb.layout,
-		       vpstore_prb.layout_len);
-		len += vpstore_prb.layout_len;
-		len += scnprintf(slot->data + len, slot->size - len,
+		len = vpstore_dump_head(vp, d, req->data, req->size,
+					d->part + 1, " printk-ring");
+		memcpy(req->data + len, vpstore_ring.layout,
+		       vpstore_ring.layout_len);
+		len += vpstore_ring.layout_len;
+		len += scnprintf(req->data + len, req->size - len,
 				 "NUMBER(seq)=%llu\nNUMBER(records)=%u\nNUMBER(lpos)=%lu\nNUMBER(bytes)=%lu\nNUMBER(size_bits)=%u\n\n",
 				 r.first, r.count, r.begin, r.len,
-				 vpstore_prb.text.bits);
-		slot->head = 0;
-		text.len = len;
+				 vpstore_ring.text.bits);
+		vpstore_fill_write(req, VIRTIO_PSTORE_TYPE_DMESG, d->count, 0);
+			req->len = len;
 
-		sg_init_table(slot->refs, VPSTORE_REFS);
-		slot->refs_count = 0;
-		vpstore_refer(slot, &vpstore_prb.descs, r.first, r.count);
-		vpstore_refer(slot, &vpstore_prb.infos, r.first, r.count);
+		sg_init_table(req->extra, VPSTORE_EXTRA_MAX);
+		vpstore_refer(req, &vpstore_ring.descs, r.first, r.count);
+		vpstore_refer(req, &vpstore_ring.infos, r.first, r.count);
 		if (r.len)
-			vpstore_refer(slot, &vpstore_prb.text, r.begin, r.len);
-		sg_mark_end(&slot->refs[slot->refs_count - 1]);
-		if (vpstore_chunk_send(vp, d->queue, slot, &text, &d->budget)) {
-			d->part--;
+			vpstore_refer(req, &vpstore_ring.text, r.begin, r.len);
+		sg_mark_end(&req->extra[req->extra_count - 1]);
+		if (vpstore_send(d->queue, req, &d->budget))
 			return;
-		}
 
+		d->part++;
 		r.first += r.count;
 		d->log.iter.cur_seq = r.first;
 		d->log.begun = true;
 	}
 }
+
+/**
+ * vpstore_reference_start - have panics send the log as it lies in memory
+ * @vp:	device whose raw, extended and max_data are known
+ *
+ * Return: whether that can be done.
+ */
+bool vpstore_reference_start(struct vpstore *vp)
+{
+	const struct elf64_note *note = phys_to_virt(paddr_vmcoreinfo_note());
+	const char *text = (const char *)(note + 1) +
+			   ALIGN(note->n_namesz, 4);
+	bool found = vpstore_ring.layout_len;
+	char *copy;
+
+	/* With ACCESS_PLATFORM the device may see copies only. */
+	if (!vp->raw || !vp->extended || vp->max_data < VPSTORE_RING_MIN ||
+	    virtio_has_feature(vp->vdev, VIRTIO_F_ACCESS_PLATFORM))
+		return false;
+	if (!found && note->n_descsz && note->n_descsz <= VMCOREINFO_BYTES) {
+		copy = kmemdup_nul(text, note->n_descsz, GFP_KERNEL);
+		if (!copy)
+			return false;
+		found = vpstore_ring_find(copy) && vpstore_layout(copy);
+		kfree(copy);
+		if (!found)
+			vpstore_ring.layout_len = 0;
+	}
+	if (found)
+		vp->send_otherwise = vpstore_reference_send;
+	return found;
+}
 #else
-bool vpstore_prb_init(const struct vpstore *vp)
+bool vpstore_reference_start(struct vpstore *vp)
 {
 	return false;
-}
-
-void vpstore_prb_dump(struct vpstore *vp, struct vpstore_dump *d)
-{
 }
 #endif /* VPSTORE_VMCOREINFO */
