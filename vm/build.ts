@@ -31,9 +31,14 @@ export interface ModuleSource {
   readonly directory: string;
   /** Without .ko. */
   readonly module: string;
+  /** make's variables, as `CONFIG_VIRTIO_PSTORE_TRACE=n`. */
+  readonly variables?: readonly string[];
 }
 
-const driverSource: ModuleSource = { directory: join(checkout, "guest"), module: "virtio_pstore" };
+export const driverSource: ModuleSource = {
+  directory: join(checkout, "guest"),
+  module: "virtio_pstore",
+};
 
 /** Lines in a build's output that make it a failure although make says it went well. */
 function complaints(log: string, target: Target): string[] {
@@ -88,7 +93,10 @@ export async function buildDriver(
 ): Promise<DriverModule> {
   const place = placeOf(target);
   await ensure(place.part);
-  const hash = contentHash(sourceFiles(source.directory), "1", source.module, identity(place.part));
+  const hash = contentHash(
+    sourceFiles(source.directory),
+    ...["1", source.module, identity(place.part), ...(source.variables ?? [])],
+  );
   const key = `${target}-${hash}`;
   const path = inVm("modules", key, `${source.module}.ko`);
   if (existsSync(path)) return { target, path, log: "" };
@@ -116,8 +124,10 @@ async function buildModule(
       recursive: true,
       filter: (file) => !builtFiles.test(basename(file)),
     });
-    const make = ["make", "-j2", ...place.makeArguments(), `M=${inside}`, "modules"];
-    const result = await inRoot(place.root(), make);
+    const result = await inRoot(place.root(), [
+      ...["make", "-j2", ...place.makeArguments(), `M=${inside}`],
+      ...[...(source.variables ?? []), "modules"],
+    ]);
     const bad = complaints(result.output, target);
     if (result.status !== 0 || bad.length > 0) {
       const why = result.status === 0 ? bad.join("\n") : lastLines(result.output, 40);
