@@ -1,16 +1,15 @@
 import {
   closeSync,
   constants,
-  fstatSync,
   lstatSync,
   openSync,
-  readFileSync,
   renameSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { HEADER_TEXTS, type RecordHeader } from "../records/index.js";
+import { readLines } from "../records/read-lines.js";
 import { keyOf, type RecordEntry } from "../records/record.js";
 import { version } from "../version.js";
 import type { CrashFacts } from "./crashes.js";
@@ -37,13 +36,13 @@ const SAVE_MS = 5000;
 /** Of a file that is being written; so old, it is that of a process that died. */
 const STALE_MS = 60_000;
 
-/** Lines of many times as many records as a directory has; a longer file isn't read. */
+/** Lines of many times as many records as a directory has; of a longer file nothing is taken, as its head is behind that. */
 const MAX_INDEX_BYTES = 256 << 20;
 
 /** Of another version or revision nothing is taken: logs may have been understood differently. */
 const HEAD = JSON.stringify({ index: "virtio-pstore", version, revision: REVISION });
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_WRONLY } = constants;
 
 /**
  * `.index` of a directory of records: what was read of them before, so that a list of thousands needn't
@@ -144,20 +143,13 @@ function discard(path: string): void {
 
 function readIndex(path: string): Map<string, Line> {
   const known = new Map<string, Line>();
-  let text: string;
+  let all: string[];
   try {
-    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    try {
-      const found = fstatSync(fd);
-      if (!found.isFile() || found.size > MAX_INDEX_BYTES) return known;
-      text = readFileSync(fd, "utf8");
-    } finally {
-      closeSync(fd);
-    }
+    all = readLines(path, MAX_INDEX_BYTES, "utf8");
   } catch {
     return known;
   }
-  const [head, ...lines] = text.split("\n");
+  const [head, ...lines] = all;
   if (head !== HEAD) return known;
   for (const line of lines) {
     const parsed = parseLine(line);

@@ -1,10 +1,9 @@
-import { closeSync, constants, fsyncSync, lstatSync, openSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync } from "node:fs";
 import type { Crash, GuestEnded } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
 import { tryLock } from "../os/index.js";
 import type { RecordEntry } from "../records/index.js";
-import { systemFiles } from "../store/index.js";
-import { LineFile } from "../store/line-file.js";
+import { LineFile, OWN_FILE } from "../store/index.js";
 import { codeOf, UserError } from "./errors.js";
 import { fullName } from "./records-at.js";
 
@@ -35,7 +34,7 @@ export class Told {
 
   /** Throws UserError where `path` is no file of its own or another process has it, or the system call's error. */
   constructor(path: string) {
-    this.#file = new LineFile({ files: systemFiles, retire: closeSync }, path);
+    this.#file = new LineFile(OWN_FILE, path);
     if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false) throw noFile(path);
     this.#lock = ours(path, () => locked(path));
     this.#isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
@@ -66,10 +65,10 @@ export class Told {
 
   add(one: Tellable): void {
     for (const line of linesOf(one)) {
-      this.#file.add(line);
+      this.#file.append(line);
       this.#lines.add(line);
     }
-    for (const fd of this.#file.takeDirty()) fsyncSync(fd);
+    this.#file.sync();
   }
 
   /** Forgets all but these. */

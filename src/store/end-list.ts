@@ -11,14 +11,13 @@ import { LineFile, type LineFileHost } from "./line-file.js";
 const MOST_LINES = 1000;
 
 /** `.ends`: how the guest's front-ends went away, one a line, oldest first (see guest-end.ts). */
-export class EndList {
-  readonly #file: LineFile;
+export class EndList extends LineFile {
   #ends: GuestEnd[];
 
   /** Throws the system call's error. */
   constructor(host: LineFileHost, path: string) {
-    this.#file = new LineFile(host, path);
-    this.#ends = this.#file.load(MAX_ENDS_BYTES).flatMap((line) => parseEnd(line) ?? []);
+    super(host, path);
+    this.#ends = this.load(MAX_ENDS_BYTES).flatMap((line) => parseEnd(line) ?? []);
   }
 
   get last(): GuestEnd | undefined {
@@ -28,24 +27,15 @@ export class EndList {
   /** Throws the system call's error; then it isn't in the list. */
   add(end: GuestEnd): void {
     // Its owner removes the file to have the ends forgotten.
-    if (this.#file.leaveRemoved()) this.#ends = [];
+    if (this.leaveRemoved()) this.#ends = [];
     if (this.#ends.length >= MOST_LINES) this.#prune();
-    this.#file.add(formatEnd(end));
+    this.append(formatEnd(end));
     this.#ends.push(end);
-  }
-
-  takeDirty(): number[] {
-    return this.#file.takeDirty();
-  }
-
-  /** The descriptors, for the caller to close. */
-  end(): number[] {
-    return this.#file.end();
   }
 
   #prune(): void {
     const ends = newestEnds(this.#ends);
-    this.#file.replace(ends.map(formatEnd), "later");
+    this.replace(ends.map(formatEnd), "later");
     this.#ends = ends;
   }
 }

@@ -6,16 +6,15 @@ import { LineFile, type LineFileHost } from "./line-file.js";
  * `.erased`: the records that the guest erased and the host keeps, `dmesg-1` and so on, one a line. The
  * highest id of all stays in it, because it must not be given again.
  */
-export class ErasedList {
-  readonly #file: LineFile;
+export class ErasedList extends LineFile {
   #keys = new Set<string>();
   /** The key with the highest id, and that. */
   #highest = { key: "", id: 0n };
 
   /** Throws the system call's error. */
   constructor(host: LineFileHost, path: string) {
-    this.#file = new LineFile(host, path);
-    for (const line of this.#file.load(MAX_ERASED_BYTES)) this.#remember(line);
+    super(host, path);
+    for (const line of this.load(MAX_ERASED_BYTES)) this.#remember(line);
   }
 
   /** The highest id in it. */
@@ -34,7 +33,7 @@ export class ErasedList {
 
   /** Throws the system call's error; then the record isn't in the list. */
   add(key: string): void {
-    this.#file.add(key);
+    this.append(key);
     this.#remember(key);
   }
 
@@ -42,17 +41,8 @@ export class ErasedList {
   prune(isThere: (key: string) => boolean): void {
     const { key } = this.#highest;
     const keys = [...this.#keys].filter((one) => one === key || isThere(one));
-    this.#file.replace(keys);
+    this.replace(keys);
     this.#keys = new Set(keys);
-  }
-
-  takeDirty(): number[] {
-    return this.#file.takeDirty();
-  }
-
-  /** The descriptors, for the caller to close. */
-  end(): number[] {
-    return this.#file.end();
   }
 
   #remember(key: string): void {

@@ -9,6 +9,7 @@ export { DirectoryStore, type Reading } from "./directory-store.js";
 export { makeDirectory, syncDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
 export * from "./journal/index.js";
+export { LineFile, OWN_FILE } from "./line-file.js";
 export { type Bound, DEFAULT_RATES, type Rate, RateLimiter, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
 export { RefusedError } from "./refused-error.js";

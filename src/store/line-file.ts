@@ -1,16 +1,19 @@
 import { constants } from "node:fs";
 import { errno, errnoOf, SystemError } from "../os/index.js";
-import { type Files, tryUnlink } from "./files.js";
+import { type Files, systemFiles, tryUnlink } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TRUNC } = constants;
 
-/** What a line file needs of the store that it is part of. */
+/** What a file of lines is kept with. */
 export interface LineFileHost {
   readonly files: Files;
   /** Closes a descriptor once no commit that is under way uses it. */
   retire(fd: number): void;
 }
+
+/** Of a file that no other thread syncs. */
+export const OWN_FILE: LineFileHost = { files: systemFiles, retire: systemFiles.close };
 
 /**
  * A file of notes, one a line, oldest first, that is made when there is something to note. A line counts
@@ -56,15 +59,16 @@ export class LineFile {
   }
 
   /** Throws the system call's error; then there is no such line. */
-  add(line: string): void {
+  append(line: string): void {
     this.#file ??= this.#open(this.#path, 0);
     this.#file.append([Buffer.from(`${line}\n`, "latin1")]);
     this.#dirty = true;
   }
 
-  /** Lets go of a file that its owner removed: the next line makes another. Says whether it was removed. */
+  /** Lets go of a file that its owner removed: the next line makes another. Says whether there is none now. */
   leaveRemoved(): boolean {
-    if (this.#file === undefined || this.#host.files.fstat(this.#file.fd).nlink > 0) return false;
+    if (this.#file === undefined) return true;
+    if (this.#host.files.fstat(this.#file.fd).nlink > 0) return false;
     this.#host.retire(this.#file.fd);
     this.#file = undefined;
     this.#dirty = false;
@@ -99,6 +103,11 @@ export class LineFile {
     const fds = this.#dirty && this.#file !== undefined ? [this.#file.fd] : [];
     this.#dirty = false;
     return fds;
+  }
+
+  /** Has it on disk on return. Throws the system call's error. */
+  sync(): void {
+    for (const fd of this.takeDirty()) this.#host.files.sync(fd);
   }
 
   /** The descriptor, for the caller to close. */

@@ -8,8 +8,7 @@ import {
 import { LineFile, type LineFileHost } from "./line-file.js";
 
 /** Which files belong to which stream and boot, across restarts of this process. */
-export class StreamIndex {
-  readonly #file: LineFile;
+export class StreamIndex extends LineFile {
   /** By name, oldest first. */
   #pieces = new Map<string, StreamPiece>();
   /** The last piece of each boot and type. */
@@ -17,8 +16,8 @@ export class StreamIndex {
 
   /** Forgets files that aren't there any more. Throws the system call's error. */
   constructor(host: LineFileHost, path: string, isThere: (name: RecordName) => boolean) {
-    this.#file = new LineFile(host, path);
-    const lines = this.#file.load(MAX_INDEX_BYTES);
+    super(host, path);
+    const lines = this.load(MAX_INDEX_BYTES);
     for (const piece of lines.flatMap(parseLine)) this.#remember(piece);
     if (lines.length > 0) this.prune(isThere);
   }
@@ -40,26 +39,17 @@ export class StreamIndex {
 
   /** Remembers a new file. Throws the system call's error; then it isn't remembered. */
   add(piece: StreamPiece): void {
-    this.#file.add(formatLine(piece));
+    this.append(formatLine(piece));
     this.#remember(piece);
   }
 
   /** Drops the lines of all files but these. Throws the system call's error. */
   prune(isThere: (name: RecordName) => boolean): void {
     const pieces = [...this.#pieces.values()].filter(({ name }) => isThere(name));
-    if (pieces.length < this.#pieces.size) this.#file.replace(pieces.map(formatLine));
+    if (pieces.length < this.#pieces.size) this.replace(pieces.map(formatLine));
     this.#pieces.clear();
     this.#last.clear();
     for (const piece of pieces) this.#remember(piece);
-  }
-
-  takeDirty(): number[] {
-    return this.#file.takeDirty();
-  }
-
-  /** The descriptors, for the caller to close. */
-  end(): number[] {
-    return this.#file.end();
   }
 
   #remember(piece: StreamPiece): void {

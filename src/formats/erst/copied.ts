@@ -1,16 +1,5 @@
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
 import { crypto } from "../../os/builtins.js";
-import { errno, errnoOf } from "../../os/index.js";
-
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+import { LineFile, OWN_FILE } from "../../store/index.js";
 
 /** What tells records apart: the id, and the bytes, as a guest may write other ones under the same id. */
 export const recordKey = (id: bigint, record: Uint8Array): string =>
@@ -23,22 +12,18 @@ export const digestOf = (bytes: Uint8Array): string =>
 /** So many of records that have left the ERST file are worth making the list anew. */
 const MAX_STALE = 1000;
 
-/**
- * Which of an ERST file's records were copied: a file with a key on each line. A line counts when its
- * end is there.
- */
-export class CopiedList {
-  readonly #path: string;
+/** Far more than there are slots; of a longer file the end is read. */
+const MAX_BYTES = 64 << 20;
+
+/** `.erst`: which of an ERST file's records were copied, a key on each line. */
+export class CopiedList extends LineFile {
   #keys: Set<string>;
-  /** An add() failed: the file may end with a part of its line. */
-  #torn = false;
 
   /** Throws the system call's error. */
   constructor(path: string) {
-    this.#path = path;
-    this.#keys = new Set(readLines(path));
-    // Behind a line that was cut off none can be added.
-    this.#replace();
+    super(OWN_FILE, path);
+    this.#keys = new Set(this.load(MAX_BYTES));
+    this.replace([...this.#keys]);
   }
 
   has(key: string): boolean {
@@ -47,10 +32,10 @@ export class CopiedList {
 
   /** Durable on return. Throws the system call's error; then it is not added. */
   add(key: string): void {
-    if (this.#torn) this.#replace();
-    this.#torn = true;
-    this.#write(this.#path, O_APPEND, [key]);
-    this.#torn = false;
+    // Its owner may have put another in its place, too.
+    if (this.leaveRemoved()) this.replace([...this.#keys, key]);
+    else this.append(key);
+    this.sync();
     this.#keys.add(key);
   }
 
@@ -58,36 +43,6 @@ export class CopiedList {
   prune(present: readonly string[]): void {
     if (this.#keys.size <= present.length + MAX_STALE) return;
     this.#keys = new Set(present.filter((key) => this.#keys.has(key)));
-    this.#replace();
-  }
-
-  #replace(): void {
-    this.#write(`${this.#path}.new`, O_TRUNC, [...this.#keys]);
-    renameSync(`${this.#path}.new`, this.#path);
-  }
-
-  #write(path: string, flags: number, keys: readonly string[]): void {
-    const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | flags, 0o600);
-    try {
-      writeFileSync(fd, keys.map((key) => `${key}\n`).join(""));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  }
-}
-
-function readLines(path: string): string[] {
-  let fd: number;
-  try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW);
-  } catch (error) {
-    if (errnoOf(error) === errno.ENOENT) return [];
-    throw error;
-  }
-  try {
-    return readFileSync(fd, "latin1").split("\n").slice(0, -1);
-  } finally {
-    closeSync(fd);
+    this.replace([...this.#keys]);
   }
 }

@@ -76,6 +76,7 @@ export class ErstCopier {
 
   close(): void {
     this.#store.close();
+    for (const fd of this.#copied.end()) systemFiles.close(fd);
   }
 
   /**
