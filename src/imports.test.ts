@@ -18,7 +18,6 @@ const ORDER = [
 /** Files that import each other, at whatever distance, in alphabetical order. */
 const CIRCLES: readonly (readonly string[])[] = [
   ["cli/command-table.ts", "cli/commands.ts", "cli/completion.ts", "cli/man.ts"],
-  ["service/daemon/confinement.ts", "service/daemon/settings.ts"],
 ];
 
 const root = import.meta.dirname;

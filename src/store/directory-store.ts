@@ -201,7 +201,7 @@ export class DirectoryStore {
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
     const place = this.#here();
-    place.read(place.directory.nextReading(), () => false);
+    place.directory.read(place.directory.nextReading(), () => false);
     return place.directory.table
       .ofType(...types)
       .filter((entry) => !place.isHidden(entry))
@@ -220,7 +220,7 @@ export class DirectoryStore {
    */
   isRead({ place, number }: Reading): boolean {
     // Another directory in its place was read whole.
-    return this.#here() !== place || place.read(number, this.#isTurnOver);
+    return this.#here() !== place || place.directory.read(number, this.#isTurnOver);
   }
 
   /** The first of the records that the guest is shown which is behind `after`; undefined where there is none. */
@@ -273,11 +273,11 @@ export class DirectoryStore {
       }
       directory.table.delete(key);
     } else {
-      place.setErased(key);
+      place.directory.setErased(key);
     }
-    place.namesChanged = true;
+    place.directory.namesChanged = true;
     this.#mustCommit = true;
-    place.prune();
+    place.directory.prune();
     return true;
   }
 
@@ -291,7 +291,7 @@ export class DirectoryStore {
     const { ends } = place.directory;
     if (ends.last?.connectedMs === end.connectedMs) return;
     ends.add(end);
-    place.namesChanged = true;
+    place.directory.namesChanged = true;
     this.#scheduleSync();
   }
 
@@ -396,7 +396,7 @@ export class DirectoryStore {
     headers.note(name, header);
     table.set(entry);
     this.#mustCommit = true;
-    place.take();
+    place.directory.takeNext();
     makeRoom();
     return this.#staged.length - 1;
   }
@@ -482,7 +482,7 @@ export class DirectoryStore {
   #storeUnderNewId(staged: Staged): StoredRecord {
     const { temporaryPath, stored, place, inode, journal, mayBeLast } = staged;
     const { directory } = place;
-    place.readAnew();
+    place.directory.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
     journal?.naming(name, inode, mayBeLast);
@@ -530,13 +530,13 @@ export class DirectoryStore {
     const batch: Commit = {
       records,
       appended: [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()],
-      directory: place.namesChanged || records.length > 0 ? directory.fd : undefined,
+      directory: place.directory.namesChanged || records.length > 0 ? directory.fd : undefined,
     };
-    place.namesChanged = false;
+    place.directory.namesChanged = false;
     this.#committer.run(batch, (result) => {
       for (const fd of close) this.files.close(fd);
       // Whatever it was that failed: the directory is synced again with the next commit.
-      if (result.rest !== 0) place.namesChanged = true;
+      if (result.rest !== 0) place.directory.namesChanged = true;
       done(result);
     });
   }
@@ -547,7 +547,7 @@ export class DirectoryStore {
     this.#syncScheduled = true;
     after(STREAM_SYNC_MS, () => {
       this.#syncScheduled = false;
-      if (!this.#open || !(this.#place.streams.dirty || this.#place.namesChanged)) return;
+      if (!this.#open || !(this.#place.streams.dirty || this.#place.directory.namesChanged)) return;
       this.#run([], (result) => {
         this.#tellSyncError(result);
       });

@@ -3,13 +3,19 @@ import { join, resolve } from "node:path";
 import { errno, errnoOf, SystemError, tryLock } from "../os/index.js";
 import { ERASED_NAME } from "../records/erased.js";
 import { ENDS_NAME } from "../records/guest-end.js";
-import { formatRecordName, type RecordName, recordKey } from "../records/record-name.js";
+import {
+  formatRecordName,
+  type RecordName,
+  recordKey,
+  type StreamTypeName,
+} from "../records/record-name.js";
 import { STREAMS_NAME } from "../records/stream-piece.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { EndList } from "./end-list.js";
 import { ErasedList } from "./erased-list.js";
-import { type Files, makeDirectory } from "./files.js";
+import { type Files, isSystemError, makeDirectory } from "./files.js";
+import type { GrowingFile } from "./growing-file.js";
 import type { LineFileHost } from "./line-file.js";
 import { NextFile } from "./next-file.js";
 import { RecordTable } from "./record-table.js";
@@ -27,6 +33,13 @@ const MAX_STALE = 1000;
 const SETTLED_MS = 2500;
 
 const NO_ROOM: readonly number[] = [errno.ENOSPC, errno.EDQUOT];
+
+/** A stream's file that was just made. */
+export interface NewStreamFile {
+  readonly name: RecordName;
+  readonly file: GrowingFile;
+  readonly inode: number;
+}
 
 /** Another process has the directory. */
 export class DirectoryInUseError extends SystemError {
@@ -51,6 +64,8 @@ export class OpenDirectory {
   readonly erased: ErasedList;
   readonly index: StreamIndex;
   readonly ends: EndList;
+  /** Names were made or removed that aren't synced. */
+  namesChanged = false;
   readonly #files: Files;
   readonly #found: Stats;
   #reading:
@@ -93,6 +108,7 @@ export class OpenDirectory {
       this.ends = keep(new EndList(host, join(path, ENDS_NAME)));
       this.#prepareNext();
       files.sync(this.fd);
+      this.namesChanged = false;
     } catch (error) {
       for (const part of opened) for (const fd of part.end()) files.close(fd);
       throw error;
@@ -155,13 +171,51 @@ export class OpenDirectory {
     return reading.others;
   }
 
-  /** Drops notes on records that are gone, where there are many. Throws the system call's error. */
+  /** Drops notes on records that are gone, where there are many. That can wait: nothing depends on it. */
   prune(): void {
     const { table, erased, index } = this;
     const most = table.size + MAX_STALE;
     const isThere = (key: string) => table.has(key);
-    if (erased.size > most) erased.prune(isThere);
-    if (index.size > most) index.prune((name) => table.has(recordKey(name)));
+    try {
+      if (erased.size > most) erased.prune(isThere);
+      if (index.size > most) index.prune((name) => table.has(recordKey(name)));
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
+  }
+
+  /** The prepared file is in use. */
+  takeNext(): void {
+    this.next.take();
+    this.namesChanged = true;
+  }
+
+  /** The guest erased a record that is kept. Throws the system call's error. */
+  setErased(key: string): void {
+    this.erased.add(key);
+    this.table.setErased(key);
+  }
+
+  /** Makes an empty file for a stream; `naming` is called before it has its name. Throws the system call's error. */
+  beginStream(type: StreamTypeName, naming: (id: bigint, inode: number) => void): NewStreamFile {
+    const begin = () => {
+      const { id, file, path, inode } = this.next.get();
+      const name: RecordName = { type, id, compressed: false };
+      naming(id, inode);
+      this.#files.renameNew(path, this.pathOf(name));
+      this.takeNext();
+      this.table.set({ name, size: 0, timeMs: Date.now() });
+      this.prune();
+      return { name, file, inode };
+    };
+    try {
+      return begin();
+    } catch (error) {
+      if (errnoOf(error) !== errno.EEXIST) throw error;
+      // Somebody put a file of the same name into the directory since the id was chosen.
+      this.readAnew();
+      return begin();
+    }
   }
 
   #begin(ctimeMs: number): DirectoryReading {
@@ -184,8 +238,10 @@ export class OpenDirectory {
     }
     this.#read++;
     this.#changedMs = changedMs;
-    // A record put there by hand may have the id that was to come next.
+    // A record put there by hand may have the id that was to come next: then a file is prepared for another.
+    const { id } = this.next;
     this.next.skipTo(reading.newest + 1n);
+    if (this.next.id !== id) this.namesChanged = true;
     return true;
   }
 

@@ -23,8 +23,6 @@ export interface RoomKeeperOptions {
   readonly files: Files;
   readonly rooms: Rooms;
   readonly directory: OpenDirectory;
-  /** Reads the directory as far as OpenDirectory's read(). */
-  readonly read: (number: number, isTurnOver: () => boolean) => boolean;
   /** Whether the guest's turn has lasted long enough. */
   readonly isTurnOver: () => boolean;
   /** Does something in another turn. */
@@ -82,13 +80,13 @@ export class RoomKeeper {
 
   #prepare(wanted: Wanted, isTurnOver: () => boolean): boolean {
     if (this.#fits(wanted)) return true;
-    const { directory, read } = this.#options;
+    const { directory } = this.#options;
     if (this.#reading === undefined && performance.now() - this.#readMs > READ_MS) {
       this.#readMs = performance.now();
       this.#reading = directory.nextReading();
     }
     if (this.#reading !== undefined) {
-      if (!read(this.#reading, isTurnOver)) return false;
+      if (!directory.read(this.#reading, isTurnOver)) return false;
       this.#reading = undefined;
       if (this.#fits(wanted)) return true;
     }
@@ -166,6 +164,7 @@ export class RoomKeeper {
       });
     }
     if (gone.length === 0) return;
+    directory.namesChanged = true;
     onDropped({
       type,
       paths: gone.map(({ name }) => directory.pathOf(name)),

@@ -13,6 +13,7 @@ import type { StreamPiece } from "../records/stream-piece.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import { type JournalEntry, RequestJournal } from "./journal/index.js";
+import type { NewStreamFile } from "./open-directory.js";
 import type { StreamIndex } from "./stream-index.js";
 
 const { O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
@@ -22,10 +23,7 @@ export interface StreamHost {
   readonly files: Files;
   readonly directory: string;
   /** Makes an empty file for a stream; `naming` is called before it has its name. Throws the system call's error. */
-  begin(
-    type: StreamTypeName,
-    naming: (id: bigint, inode: number) => void,
-  ): { readonly name: RecordName; readonly file: GrowingFile; readonly inode: number };
+  begin(type: StreamTypeName, naming: (id: bigint, inode: number) => void): NewStreamFile;
   /** The guest erased the record: its boot's data goes into a new one. */
   isErased(record: RecordName): boolean;
   /**

@@ -12,15 +12,7 @@ import {
 } from "../../os/index.js";
 import { packageFolder } from "../../package-folder.js";
 import { makeDirectory, systemFiles } from "../../store/index.js";
-import type { DaemonSettings } from "./settings.js";
-
-/** How far a daemon's process is kept from what it doesn't need. */
-export interface Confinement {
-  /** The version of Landlock that is in force; 0 where none is. */
-  readonly landlock: number;
-  /** Why none is. */
-  readonly reason?: string;
-}
+import type { Confinement, DaemonSettings } from "./settings.js";
 
 /**
  * Restricts the calling thread and all that it starts to what serving the guests of `directories` needs.

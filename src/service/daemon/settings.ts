@@ -1,7 +1,14 @@
 import type { EndKind, RecordTypeName } from "../../records/index.js";
 import type { MinFree, OnErase, Rates, Rooms } from "../../store/index.js";
 import type { SessionDescriptors } from "../session/index.js";
-import type { Confinement } from "./confinement.js";
+
+/** How far a daemon's process is kept from what it doesn't need. */
+export interface Confinement {
+  /** The version of Landlock that is in force; 0 where none is. */
+  readonly landlock: number;
+  /** Why none is. */
+  readonly reason?: string;
+}
 
 /** One guest that a daemon serves. */
 export interface GuestSettings {
