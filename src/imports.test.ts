@@ -39,11 +39,11 @@ function importsOf(file: string): string[] {
   );
 }
 
-/** Of a file in no folder, as src/index.ts is: above all, but for version.ts, which imports nothing. */
-function placeOf(file: string): number {
-  if (file === "version.ts") return -1;
-  const place = ORDER.findIndex((folder) => file.startsWith(`${folder}/`));
-  return place < 0 ? ORDER.length : place;
+/** The library's index.ts is above all; the other files that lie in no folder are below all. */
+function rankOf(file: string): number {
+  const rank = ORDER.findIndex((folder) => file.startsWith(`${folder}/`));
+  if (rank >= 0) return rank;
+  return file === "index.ts" ? ORDER.length : -1;
 }
 
 /** All that a file imports, and what that imports, and so on. */
@@ -67,7 +67,7 @@ test("every import names a file that is there", () => {
 
 test("imports between folders go down only", () => {
   const upwards = [...imports].flatMap(([file, others]) =>
-    others.filter((other) => placeOf(other) > placeOf(file)).map((other) => `${file} -> ${other}`),
+    others.filter((other) => rankOf(other) > rankOf(file)).map((other) => `${file} -> ${other}`),
   );
   expect([...new Set(upwards)].sort()).toEqual([]);
 });

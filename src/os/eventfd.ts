@@ -1,7 +1,5 @@
-import { fstatSync } from "node:fs";
 import { check } from "./check.js";
 import { errno } from "./errno.js";
-import type { Share } from "./event-loop.js";
 import { allocate, lastErrno, libc } from "./libc.js";
 import { POLLIN, POLLOUT, poll } from "./poll.js";
 
@@ -37,22 +35,6 @@ export function createEventfd(): number {
  */
 export function signal(fd: number): void {
   if ((poll(fd, POLLOUT) & POLLOUT) !== 0) libc.write(fd, one, 8);
-}
-
-/**
- * Calls `onKick` whenever the front-end signals through `fd`, which may be an eventfd or a pipe. A pipe has to be
- * emptied. An eventfd needn't be, and one with EFD_SEMAPHORE couldn't: a read takes 1 of what may be 2^64 - 2.
- */
-export function watchKicks(loop: Share, fd: number, onKick: () => void): void {
-  const found = fstatSync(fd);
-  if (!found.isFIFO() && !found.isSocket()) {
-    loop.watch(fd, onKick, "edge");
-    return;
-  }
-  loop.watch(fd, () => {
-    if (!drain(fd)) loop.unwatch(fd);
-    onKick();
-  });
 }
 
 /**

@@ -2,10 +2,11 @@ export { check } from "./check.js";
 export { closeDescriptor, openFolderOf, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
 export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop, type Share } from "./event-loop.js";
-export { createEventfd, drain, signal, watchKicks } from "./eventfd.js";
+export { createEventfd, drain, signal } from "./eventfd.js";
 export { type Claim, FairQueue } from "./fair-queue.js";
 export { type Bytes, copyOf, ForeignBytes, MAX_VECTOR, writeForeign } from "./foreign-bytes.js";
 export { groupId } from "./group.js";
+export { watchKicks } from "./kicks.js";
 export {
   Allow,
   type LandlockOptions,
