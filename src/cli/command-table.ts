@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { addCommands } from "./commands.js";
 import { EXAMPLES, HELP } from "./help.js";
 
 /** What `--help` tells of an option, for completion and the man page. */
@@ -31,14 +30,17 @@ export interface CommandRow {
   readonly examples: readonly string[];
 }
 
+/** Adds all commands to a program. */
+export type AddAll = (program: Command) => Promise<void>;
+
 /** The commands as commander knows them, in the order of `--help`; `erst check` is one of its own. */
-export async function commandTable(): Promise<CommandRow[]> {
+export async function commandTable(addAll: AddAll): Promise<CommandRow[]> {
   const program = new Command("virtio-pstore")
     .enablePositionalOptions()
     .helpOption("-h, --help", "print this help")
     .configureHelp(HELP)
     .helpCommand(false);
-  await addCommands(program);
+  await addAll(program);
   return program.commands.flatMap((command) => rows(command, ""));
 }
 

@@ -13,8 +13,12 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   export: async (program) => (await import("./export.js")).addExport(program),
   rm: async (program) => (await import("./rm.js")).addRm(program),
   erst: async (program) => (await import("./erst/command.js")).addErst(program),
-  completion: async (program) => (await import("./completion.js")).addCompletion(program),
-  man: async (program) => (await import("./man.js")).addMan(program),
+  completion: async (program) => {
+    (await import("./completion.js")).addCompletion(program, addCommands);
+  },
+  man: async (program) => {
+    (await import("./man.js")).addMan(program, addCommands);
+  },
 };
 
 /** Adds the command that `name` is, or all of them where it is none, for help and what is like it. */

@@ -1,10 +1,10 @@
 import { Argument, type Command } from "commander";
-import { type CommandRow, commandTable, type OptionRow } from "./command-table.js";
+import { type AddAll, type CommandRow, commandTable, type OptionRow } from "./command-table.js";
 import { writeOut } from "./stdout.js";
 
 const SHELLS = { bash, zsh, fish };
 
-export function addCompletion(program: Command): void {
+export function addCompletion(program: Command, addAll: AddAll): void {
   program
     .command("completion")
     .summary("print a shell's completion of this program")
@@ -14,7 +14,7 @@ export function addCompletion(program: Command): void {
     )
     .addArgument(new Argument("<shell>", "the shell").choices(Object.keys(SHELLS)))
     .action(async (shell: keyof typeof SHELLS) => {
-      await writeOut(SHELLS[shell](await commandTable()));
+      await writeOut(SHELLS[shell](await commandTable(addAll)));
     });
 }
 

@@ -1,15 +1,15 @@
 import type { Command } from "commander";
 import { version } from "../version.js";
-import { type CommandRow, commandTable } from "./command-table.js";
+import { type AddAll, type CommandRow, commandTable } from "./command-table.js";
 import { writeOut } from "./stdout.js";
 
-export function addMan(program: Command): void {
+export function addMan(program: Command, addAll: AddAll): void {
   program
     .command("man")
     .summary("print the man page")
     .description("Prints the man page in troff's format.")
     .action(async () => {
-      await writeOut(page(await commandTable()));
+      await writeOut(page(await commandTable(addAll)));
     });
 }
 

@@ -10,8 +10,8 @@ import {
   restrictThread,
   setNoNewPrivileges,
 } from "../../os/index.js";
-import { packageFolder } from "../../package-folder.js";
 import { makeDirectory, systemFiles } from "../../store/index.js";
+import { packageFolder } from "../../version.js";
 import type { Confinement, DaemonSettings } from "./settings.js";
 
 /**
@@ -45,7 +45,10 @@ export function confineThread(directories: readonly string[]): Confinement {
 export function isOnlyConfined(
   directory: string,
   number: number,
-  { landlock = 0, managed = false }: Pick<DaemonSettings, "landlock" | "managed">,
+  {
+    landlock = 0,
+    managed = false,
+  }: { readonly landlock?: number | undefined; readonly managed?: boolean | undefined },
 ): boolean {
   const { R_OK, W_OK, X_OK } = constants;
   try {
@@ -64,7 +67,7 @@ function programRules(): LandlockRule[] {
     ...mappedFiles().map((path) => ({ path, allow: Allow.readAndExecute })),
     { path: "/etc/ld.so.cache", allow: Allow.read },
     { path: "/dev/null", allow: Allow.files },
-    { path: packageFolder(), allow: Allow.read },
+    { path: packageFolder, allow: Allow.read },
     { path: modules, allow: Allow.read },
     ...preloaded().map((path) => ({ path, allow: Allow.read })),
   ];
