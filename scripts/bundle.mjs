@@ -23,7 +23,7 @@ const PROGRAM = {
   groups: [
     {
       name: "start",
-      test: /\/(?:cli\/(?:commands|errors|stdout)|version)\.ts$|\/commander\//,
+      test: /\/(?:cli\/(?:commands|stdout)|service\/errors|version)\.ts$|\/commander\//,
       priority: 2,
     },
     { name: "read", test: /\/src\/cli\/list\.ts$/, priority: 1 },
@@ -33,8 +33,8 @@ const PROGRAM = {
 /** The daemon's processes and threads, which are started by their files' names, and what package.json exports. */
 const SERVICE = {
   input: {
-    "daemon-launcher": "src/cli/daemon-launcher.ts",
-    "daemon-process": "src/cli/daemon-process.ts",
+    "daemon-launcher": "src/service/start/daemon-launcher.ts",
+    "daemon-process": "src/service/start/daemon-process.ts",
     "loop-thread": "src/service/daemon/loop-thread.ts",
     "sync-thread": "src/service/daemon/sync-thread.ts",
     index: "src/index.ts",

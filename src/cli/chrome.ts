@@ -1,5 +1,5 @@
 import { type ChromeCounts, chromeTrace } from "../formats/ftrace/chrome.js";
-import { warn } from "./errors.js";
+import { warn } from "../service/errors.js";
 
 /** A trace as a Chrome JSON trace, in pieces; at its end stderr is told what isn't in it. */
 export function* chromeText(

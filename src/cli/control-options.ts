@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { groupId } from "../os/index.js";
-import type { SocketAccess } from "../virtio/vhost-user/index.js";
+import type { ControlSettings } from "../service/start/control-socket.js";
 
 /** In a directory of records, or of guests: a hidden name, which counts for nothing there. */
 const CONTROL_NAME = ".control";
@@ -9,14 +9,6 @@ const CONTROL_NAME = ".control";
 export interface ControlOptions {
   readonly control?: string;
   readonly controlGroup?: number;
-}
-
-/** Where a daemon listens for requests. */
-export interface ControlSettings {
-  readonly path: string;
-  /** Its folder is made where it isn't there: it is the directory that is served. */
-  readonly makesFolder: boolean;
-  readonly access: SocketAccess;
 }
 
 export function parseGroup(text: string): number {

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import type { Crash, CrashFacts } from "../analysis/index.js";
 import { printableLine } from "../records/index.js";
+import { errorLine, warn } from "../service/errors.js";
 import { NO_DUMP, type SilentEnd } from "./ended.js";
-import { errorLine, warn } from "./errors.js";
 
 /** What the command is told, by the names of its variables without what they begin with. */
 type Known = Readonly<Record<string, string | number | undefined>>;

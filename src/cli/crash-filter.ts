@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { type Crash, type CrashFacts, type GuestEnded, guestOf } from "../analysis/index.js";
 import type { RecordEntry } from "../records/index.js";
+import { USAGE, UserError } from "../service/errors.js";
 import { NO_DUMP } from "./ended.js";
-import { USAGE, UserError } from "./errors.js";
 import { notEmpty, once } from "./option-values.js";
 import { parseTime, parseUntil } from "./time.js";
 

@@ -12,12 +12,12 @@ import {
   stemOf,
 } from "../analysis/index.js";
 import { isStream, type RecordTypeName } from "../records/index.js";
+import { errorLine, UserError, warn } from "../service/errors.js";
+import { fullName, Names } from "../service/names.js";
 import { type CrashFilter, isEndWanted, isFiltered, isWanted } from "./crash-filter.js";
-import { errorLine, UserError, warn } from "./errors.js";
-import { Names } from "./names.js";
 import { howRecorded, othersBelow } from "./nothing-found.js";
 import { Progress } from "./progress.js";
-import { fullName, recordsAsked } from "./records-at.js";
+import { recordsAsked } from "./records-at.js";
 
 /** The crashes at a path that a command was asked for, and what else is recorded there. */
 export class CrashesAt {

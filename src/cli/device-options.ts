@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isRecordType, RECORD_TYPES, type RecordTypeName } from "../records/index.js";
 import type { DeviceSettings } from "../service/daemon/index.js";
-import { LEVELS, type Level } from "./errors.js";
+import { LEVELS, type Level } from "../service/errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "./limit-options.js";
 import { sizeOption } from "./size.js";
 

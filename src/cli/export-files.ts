@@ -5,10 +5,10 @@ import { setImmediate as afterSignals } from "node:timers/promises";
 import { type Crash, dumpText, ownRecords, recordBytes, streamText } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
 import { isText, linePieces, printable, printableJson } from "../records/index.js";
+import { UserError } from "../service/errors.js";
 import { chromeText } from "./chrome.js";
 import { crashJson } from "./crash-json.js";
 import type { CrashesAt } from "./crashes-at.js";
-import { UserError } from "./errors.js";
 import { showJson } from "./show-json.js";
 
 /** So many pieces, of 64 KiB each, are written before a signal is looked for. */

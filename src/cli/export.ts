@@ -4,14 +4,14 @@ import { type Command, InvalidArgumentError } from "commander";
 import type { Crash } from "../analysis/index.js";
 import { systemReason } from "../os/errno.js";
 import { isText } from "../records/index.js";
+import { USAGE, UserError } from "../service/errors.js";
+import { endBySignal, onSignals } from "../service/signals.js";
 import { makeDirectory, systemFiles } from "../store/index.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
-import { USAGE, UserError } from "./errors.js";
 import { pack, writeFolder, writeJson } from "./export-files.js";
 import { guestDirectory } from "./guest-directory.js";
 import { notEmpty } from "./option-values.js";
-import { endBySignal, onSignals } from "./signals.js";
 import { writePath } from "./stdout.js";
 
 interface ExportOptions extends CrashFilter {

@@ -5,10 +5,10 @@ import { type Command, InvalidArgumentError } from "commander";
 import { ConsoleFollower } from "../analysis/follow.js";
 import { hasReader } from "../os/poll.js";
 import { PrintablePieces, parseRecordName } from "../records/index.js";
-import { USAGE, UserError, warn } from "./errors.js";
+import { USAGE, UserError, warn } from "../service/errors.js";
+import { endBySignal, onSignals } from "../service/signals.js";
 import { howRecorded } from "./nothing-found.js";
 import { once } from "./option-values.js";
-import { endBySignal, onSignals } from "./signals.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
 
 interface FollowOptions {

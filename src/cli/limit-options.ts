@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isRecordType, RECORD_TYPES, type RecordTypeName } from "../records/index.js";
+import { parseSize } from "../service/size.js";
 import {
   type Bound,
   DEFAULT_MIN_FREE,
@@ -11,7 +12,7 @@ import {
   type Room,
   type Rooms,
 } from "../store/index.js";
-import { parseSize, sizeOption } from "./size.js";
+import { sizeOption } from "./size.js";
 
 const LARGEST_ROOM = 1024 ** 4 - 1;
 const LARGEST_RATE = 1024 ** 4 - 1;

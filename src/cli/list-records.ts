@@ -1,11 +1,12 @@
 import { type DecodedRecord, decodeRecord } from "../analysis/index.js";
 import { isDump, isText, printableJson, type RecordEntry } from "../records/index.js";
+import { errorLine, warn } from "../service/errors.js";
+import { fullName } from "../service/names.js";
+import { formatSize } from "../service/size.js";
 import { type CrashFilter, isWithin } from "./crash-filter.js";
-import { errorLine, warn } from "./errors.js";
 import { tellOthers } from "./nothing-found.js";
 import { Progress } from "./progress.js";
-import { fullName, recordsAsked } from "./records-at.js";
-import { formatSize } from "./size.js";
+import { recordsAsked } from "./records-at.js";
 import { writeOut } from "./stdout.js";
 import { formatTable } from "./table.js";
 import { formatTime } from "./time.js";

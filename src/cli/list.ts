@@ -1,14 +1,14 @@
 import { type Command, Option } from "commander";
 import { type Crash, type CrashFacts, missingParts } from "../analysis/index.js";
 import { printableJson } from "../records/index.js";
+import { fullName } from "../service/names.js";
+import { formatSize } from "../service/size.js";
 import { addFilterOptions, type CrashFilter } from "./crash-filter.js";
 import { crashJson } from "./crash-json.js";
 import { CrashesAt } from "./crashes-at.js";
 import { endedJson, NO_DUMP, type SilentEnd, silentEnds } from "./ended.js";
 import { listRecords } from "./list-records.js";
 import { tellOthers } from "./nothing-found.js";
-import { fullName } from "./records-at.js";
-import { formatSize } from "./size.js";
 import { writeOut } from "./stdout.js";
 import { cut, formatTable, terminalWidth } from "./table.js";
 import { formatAge } from "./time.js";

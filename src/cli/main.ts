@@ -1,8 +1,8 @@
 import { Command, CommanderError } from "commander";
 import { printableText } from "../records/printable.js";
+import { errorLine, USAGE, UserError, warn } from "../service/errors.js";
 import { version } from "../version.js";
 import { addCommands } from "./commands.js";
-import { errorLine, USAGE, UserError, warn } from "./errors.js";
 import { EXAMPLES, HELP } from "./help.js";
 import { writeOut } from "./stdout.js";
 

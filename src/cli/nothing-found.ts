@@ -2,8 +2,8 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { findRecords, isErstFile } from "../analysis/index.js";
 import type { RecordEntry, RecordTypeName } from "../records/index.js";
+import { UserError, warn } from "../service/errors.js";
 import { type CrashFilter, isFiltered } from "./crash-filter.js";
-import { UserError, warn } from "./errors.js";
 
 /** What isn't recorded of every guest, and how it is. */
 const HOW_RECORDED: Readonly<Record<Exclude<RecordTypeName, "dmesg">, string>> = {

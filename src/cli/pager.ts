@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { UserError } from "./errors.js";
+import { UserError } from "../service/errors.js";
 import { writeOut, writeTo } from "./stdout.js";
 
 /** Where a command's text goes. */

@@ -2,8 +2,8 @@ import { statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { findRecords, isErstFile } from "../analysis/index.js";
 import type { RecordEntry } from "../records/index.js";
+import { errorLine, UserError, warn } from "../service/errors.js";
 import { type CrashFilter, isGuest } from "./crash-filter.js";
-import { errorLine, UserError, warn } from "./errors.js";
 import { erstError } from "./erst/open.js";
 
 /** The records that a command was asked for. */
@@ -14,10 +14,6 @@ export interface RecordsAt {
   /** Why something at the path can't be read, and is left out. */
   readonly skipped: readonly unknown[];
 }
-
-/** As `list --records` tells it. */
-export const fullName = ({ guest, name }: Pick<RecordEntry, "guest" | "name">): string =>
-  guest === "" ? name : `${guest}/${name}`;
 
 /** The records at a path; a file that is no record is an error, a directory without any isn't. */
 export function recordsAt(path: string): RecordsAt {

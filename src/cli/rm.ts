@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { type Crash, isQuiet, isSettled, ownRecords } from "../analysis/index.js";
 import { isStream, type RecordEntry } from "../records/index.js";
+import { errorLine, USAGE, UserError, warn } from "../service/errors.js";
+import { fullName } from "../service/names.js";
+import { formatSize } from "../service/size.js";
 import { addFilterOptions, type CrashFilter, isFiltered } from "./crash-filter.js";
 import { CrashesAt } from "./crashes-at.js";
-import { errorLine, USAGE, UserError, warn } from "./errors.js";
-import { fullName } from "./records-at.js";
-import { formatSize } from "./size.js";
 import { writeLine } from "./stdout.js";
 
 interface RmOptions extends CrashFilter {

@@ -2,6 +2,12 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { systemReason } from "../os/errno.js";
 import { closeDescriptor, endListening, isListening } from "../os/index.js";
 import type { DaemonEvent, GuestSettings } from "../service/daemon/index.js";
+import { codeOf, isAtLeast, USAGE, UserError, warn } from "../service/errors.js";
+import { outputOf } from "../service/log/output.js";
+import { endBySignal, onSignals, STOP_MS } from "../service/signals.js";
+import { becomeDaemon } from "../service/start/become-daemon.js";
+import type { ControlSettings } from "../service/start/control-socket.js";
+import { expectGoodEnd, supervise } from "../service/start/supervise.js";
 import {
   hold,
   letGo,
@@ -17,20 +23,14 @@ import {
   type SocketFile,
   socketFile,
 } from "../virtio/vhost-user/index.js";
-import { becomeDaemon } from "./become-daemon.js";
 import {
   addControlOptions,
   type ControlOptions,
-  type ControlSettings,
   controlSettings,
   parseGroup,
 } from "./control-options.js";
-import { outputOf } from "./daemon-output.js";
 import { addDeviceOptions, type DeviceOptions, deviceSettings } from "./device-options.js";
-import { codeOf, isAtLeast, USAGE, UserError, warn } from "./errors.js";
 import { guestDirectory, namedDirectory } from "./guest-directory.js";
-import { endBySignal, onSignals, STOP_MS } from "./signals.js";
-import { expectGoodEnd, supervise } from "./supervised.js";
 
 interface ServeOptions extends DeviceOptions, ControlOptions {
   socketPath?: string;

@@ -14,8 +14,8 @@ import {
   unreadableLine,
 } from "../analysis/index.js";
 import { isStream, notedText, type RecordEntry, type RecordTypeName } from "../records/index.js";
+import { UserError } from "../service/errors.js";
 import type { CrashesAt } from "./crashes-at.js";
-import { UserError } from "./errors.js";
 import { howRecorded } from "./nothing-found.js";
 
 /** Something to show. */

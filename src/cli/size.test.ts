@@ -1,7 +1,8 @@
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatSize, parseSize, sizeOption } from "./size.js";
+import { formatSize, parseSize } from "../service/size.js";
+import { sizeOption } from "./size.js";
 
 describe("parseSize", () => {
   test.each([

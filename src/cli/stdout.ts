@@ -2,7 +2,7 @@ import type { Writable } from "node:stream";
 import { systemReason } from "../os/errno.js";
 // The one module, not all of report: whatever starts loads this file.
 import { printableLine } from "../records/printable.js";
-import { codeOf, USAGE, UserError } from "./errors.js";
+import { codeOf, USAGE, UserError } from "../service/errors.js";
 
 /** Why a write fails whose reader has gone away; the second is that of a write after that. */
 const CLOSED = ["EPIPE", "ERR_STREAM_DESTROYED"];

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { type SymbolFiles, Symbolizer } from "../analysis/symbols/index.js";
-import { warn } from "./errors.js";
+import { warn } from "../service/errors.js";
 import { notEmpty } from "./option-values.js";
 
 /** The options that say where the kernel's symbols are. */

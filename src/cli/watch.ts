@@ -11,15 +11,15 @@ import {
   watchedFolders,
 } from "../analysis/index.js";
 import { ENDS_NAME } from "../records/index.js";
+import { UserError, warn } from "../service/errors.js";
+import { endBySignal, onSignals } from "../service/signals.js";
+import { type Tellable, WatchState } from "../service/watch/watch-state.js";
 import { runForCrash, runForEnd } from "./crash-command.js";
 import { addFilterOptions, type CrashFilter, isEndWanted, isWanted } from "./crash-filter.js";
 import { CrashesAt, newReader } from "./crashes-at.js";
 import { silentEnds } from "./ended.js";
-import { UserError, warn } from "./errors.js";
 import { notEmpty } from "./option-values.js";
 import { recordsAt, tellNoGuest } from "./records-at.js";
-import { endBySignal, onSignals } from "./signals.js";
-import { type Tellable, Told } from "./told.js";
 
 interface WatchOptions extends CrashFilter {
   readonly exec: string;
@@ -83,7 +83,9 @@ export function addWatch(program: Command): void {
 
 async function watch(path: string, options: WatchOptions): Promise<void> {
   tellNoGuest(path, options);
-  const state = new Told(options.state === undefined ? defaultState(path) : named(options.state));
+  const state = new WatchState(
+    options.state === undefined ? defaultState(path) : named(options.state),
+  );
   const stop = new AbortController();
   // The command isn't the terminal's, and goes on where that is closed.
   onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
@@ -138,7 +140,7 @@ class Complaints {
 
 /** What one look leaves to the next. */
 interface Watching {
-  readonly state: Told;
+  readonly state: WatchState;
   readonly complaints: Complaints;
   readonly reader: CrashReader;
   readonly arrivals: Arrivals | undefined;
@@ -209,7 +211,7 @@ function named(path: string): string {
 }
 
 /** Forgets what was told of records that are gone; not where some can't be seen now. */
-function forget(state: Told, path: string): void {
+function forget(state: WatchState, path: string): void {
   const { files, skipped } = recordsAt(path);
   const unread: unknown[] = [];
   const ends = statSync(path).isDirectory() ? findEnds(path, (error) => unread.push(error)) : [];

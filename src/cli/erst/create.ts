@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import { ErstError, ErstFile } from "../../formats/erst/index.js";
-import { errorLine, USAGE, UserError, warn } from "../errors.js";
-import { formatSize, sizeOption } from "../size.js";
+import { errorLine, USAGE, UserError, warn } from "../../service/errors.js";
+import { formatSize } from "../../service/size.js";
+import { sizeOption } from "../size.js";
 import { erstError } from "./open.js";
 
 interface CreateOptions {

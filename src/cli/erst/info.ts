@@ -7,7 +7,7 @@ import {
   timeOf,
 } from "../../formats/erst/index.js";
 import { printableJson } from "../../records/index.js";
-import { formatSize } from "../size.js";
+import { formatSize } from "../../service/size.js";
 import { writeLine, writeOut } from "../stdout.js";
 import { withErst } from "./open.js";
 

@@ -1,5 +1,5 @@
 import { ErstError, ErstFile, type ErstHeader } from "../../formats/erst/index.js";
-import { UserError } from "../errors.js";
+import { UserError } from "../../service/errors.js";
 
 /** Passes an ErstError on as one that names the file. */
 export function erstError(path: string, error: unknown): unknown {

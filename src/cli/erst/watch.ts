@@ -4,14 +4,14 @@ import { ErstCopier } from "../../formats/erst/copier.js";
 import { ErstError, usersOf } from "../../formats/erst/index.js";
 import { isUnanswered, whilePaused } from "../../formats/erst/qmp.js";
 import type { Left } from "../../formats/erst/slot-watch.js";
-import { LogLimiter } from "../../service/daemon/log-limiter.js";
-import { StoreLog } from "../../service/daemon/store-log.js";
+import { errorLine, warn } from "../../service/errors.js";
+import { LogLimiter } from "../../service/log/log-limiter.js";
+import { textOutput } from "../../service/log/output.js";
+import { StoreLog } from "../../service/log/store-log.js";
+import { onSignals } from "../../service/signals.js";
 import { RefusedError } from "../../store/index.js";
 import type { LogEvent } from "../../virtio/vhost-user/index.js";
-import { textOutput } from "../daemon-output.js";
-import { errorLine, warn } from "../errors.js";
 import { addLimitOptions, type LimitOptions, limitSettings } from "../limit-options.js";
-import { onSignals } from "../signals.js";
 import { erstError } from "./open.js";
 
 interface WatchOptions extends LimitOptions {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { ErstError, ErstFile, expectUnused } from "../../formats/erst/index.js";
-import { UserError } from "../errors.js";
+import { UserError } from "../../service/errors.js";
 import { DEFAULT_RECORD_SIZE, DEFAULT_SIZE } from "../erst/create.js";
 import { erstError, withErst } from "../erst/open.js";
 import { checkForeground, deviceHelp } from "./qemu.js";

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { UserError } from "../../service/errors.js";
 import { has, objectProperties, type Properties, properties, values } from "./qemu-options.js";
 
 /** QEMU's own default for -m, in bytes. */

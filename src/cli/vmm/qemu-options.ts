@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { UserError } from "../../service/errors.js";
 
 /** The properties of an option's value, as text. */
 export type Properties = ReadonlyMap<string, string>;

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { UserError } from "../errors.js";
+import { UserError } from "../../service/errors.js";
 import { deviceHelp, qemu } from "./qemu.js";
 import { memoryArguments, memorySize } from "./qemu-memory.js";
 

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { CONFIG_EXTENDED_BYTES, QUEUE_COUNT, VIRTIO_ID_PSTORE } from "../../device/index.js";
 import { systemReason } from "../../os/errno.js";
-import { codeOf, UserError } from "../errors.js";
+import { codeOf, UserError } from "../../service/errors.js";
 import type { Vmm } from "./command.js";
 import { memoryArguments } from "./qemu-memory.js";
 import { escaped, has, properties, values } from "./qemu-options.js";

@@ -12,7 +12,7 @@ import {
 } from "../../os/index.js";
 import { makeDirectory, systemFiles } from "../../store/index.js";
 import { packageFolder } from "../../version.js";
-import type { Confinement, DaemonSettings } from "./settings.js";
+import type { Confinement } from "./settings.js";
 
 /**
  * Restricts the calling thread and all that it starts to what serving the guests of `directories` needs.

@@ -9,12 +9,12 @@ import {
   troubleWith,
 } from "../../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../../virtio/vhost-user/index.js";
+import { LogLimiter } from "../log/log-limiter.js";
+import type { SharedNotices } from "../log/shared-notices.js";
+import { StoreLog } from "../log/store-log.js";
 import { PersistentSession } from "../session/index.js";
 import type { GuestState } from "./guest-state.js";
-import { LogLimiter } from "./log-limiter.js";
 import type { DaemonEvent, DeviceSettings, GuestSettings } from "./settings.js";
-import type { SharedNotices } from "./shared-notices.js";
-import { StoreLog } from "./store-log.js";
 
 /** What a guest can cause without end. */
 type LimitedEvent =

@@ -2,11 +2,11 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { drain, EventLoop } from "../../os/index.js";
 import { InlineCommitter } from "../../store/index.js";
+import { SharedNotices } from "../log/shared-notices.js";
 import { isOnlyConfined } from "./confinement.js";
 import { GuestServer } from "./guest-server.js";
 import type { GuestState } from "./guest-state.js";
 import type { DaemonEvent, DaemonSettings, GuestSettings } from "./settings.js";
-import { SharedNotices } from "./shared-notices.js";
 import { SyncDispatcher } from "./sync-dispatcher.js";
 import type { SyncAnswer, SyncPort } from "./sync-port.js";
 

@@ -1,25 +1,8 @@
 import { fileURLToPath } from "node:url";
-import type { DaemonEvent, DaemonSettings } from "../service/daemon/index.js";
-import {
-  type DaemonEnd,
-  FIRST_PASSED,
-  Supervisor,
-  socketName,
-} from "../service/supervisor/index.js";
-import type { ControlSettings } from "./control-options.js";
-import { type Level, UserError } from "./errors.js";
-
-/** What a daemon's process is started with, as JSON. */
-export interface DaemonStart {
-  readonly settings: DaemonSettings;
-  readonly control: ControlSettings;
-  readonly json: boolean;
-  readonly logLevel: Level;
-  /** These are told; all others aren't. */
-  readonly tell: readonly DaemonEvent["kind"][];
-  /** By a service manager, not by our supervisor. */
-  readonly managed: boolean;
-}
+import type { DaemonEvent, DaemonSettings } from "../daemon/index.js";
+import { UserError } from "../errors.js";
+import { type DaemonEnd, FIRST_PASSED, Supervisor, socketName } from "../supervisor/index.js";
+import { type DaemonStart, startArgument } from "./daemon-start.js";
 
 const entry = fileURLToPath(new URL("./daemon-launcher.js", import.meta.url));
 
@@ -35,7 +18,7 @@ export function supervise(
   };
   return new Supervisor({
     command: process.execPath,
-    args: [entry, JSON.stringify({ ...start, settings, managed: false })],
+    args: [entry, startArgument({ ...start, settings, managed: false })],
     sockets: guests.map(({ name, fd }) => ({ name: socketName(name), fd })),
     onRestart: (former) => {
       output({ kind: "restarted", reason: reasonOf(former) });

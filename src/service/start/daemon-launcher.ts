@@ -1,14 +1,14 @@
 // The entry point of the process that becomes a daemon's, which a supervisor started.
 
-import { endWithParent } from "../os/index.js";
-import { passedDescriptors } from "../service/supervisor/index.js";
+import { endWithParent } from "../../os/index.js";
+import { UserError, warn } from "../errors.js";
+import { outputOf } from "../log/output.js";
+import { passedDescriptors } from "../supervisor/index.js";
 import { becomeDaemon } from "./become-daemon.js";
-import { outputOf } from "./daemon-output.js";
-import { UserError, warn } from "./errors.js";
-import type { DaemonStart } from "./supervised.js";
+import { type DaemonStart, readStart } from "./daemon-start.js";
 
 endWithParent();
-const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
+const start = readStart<DaemonStart>();
 try {
   becomeDaemon(start, passedDescriptors());
 } catch (error) {

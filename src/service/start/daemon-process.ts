@@ -1,13 +1,11 @@
 // The entry point of a daemon's process, which a supervisor or a service manager started.
 
-import { endWithParent } from "../os/index.js";
-import { ControlError, ControlServer } from "../service/control/index.js";
-import {
-  type Confinement,
-  Daemon,
-  type DaemonEvent,
-  daemonStatus,
-} from "../service/daemon/index.js";
+import { endWithParent } from "../../os/index.js";
+import { ControlError, ControlServer } from "../control/index.js";
+import { Daemon, type DaemonEvent, daemonStatus } from "../daemon/index.js";
+import { warn } from "../errors.js";
+import { outputOf } from "../log/output.js";
+import { endBySignal, onSignals, STOP_MS } from "../signals.js";
 import {
   CONTROL_SOCKET,
   hold,
@@ -15,21 +13,16 @@ import {
   notify,
   passedDescriptors,
   withSessions,
-} from "../service/supervisor/index.js";
-import type { ControlSocket } from "./control-socket.js";
-import { outputOf } from "./daemon-output.js";
-import { warn } from "./errors.js";
-import { endBySignal, onSignals, STOP_MS } from "./signals.js";
-import { type DaemonStart, REPLACED_STATUS } from "./supervised.js";
+} from "../supervisor/index.js";
+import { type ConfinedStart, readStart } from "./daemon-start.js";
+import { REPLACED_STATUS } from "./supervise.js";
 
 /** The event loop's thread has so long to say what it knows. */
 const ANSWER_MS = 5000;
 const BUSY = `the daemon serves its guests and found no time for more in ${ANSWER_MS / 1000} s: its disk may not answer`;
 
-const start = JSON.parse(process.argv[2] ?? "") as DaemonStart;
-const { settings, tell, managed } = start;
-const confinement = JSON.parse(process.argv[3] ?? "") as Confinement;
-const control = JSON.parse(process.argv[4] ?? "") as ControlSocket;
+const start = readStart<ConfinedStart>();
+const { settings, tell, managed, confinement, controlSocket: control } = start;
 
 if (!managed) {
   endWithParent();

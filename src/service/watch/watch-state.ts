@@ -1,11 +1,11 @@
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import type { Crash, GuestEnded } from "../analysis/index.js";
-import { systemReason } from "../os/errno.js";
-import { tryLock } from "../os/index.js";
-import type { RecordEntry } from "../records/index.js";
-import { LineFile, OWN_FILE } from "../store/index.js";
-import { codeOf, UserError } from "./errors.js";
-import { fullName } from "./records-at.js";
+import type { Crash, GuestEnded } from "../../analysis/index.js";
+import { systemReason } from "../../os/errno.js";
+import { tryLock } from "../../os/index.js";
+import type { RecordEntry } from "../../records/index.js";
+import { LineFile, OWN_FILE } from "../../store/index.js";
+import { codeOf, UserError } from "../errors.js";
+import { fullName } from "../names.js";
 
 /** Far more names than there are records; of a longer file the end is read. */
 const MAX_BYTES = 64 << 20;
@@ -26,7 +26,7 @@ export type Tellable = Crash | GuestEnded;
  * called as its first one, and that may be removed before the others; with the time, because a guest whose
  * directory is made anew has the same names again. It belongs to one process at a time.
  */
-export class Told {
+export class WatchState {
   readonly #file: LineFile;
   readonly #lock: number;
   readonly #lines: Set<string>;

@@ -1,11 +1,11 @@
 import { fileURLToPath } from "node:url";
-import { systemReason } from "../os/errno.js";
-import { replaceProcess } from "../os/index.js";
-import { confineThread } from "../service/daemon/confinement.js";
-import { forbiddenCall, type PassedDescriptor } from "../service/supervisor/index.js";
+import { systemReason } from "../../os/errno.js";
+import { replaceProcess } from "../../os/index.js";
+import { confineThread } from "../daemon/confinement.js";
+import { UserError } from "../errors.js";
+import { forbiddenCall, type PassedDescriptor } from "../supervisor/index.js";
 import { openControl } from "./control-socket.js";
-import { UserError } from "./errors.js";
-import type { DaemonStart } from "./supervised.js";
+import { type ConfinedStart, type DaemonStart, startArgument } from "./daemon-start.js";
 
 const entry = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
 
@@ -26,13 +26,13 @@ export function becomeDaemon(
         "allow it, in a container in its seccomp profile",
     );
   }
-  const control = openControl(start.control, passed);
+  const controlSocket = openControl(start.control, passed);
   const confinement = confineThread(start.settings.guests.map(({ directory }) => directory));
   // Node reads files for them that it can't be allowed to.
   process.env.OPENSSL_CONF = "/dev/null";
   delete process.env.NODE_EXTRA_CA_CERTS;
-  const args = [entry, ...[start, confinement, control].map((one) => JSON.stringify(one))];
+  const argument = startArgument<ConfinedStart>({ ...start, confinement, controlSocket });
   const descriptors = new Set([...passed.map(({ fd }) => fd), ...others]);
-  if ("fd" in control) descriptors.add(control.fd);
-  replaceProcess(process.execPath, [...process.execArgv, ...args], [...descriptors]);
+  if ("fd" in controlSocket) descriptors.add(controlSocket.fd);
+  replaceProcess(process.execPath, [...process.execArgv, entry, argument], [...descriptors]);
 }

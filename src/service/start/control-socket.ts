@@ -1,10 +1,17 @@
 import { dirname } from "node:path";
-import { endListening } from "../os/index.js";
-import { CONTROL_SOCKET, type PassedDescriptor } from "../service/supervisor/index.js";
-import { makeDirectory, systemFiles } from "../store/index.js";
-import { isListeningAt, listenAt } from "../virtio/vhost-user/index.js";
-import type { ControlSettings } from "./control-options.js";
-import { errorLine } from "./errors.js";
+import { endListening } from "../../os/index.js";
+import { makeDirectory, systemFiles } from "../../store/index.js";
+import { isListeningAt, listenAt, type SocketAccess } from "../../virtio/vhost-user/index.js";
+import { errorLine } from "../errors.js";
+import { CONTROL_SOCKET, type PassedDescriptor } from "../supervisor/index.js";
+
+/** Where a daemon listens for requests. */
+export interface ControlSettings {
+  readonly path: string;
+  /** Its folder is made where it isn't there: it is the directory that is served. */
+  readonly makesFolder: boolean;
+  readonly access: SocketAccess;
+}
 
 /** A daemon's control socket; guests are served also where there is none. */
 export type ControlSocket =

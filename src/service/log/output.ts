@@ -1,8 +1,8 @@
-import type { EndKind } from "../records/index.js";
-import { printableJson } from "../records/printable.js";
-import type { DaemonEvent } from "../service/daemon/index.js";
-import { isAtLeast, type Level, warn } from "./errors.js";
-import { formatSize } from "./size.js";
+import type { EndKind } from "../../records/index.js";
+import { printableJson } from "../../records/printable.js";
+import type { DaemonEvent } from "../daemon/index.js";
+import { isAtLeast, type Level, warn } from "../errors.js";
+import { formatSize } from "../size.js";
 
 /** Where a daemon's events go: lines for people on stderr, or JSON lines on stdout. */
 export type Output = (event: DaemonEvent) => void;

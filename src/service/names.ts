@@ -1,4 +1,9 @@
+import type { RecordEntry } from "../records/index.js";
 import { UserError } from "./errors.js";
+
+/** As `list --records` tells it. */
+export const fullName = ({ guest, name }: Pick<RecordEntry, "guest" | "name">): string =>
+  guest === "" ? name : `${guest}/${name}`;
 
 /** So many of the things that have a name are told. */
 const MOST_TOLD = 5;
