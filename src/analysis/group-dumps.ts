@@ -1,11 +1,11 @@
 import { basename, dirname } from "node:path";
 import {
   type DumpTypeName,
+  dumpKey,
   isDump,
   isOfSameDump,
   LATE_MS,
   mayContinue,
-  placeOf,
   type RecordHeader,
 } from "../records/index.js";
 import { familyOf } from "../records/pstorefs-name.js";
@@ -39,7 +39,7 @@ function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean
 }
 
 /** Dumps of other guests, types and back-ends have nothing to do with each other, nor have those of other folders. */
-const placeIn = ({ guest, name, path }: HeadedRecord): string =>
+const groupKey = ({ guest, name, path }: HeadedRecord): string =>
   `${guest}/${familyOf(basename(name))}/${dirname(path)}`;
 
 const asUnread = ({ compressed, time }: HeadedRecord) => ({ compressed, timeMs: time.getTime() });
@@ -103,7 +103,7 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     for (const record of some) {
       const { type } = record;
       if (!isDump(type)) continue;
-      const before = latest.get(placeIn(record));
+      const before = latest.get(groupKey(record));
       if (beginsAnew && before !== undefined && isLikelyNext(before, record)) {
         add(before, record, (before.dump.parts.at(-1)?.part ?? 0) + 1);
       } else {
@@ -115,7 +115,7 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
   for (const record of records) {
     const { header, type } = record;
     if (!isDump(type)) continue;
-    const of = placeIn(record);
+    const of = groupKey(record);
     const before = unread.get(of) ?? [];
     if (header === undefined) {
       unread.set(of, before);
@@ -124,8 +124,8 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     }
     unread.delete(of);
     const { boot, part } = header;
-    const place = `${of}/${placeOf(header)}`;
-    const last = newest.get(place);
+    const key = `${of}/${dumpKey(header)}`;
+    const last = newest.get(key);
     let there = last !== undefined && continues(last, record) ? last : undefined;
     let fit = areMissing(there, record, part, before);
     // With a boot id nothing of another boot can be taken for this one's: order means nothing.
@@ -136,7 +136,7 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     if (!fit) addUnread(before, part === 1);
     const missing = fit ? before : [];
     const growing = there ?? begin(missing[0] ?? record, type, header);
-    newest.set(place, growing);
+    newest.set(key, growing);
     latest.set(of, growing);
     missing.forEach((one, i) => {
       add(growing, one, part - missing.length + i);

@@ -45,7 +45,7 @@ export {
   recordKey,
   type StreamTypeName,
 } from "./record-name.js";
-export { isOfSameDump, LATE_MS, mayContinue, placeOf } from "./same-dump.js";
+export { dumpKey, isOfSameDump, LATE_MS, mayContinue } from "./same-dump.js";
 export {
   formatLine,
   MAX_INDEX_BYTES,

@@ -12,8 +12,11 @@ const PAUSE_MS = 2000;
 /** And take no more than so many for one dump: pstore ends one at 10 KiB by default. */
 const MAX_COMPRESSED = 64;
 
-/** Where the parts of a dump are looked for. All of a guest that don't tell its boot share one place: the newest ends the others. */
-export const placeOf = ({ boot, reason, count, guestTime = "" }: RecordHeader): string =>
+/**
+ * A part can be of its guest's newest dump with the same key. All that don't tell their boot have one key: the newest
+ * ends the others.
+ */
+export const dumpKey = ({ boot, reason, count, guestTime = "" }: RecordHeader): string =>
   boot === undefined ? "" : `${boot}/${reason}/${count}/${guestTime}`;
 
 /**

@@ -13,7 +13,7 @@ export { LineFile, OWN_FILE } from "./line-file.js";
 export { type Bound, DEFAULT_RATES, type Rate, RateLimiter, type Rates } from "./rate-limit.js";
 export type { RecordContents } from "./read-record.js";
 export { RefusedError } from "./refused-error.js";
-export type { Dropped } from "./room-keeper.js";
+export type { Dropped } from "./room-limiter.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
 export {
   type BatchResult,

@@ -2,7 +2,7 @@ import { recordKey } from "../records/record-name.js";
 import type { Files } from "./files.js";
 import { OpenDirectory } from "./open-directory.js";
 import type { TableEntry } from "./record-table.js";
-import { type Dropped, RoomKeeper } from "./room-keeper.js";
+import { type Dropped, RoomLimiter } from "./room-limiter.js";
 import { pieceBytes, type Rooms } from "./rooms.js";
 import { type StreamHost, Streams } from "./streams.js";
 
@@ -26,13 +26,13 @@ export interface PlaceOptions {
 export class Place {
   readonly directory: OpenDirectory;
   readonly streams: Streams;
-  readonly rooms: RoomKeeper;
+  readonly rooms: RoomLimiter;
 
   /** Throws DirectoryInUseError, or the system call's error. */
   constructor(options: PlaceOptions) {
     const { files, path, firstId, rooms, retire } = options;
     const directory = new OpenDirectory({ files, retire }, path, firstId);
-    const keeper = new RoomKeeper({ ...options, directory });
+    const keeper = new RoomLimiter({ ...options, directory });
     const host: StreamHost = {
       files,
       directory: path,

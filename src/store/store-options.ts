@@ -6,7 +6,7 @@ import type { MinFree } from "./free-space.js";
 import { DirectoryInUseError } from "./open-directory.js";
 import type { Rates } from "./rate-limit.js";
 import type { RefusedError } from "./refused-error.js";
-import type { Dropped } from "./room-keeper.js";
+import type { Dropped } from "./room-limiter.js";
 import type { Rooms } from "./rooms.js";
 import { adviceOn } from "./trouble.js";
 

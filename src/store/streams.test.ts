@@ -20,7 +20,7 @@ import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import { type Files, systemFiles } from "./files.js";
 import { RequestJournal } from "./journal/index.js";
-import type { Dropped } from "./room-keeper.js";
+import type { Dropped } from "./room-limiter.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
 import type { StoreOptions } from "./store-options.js";
 

@@ -1,10 +1,10 @@
 import { printableLine } from "../../records/printable.js";
+import { type CodeLocation, locationsIn } from "./code-locations.js";
 import { findDebugFiles } from "./debug-directory.js";
 import { findDwarfProgram, hasDwarfProgram } from "./dwarf-program.js";
 import { DwarfReader, type SourceLine } from "./dwarf-reader.js";
 import { type ElfFile, readElfFile } from "./elf-file.js";
 import { SymbolsError } from "./errors.js";
-import { type Place, placesIn } from "./places.js";
 import type { KernelSymbol, SymbolTable } from "./symbol-table.js";
 import { readSystemMap } from "./system-map.js";
 
@@ -23,7 +23,7 @@ const MAX_READERS = 8;
 /** Modules that are said to be missing. */
 const MAX_COMPLAINTS = 8;
 
-/** A place, and the symbol that it is in. */
+/** A location, and the symbol that it is in. */
 interface Found {
   readonly file: ElfFile | undefined;
   readonly symbol: KernelSymbol;
@@ -33,7 +33,7 @@ interface Found {
   readonly address: bigint;
 }
 
-/** Writes file and line behind what a log says of places in the kernel. */
+/** Writes file and line behind what a log says of locations in the kernel. */
 export class Symbolizer {
   readonly #kernel: ElfFile | undefined;
   readonly #map: SymbolTable | undefined;
@@ -64,43 +64,45 @@ export class Symbolizer {
     return this.#kernel !== undefined || this.#map !== undefined;
   }
 
-  /** Lines with what is known of their places. `offset` is KASLR's; undefined where nobody knows it. */
+  /** Lines with what is known of their locations. `offset` is KASLR's; undefined where nobody knows it. */
   async annotate(text: string, offset: bigint | undefined): Promise<string> {
-    const lines = text.split("\n").map((line) => ({ line, places: placesIn(line) }));
-    const found = new Map<Place, Found>();
-    for (const place of lines.flatMap(({ places }) => places)) {
-      const one = this.#find(place, offset);
-      if (one !== undefined) found.set(place, one);
+    const lines = text.split("\n").map((line) => ({ line, locations: locationsIn(line) }));
+    const found = new Map<CodeLocation, Found>();
+    for (const location of lines.flatMap(({ locations }) => locations)) {
+      const one = this.#find(location, offset);
+      if (one !== undefined) found.set(location, one);
     }
     const sources = await this.#sources(found);
-    return lines.map(({ line, places }) => annotateLine(line, places, found, sources)).join("\n");
+    return lines
+      .map(({ line, locations }) => annotateLine(line, locations, found, sources))
+      .join("\n");
   }
 
   close(): void {
     for (const reader of this.#readers.values()) reader.close();
   }
 
-  #find(place: Place, kernelOffset: bigint | undefined): Found | undefined {
-    if (place.kind === "address") {
+  #find(location: CodeLocation, kernelOffset: bigint | undefined): Found | undefined {
+    if (location.kind === "address") {
       if (kernelOffset === undefined) return undefined;
-      const address = place.address - kernelOffset;
+      const address = location.address - kernelOffset;
       const symbol = (this.#kernel?.symbols ?? this.#map)?.at(address);
       if (symbol === undefined) return undefined;
-      return foundAt(place, this.#kernel, symbol, address - symbol.value);
+      return foundAt(location, this.#kernel, symbol, address - symbol.value);
     }
-    const file = place.module === undefined ? this.#kernel : this.#module(place.module);
+    const file = location.module === undefined ? this.#kernel : this.#module(location.module);
     if (file === undefined) return undefined;
-    const symbol = file.symbols.find(place.symbol, place.size);
+    const symbol = file.symbols.find(location.symbol, location.size);
     if (symbol === undefined) {
-      if (file.symbols.isKnown(place.symbol)) {
+      if (file.symbols.isKnown(location.symbol)) {
         this.#complainOnce(
           file.path,
-          `${file.path} is of another build: ${place.symbol} isn't as long in it as in the log`,
+          `${file.path} is of another build: ${location.symbol} isn't as long in it as in the log`,
         );
       }
       return undefined;
     }
-    return foundAt(place, file, symbol, place.offset);
+    return foundAt(location, file, symbol, location.offset);
   }
 
   #module(name: string): ElfFile | undefined {
@@ -126,8 +128,10 @@ export class Symbolizer {
     return file;
   }
 
-  /** Asks for all places of a section at once. */
-  async #sources(found: ReadonlyMap<Place, Found>): Promise<Map<Found, readonly SourceLine[]>> {
+  /** Asks for all locations of a section at once. */
+  async #sources(
+    found: ReadonlyMap<CodeLocation, Found>,
+  ): Promise<Map<Found, readonly SourceLine[]>> {
     const sections = new Map<string, { file: ElfFile; section: string; all: Found[] }>();
     for (const one of found.values()) {
       const { file, symbol } = one;
@@ -205,7 +209,7 @@ function expectDwarfProgram(): void {
 
 /** A return's offset may be that of the next function, where a call was the last instruction: inside the call. */
 function foundAt(
-  { isReturn }: Place,
+  { isReturn }: CodeLocation,
   file: ElfFile | undefined,
   symbol: KernelSymbol,
   offset: bigint,
@@ -214,29 +218,29 @@ function foundAt(
   return { file, symbol, offset, address: symbol.value + offset - back };
 }
 
-/** The line with what was found behind each place, and below it a line for each function that is inlined there. */
+/** The line with what was found behind each location, and below it a line for each function that is inlined there. */
 function annotateLine(
   line: string,
-  places: readonly Place[],
-  found: ReadonlyMap<Place, Found>,
+  locations: readonly CodeLocation[],
+  found: ReadonlyMap<CodeLocation, Found>,
   sources: ReadonlyMap<Found, readonly SourceLine[]>,
 ): string {
   let text = "";
   let done = 0;
   const below: string[] = [];
-  for (const place of places) {
-    const one = found.get(place);
+  for (const location of locations) {
+    const one = found.get(location);
     if (one === undefined) continue;
     const [outermost, ...inlined] = sources.get(one) ?? [];
     // The symbols may have come with the guest.
     const name = printableLine(one.symbol.name);
-    const symbol = place.kind === "address" ? `${name}+0x${one.offset.toString(16)}` : undefined;
+    const symbol = location.kind === "address" ? `${name}+0x${one.offset.toString(16)}` : undefined;
     const facts = [symbol, outermost?.source].filter((fact) => fact !== undefined);
     if (facts.length === 0) continue;
-    text += `${line.slice(done, place.end)} (${facts.join(" ")})`;
-    done = place.end;
+    text += `${line.slice(done, location.end)} (${facts.join(" ")})`;
+    done = location.end;
     inlined.forEach(({ name, source }, depth) => {
-      below.push(`${" ".repeat(place.start + 2 * (depth + 1))}${name} (${source}) (inlined)`);
+      below.push(`${" ".repeat(location.start + 2 * (depth + 1))}${name} (${source}) (inlined)`);
     });
   }
   return [text + line.slice(done), ...below].join("\n");

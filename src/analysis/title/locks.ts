@@ -1,7 +1,7 @@
 import { functionName } from "./frames.js";
+import { ENTRY } from "./kernel-layers.js";
 import type { Report } from "./report.js";
 import { certain, traces } from "./traces.js";
-import { ENTRY } from "./ways.js";
 
 /** Heading of how a lock was taken that another depends on. */
 const CHAIN = /^ *-> #\d/;

@@ -1,8 +1,8 @@
 import { functionName } from "./frames.js";
 import { INNOCENT_OF_STALLS } from "./innocent.js";
+import { ENTRY, FAULT, LAYER, WATCH } from "./kernel-layers.js";
 import type { Report, Stack } from "./report.js";
 import { certain, registers, traces } from "./traces.js";
-import { ENTRY, FAULT, LAYER, WATCH } from "./ways.js";
 
 const isInnocent = (name: string): boolean =>
   ENTRY.has(name) || WATCH.has(name) || INNOCENT_OF_STALLS.some((names) => names.has(name));

@@ -19,7 +19,7 @@ export interface Dropped {
   readonly bytes: number;
 }
 
-export interface RoomKeeperOptions {
+export interface RoomLimiterOptions {
   readonly files: Files;
   readonly rooms: Rooms;
   readonly directory: OpenDirectory;
@@ -38,14 +38,14 @@ interface Kept {
 }
 
 /** Keeps each type of a directory's records within its room. */
-export class RoomKeeper {
-  readonly #options: RoomKeeperOptions;
+export class RoomLimiter {
+  readonly #options: RoomLimiterOptions;
   readonly #kept = new Map<RecordTypeName, Kept>();
   #readMs = 0;
   /** The reading that a full room waits for. */
   #reading: number | undefined;
 
-  constructor(options: RoomKeeperOptions) {
+  constructor(options: RoomLimiterOptions) {
     this.#options = options;
   }
 

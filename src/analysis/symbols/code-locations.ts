@@ -1,8 +1,8 @@
 /** Somewhere in the kernel that a line of a log names. */
-export type Place = FramePlace | AddressPlace;
+export type CodeLocation = FrameLocation | AddressLocation;
 
 /** `foo+0x1f/0x40 [module]`, as sprint_symbol() of kernel/kallsyms.c writes it. */
-export interface FramePlace {
+export interface FrameLocation {
   readonly kind: "frame";
   readonly symbol: string;
   /** Where the processor was, or returns to, in bytes from the symbol. */
@@ -18,7 +18,7 @@ export interface FramePlace {
 }
 
 /** `ffffffff81012345`, in the half of the address space that is the kernel's. */
-export interface AddressPlace {
+export interface AddressLocation {
   readonly kind: "address";
   readonly address: bigint;
   /** As for frames: `0xffffffff81012345` is what stands in a trace where the kernel knows no symbols. */
@@ -40,11 +40,11 @@ const EXACT_FRAME = /^ \(P[A-Z]*\)/;
 /** Its addresses are of the kernel as it was linked, not as it ran. */
 const KERNEL_OFFSET = /Kernel Offset: /;
 
-/** The places that a line names, from left to right. An address with its symbol behind it isn't one of its own. */
-export function placesIn(line: string): Place[] {
+/** The locations that a line names, from left to right. An address with its symbol behind it isn't one of its own. */
+export function locationsIn(line: string): CodeLocation[] {
   if (KERNEL_OFFSET.test(line)) return [];
   const inTrace = !EXACT.test(line);
-  const frames = [...line.matchAll(FRAME)].map((match): Place => {
+  const frames = [...line.matchAll(FRAME)].map((match): CodeLocation => {
     const [text, symbol = "", offset, size, module] = match;
     const numbers = { offset: BigInt(`0x${offset}`), size: BigInt(`0x${size}`) };
     const range = { start: match.index, end: match.index + text.length };
@@ -52,7 +52,7 @@ export function placesIn(line: string): Place[] {
     return { kind: "frame", symbol, ...numbers, module, isReturn, ...range };
   });
   if (frames.length > 0) return frames;
-  return [...line.matchAll(ADDRESS)].map((match): Place => {
+  return [...line.matchAll(ADDRESS)].map((match): CodeLocation => {
     const [text, digits] = match;
     const range = { start: match.index, end: match.index + text.length };
     const isReturn = inTrace && text.startsWith("0x") && !EXACT_FRAME.test(line.slice(range.end));

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type Place, placesIn } from "./places.js";
+import { type CodeLocation, locationsIn } from "./code-locations.js";
 
-const shown = (place: Place) =>
-  place.kind === "address"
-    ? `0x${place.address.toString(16)}${place.isReturn ? " return" : ""}`
-    : `${place.symbol} ${place.offset}/${place.size} ${place.module ?? "-"}${place.isReturn ? " return" : ""}`;
+const shown = (location: CodeLocation) =>
+  location.kind === "address"
+    ? `0x${location.address.toString(16)}${location.isReturn ? " return" : ""}`
+    : `${location.symbol} ${location.offset}/${location.size} ${location.module ?? "-"}${location.isReturn ? " return" : ""}`;
 
-describe("placesIn", () => {
+describe("locationsIn", () => {
   test.each([
     ["RIP: 0010:foo+0x1f/0x40 [mod]", ["foo 31/64 mod"]],
     ["RIP: 0010:[<ffffffff81012345>]  [<ffffffff81012345>] foo+0x1/0x2", ["foo 1/2 -"]],
@@ -35,13 +35,13 @@ describe("placesIn", () => {
       [],
     ],
     ["deffffffff81012345 ffffffff810123456", []],
-  ])("%s", (line, places) => {
-    expect(placesIn(line).map(shown)).toEqual(places);
+  ])("%s", (line, locations) => {
+    expect(locationsIn(line).map(shown)).toEqual(locations);
   });
 
   test("says where they stand", () => {
     const line = "in foo+0x1/0x2 [mod] and bar+0x0/0x1.";
-    const texts = placesIn(line).map(({ start, end }) => line.slice(start, end));
+    const texts = locationsIn(line).map(({ start, end }) => line.slice(start, end));
     expect(texts).toEqual(["foo+0x1/0x2 [mod]", "bar+0x0/0x1"]);
   });
 });
