@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -9,9 +9,9 @@ import { DriverQueue } from "../support/fake-driver.js";
 import { FakeFrontEnd } from "../support/fake-front-end.js";
 import { GuestRam } from "../support/guest-ram.js";
 import { closeAll, closing } from "../support/in-process.js";
+import { listening } from "../support/listening.js";
 import { qemuConnect, qemuStart } from "../support/negotiations.js";
 import { compileStrictly, entropyExample, installPacked, type Project } from "../support/packed.js";
-import { until } from "../support/patience.js";
 
 let project: Project;
 /** The installed program. */
@@ -128,10 +128,7 @@ describe("the library", () => {
     const [example = ""] = compileStrictly(project, entropyExample);
     const socket = join(temporaryFolder(), "socket");
     const device = start([example, socket], { command: process.execPath });
-    await until(
-      () => existsSync(socket),
-      () => `no socket was made: ${device.stderr()}`,
-    );
+    await listening(socket, device.stderr);
     const frontEnd = closing(FakeFrontEnd.connect(socket));
     const ram = closing(new GuestRam());
     const queue = closing(new DriverQueue(ram));

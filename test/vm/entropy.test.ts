@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { qemuGuest } from "../../vm/guest.js";
 import { kernel } from "../../vm/kernel.js";
 import { checkout } from "../../vm/paths.js";
 import { start, stop } from "../cli/support.js";
-import { until } from "../support/patience.js";
+import { listening } from "../support/listening.js";
 import { describeGuests, startGuest, temporaryFolder } from "./support.js";
 
 const example = join(checkout, "dist", "docs", "examples", "entropy.js");
@@ -14,10 +14,7 @@ describeGuests("the library's example", () => {
   it("is an entropy device for a real driver", async () => {
     const socket = join(temporaryFolder(), "socket");
     const device = start([example, socket], { command: process.execPath });
-    await until(
-      () => existsSync(socket),
-      () => `no socket was made: ${device.stderr()}`,
-    );
+    await listening(socket, device.stderr);
     const script = [
       "insmod /modules/virtio-rng.ko",
       "cat /sys/class/misc/hw_random/rng_current",
