@@ -187,11 +187,8 @@ export class PstoreDevice implements VirtioDevice {
         broken = error;
         answer = "none";
       }
-      if (answer === "none") {
-        more = false;
-        break;
-      }
-      if (answer === "later") break;
+      if (answer === "none") more = false;
+      if (typeof answer === "string") break;
       answers.push(answer);
     } while (answers.length < MAX_UNDER_WAY && !queue.isTurnOver);
     if (answers.length > 0) this.#finish(queue, answers, more);
@@ -200,8 +197,8 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   #facts(started: StartedDriver): DriverFacts {
-    const { types } = this.#options;
-    return { ...started, types, extended: this.#extended, negotiated: this.#negotiated };
+    const [extended, negotiated] = [this.#extended, this.#negotiated];
+    return { ...started, types: this.#options.types, extended, negotiated };
   }
 
   /** The driver knows more than version 2. Where its VMM keeps the feature bits back, its boot id says so. */

@@ -82,7 +82,7 @@ export class RequestHandler {
     const status = (ret: number) => statusOf(parsed, ret);
     switch (request.kind) {
       case "open":
-        served.reading ??= store.reading;
+        served.reading ??= store.shown.reading;
         return this.#walk.open(served.reading, shownTypes()) ? () => status(0) : undefined;
       case "close":
         this.#walk.close();
@@ -114,7 +114,7 @@ export class RequestHandler {
       }
       case "erase": {
         const { type, id } = request;
-        if (store.isShown(type, id)) entry.erasing(request);
+        if (store.shown.isShown(type, id)) entry.erasing(request);
         const known = store.erase(type, id);
         return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
       }

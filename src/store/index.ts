@@ -5,7 +5,7 @@ export {
   commit,
   InlineCommitter,
 } from "./commit.js";
-export { DirectoryStore, type Reading } from "./directory-store.js";
+export { DirectoryStore } from "./directory-store.js";
 export { makeDirectory, syncDirectory, systemFiles } from "./files.js";
 export { DEFAULT_MIN_FREE, FreeSpace, type MinFree } from "./free-space.js";
 export * from "./journal/index.js";
@@ -15,12 +15,7 @@ export type { RecordContents } from "./read-record.js";
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-limiter.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
-export {
-  type BatchResult,
-  type OnErase,
-  type StoredRecord,
-  StoreError,
-  type StoreOptions,
-  storeError,
-} from "./store-options.js";
+export type { Reading } from "./shown-records.js";
+export { StoreError } from "./store-error.js";
+export type { BatchResult, OnErase, StoredRecord, StoreOptions } from "./store-options.js";
 export { troubleWith } from "./trouble.js";

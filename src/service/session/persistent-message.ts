@@ -22,8 +22,8 @@ export class PersistentMessage implements IncomingMessage {
   #names: ReadonlyMap<number, string> = new Map();
 
   /**
-   * The message behind `sequence` others, as far as a former process had it. Takes what is its own out of `kept`,
-   * the shelf's entries.
+   * The message behind `sequence` others, as far as a former process had it. Takes what is its own out of `entries`,
+   * the queue's.
    */
   constructor(
     fd: number,

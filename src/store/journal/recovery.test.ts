@@ -13,7 +13,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { errno, SystemError } from "../../os/index.js";
 import { DirectoryStore } from "../directory-store.js";
 import { type Files, systemFiles } from "../files.js";
-import { StoreError } from "../store-options.js";
+import { StoreError } from "../store-error.js";
 import { RequestJournal, recover } from "./index.js";
 
 function temporaryFolder(): string {
@@ -150,6 +150,12 @@ test("a record is erased if it isn't shown; what was refused stays so; a READ is
   expect(next().resultOf(0, 2, stream)).toBe(errno.ENOSPC);
   expect(next().resultOf(0, 3, { kind: "read" })).toBeUndefined();
   expect(next().walk).toMatchObject({ after: { id: 3n }, upTo: 9n });
+});
+
+test("what this process noted of a request says nothing of a former one", () => {
+  const journal = journals()();
+  journal.begin(0, 0).refused(errno.ENOSPC);
+  expect(journal.resultOf(0, 0, stream)).toBeUndefined();
 });
 
 test("a request that a guest put in another's place, or that has another position, is to be done", () => {

@@ -7,7 +7,7 @@ import {
   type RecordTypeName,
 } from "../../records/record-name.js";
 import type { Files } from "../files.js";
-import { storeError } from "../store-options.js";
+import { storeError } from "../store-error.js";
 import type { JournalEntry } from "./journal-entry.js";
 import type { RequestJournal } from "./request-journal.js";
 
@@ -15,7 +15,7 @@ import type { RequestJournal } from "./request-journal.js";
 export interface Evidence {
   readonly directory: string;
   readonly files: Files;
-  isShown(type: RecordTypeName, id: bigint): boolean;
+  readonly shown: { isShown(type: RecordTypeName, id: bigint): boolean };
 }
 
 /**
@@ -48,7 +48,7 @@ function recoverEntry(entry: JournalEntry, journal: RequestJournal, store: Evide
       }
       return;
     case "erase":
-      if (store.isShown(effect.type, effect.id)) entry.begin(entry.position);
+      if (store.shown.isShown(effect.type, effect.id)) entry.begin(entry.position);
   }
 }
 

@@ -58,6 +58,8 @@ const LAST_TYPE: RecordTypeName = RECORD_TYPES.at(-1) ?? "pmsg";
  */
 export class RequestJournal {
   readonly #memory: JournalMemory;
+  /** Entries that this process began: they say nothing of a former one. */
+  readonly #own = new Uint8Array(MAX_UNDER_WAY * MAX_QUEUES);
 
   /** Memory that is zeroed, or that a former process's journal had. */
   constructor(memory: Uint8Array<ArrayBuffer> = new Uint8Array(JOURNAL_BYTES)) {
@@ -75,8 +77,9 @@ export class RequestJournal {
    * where it is to be done, be it again.
    */
   resultOf(queue: number, position: number, request: RequestSubject): number | undefined {
-    const entry = this.#entry(queue, position);
-    const { effect } = entry;
+    const index = indexOf(queue, position);
+    const entry = this.#entry(index);
+    const effect = this.#own[index] === 0 ? entry.effect : undefined;
     // A guest may have changed its memory since: then it is another request.
     if (effect === undefined || entry.position !== position || !isOf(effect, request)) {
       return undefined;
@@ -90,7 +93,9 @@ export class RequestJournal {
 
   /** A request begins that has done nothing yet. */
   begin(queue: number, position: number): JournalEntry {
-    const entry = this.#entry(queue, position);
+    const index = indexOf(queue, position);
+    this.#own[index] = 1;
+    const entry = this.#entry(index);
     entry.begin(position);
     return entry;
   }
@@ -163,9 +168,7 @@ export class RequestJournal {
 
   /** All there are. */
   *entries(): Iterable<JournalEntry> {
-    for (let at = ENTRIES; at < STARTED; at += ENTRY_WORDS) {
-      yield new JournalEntry(this.#memory, at);
-    }
+    for (let index = 0; index < this.#own.length; index++) yield this.#entry(index);
   }
 
   /** The device was reset: nothing is under way, no boot has begun. */
@@ -180,12 +183,15 @@ export class RequestJournal {
     return { after: { id: longs[WALK] ?? 0n, type }, upTo: longs[WALK + 1] ?? 0n };
   }
 
-  /** The entry for a request, which still says what it did before. */
-  #entry(queue: number, position: number): JournalEntry {
-    if (queue >= MAX_QUEUES) throw new RangeError(`queue ${queue}`);
-    const index = queue * MAX_UNDER_WAY + (position % MAX_UNDER_WAY);
+  #entry(index: number): JournalEntry {
     return new JournalEntry(this.#memory, ENTRIES + index * ENTRY_WORDS);
   }
+}
+
+/** Which entry a request has. */
+function indexOf(queue: number, position: number): number {
+  if (queue >= MAX_QUEUES) throw new RangeError(`queue ${queue}`);
+  return queue * MAX_UNDER_WAY + (position % MAX_UNDER_WAY);
 }
 
 const streamAt = (type: StreamTypeName): number =>

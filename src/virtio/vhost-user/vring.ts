@@ -1,4 +1,3 @@
-import { closeDescriptor, type Share, setNonBlocking, signal, watchKicks } from "../../os/index.js";
 import {
   type GuestMemory,
   type InflightRegion,
@@ -8,11 +7,11 @@ import {
 } from "../virtqueue/index.js";
 import type { DeviceQueue, LogEvent, VirtioDevice } from "./device.js";
 import { bit, Feature, type VringAddress } from "./protocol.js";
-import type { DescriptorName, RingState } from "./session-state.js";
+import type { RingState } from "./session-state.js";
+import { VringNotifiers, type VringNotifiersOwner } from "./vring-notifiers.js";
 
 /** What a vring needs of the session it belongs to. */
-export interface VringOwner {
-  readonly loop: Share;
+export interface VringOwner extends VringNotifiersOwner {
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
   /** The negotiated feature bits. */
@@ -22,18 +21,10 @@ export interface VringOwner {
   /** Where the front-end keeps what a ring has in flight. */
   inflight(index: number, size: number): InflightRegion | undefined;
   log(event: LogEvent): void;
-  /** A name for a descriptor that came with the message that is handled. */
-  nameOf(fd: number): DescriptorName;
   /** A chain was given back: whoever waits for the queues to be idle may go on. */
   completed(): void;
   /** The device failed in a way that isn't the driver's doing: the connection ends. */
   fail(error: unknown): void;
-}
-
-/** A descriptor, and the name under which it is kept. */
-interface NamedDescriptor {
-  readonly fd: number;
-  readonly name: DescriptorName;
 }
 
 /**
@@ -53,9 +44,7 @@ export class Vring {
   #started = false;
   #broken = false;
   #noMemorySaid: string | undefined;
-  #kick: NamedDescriptor | undefined;
-  #call: NamedDescriptor | undefined;
-  #err: NamedDescriptor | undefined;
+  readonly #notifiers: VringNotifiers;
   #queue: Virtqueue | undefined;
   #handle: DeviceQueue | undefined;
   #scheduled = false;
@@ -63,6 +52,9 @@ export class Vring {
   constructor(index: number, owner: VringOwner) {
     this.index = index;
     this.#owner = owner;
+    this.#notifiers = new VringNotifiers(owner, () => {
+      this.#process();
+    });
   }
 
   setSize(size: number): void {
@@ -89,33 +81,21 @@ export class Vring {
 
   /** SET_VRING_KICK starts the ring; without a descriptor it is polled, which only happens at once. */
   setKick(fd: number | undefined): void {
-    this.#dropKick();
-    this.#kick = this.#named(fd);
+    this.#notifiers.setKick(fd);
     this.#started = true;
-    if (fd !== undefined) {
-      setNonBlocking(fd);
-      watchKicks(this.#owner.loop, fd, () => {
-        this.#process();
-      });
-    }
     // A running ring may have been kicked between the two descriptors.
     if (this.#queue !== undefined) this.#schedule();
     this.resume();
   }
 
   setCall(fd: number | undefined): void {
-    if (this.#call !== undefined) closeDescriptor(this.#call.fd);
-    this.#call = this.#named(fd);
-    if (fd === undefined) return;
-    setNonBlocking(fd);
+    this.#notifiers.setCall(fd);
     // What was published before the descriptor came may have called nobody.
-    if (this.#queue !== undefined) signal(fd);
+    if (this.#queue !== undefined) this.#notifiers.call();
   }
 
   setErr(fd: number | undefined): void {
-    if (this.#err !== undefined) closeDescriptor(this.#err.fd);
-    this.#err = this.#named(fd);
-    if (fd !== undefined) setNonBlocking(fd);
+    this.#notifiers.setErr(fd);
   }
 
   /** What another process needs to go on with the ring. */
@@ -128,9 +108,7 @@ export class Vring {
       aheadOfUsed: this.#queue?.aheadOfUsed ?? this.#aheadOfUsed,
       enabled: this.#enabled,
       started: this.#started,
-      kick: this.#kick?.name,
-      call: this.#call?.name,
-      err: this.#err?.name,
+      ...this.#notifiers.names,
     };
   }
 
@@ -152,7 +130,7 @@ export class Vring {
     this.setCall(descriptors.call);
     if (state.started) this.setKick(descriptors.kick);
     // The former process may have died between giving chains back and telling so.
-    if (this.#queue !== undefined && this.#call !== undefined) signal(this.#call.fd);
+    if (this.#queue !== undefined) this.#notifiers.call();
   }
 
   /** Its front-end started it and didn't stop it since, whether its memory is there or not. */
@@ -173,8 +151,8 @@ export class Vring {
   /** GET_VRING_BASE: stops the ring and tells where it stands. Nothing is in flight. */
   stop(): number {
     this.suspend();
-    this.#dropKick();
-    this.setCall(undefined);
+    this.#notifiers.setKick(undefined);
+    this.#notifiers.setCall(undefined);
     this.#started = false;
     this.#broken = false;
     return this.#nextAvailable;
@@ -280,7 +258,7 @@ export class Vring {
   }
 
   #publish(queue: Virtqueue): void {
-    if (queue.publish() && this.#call !== undefined) signal(this.#call.fd);
+    if (queue.publish()) this.#notifiers.call();
   }
 
   #schedule(): void {
@@ -307,18 +285,7 @@ export class Vring {
         code: error.code,
         message: `queue ${this.index} is not served until the device is reset: ${error.message}`,
       });
-      if (this.#err !== undefined) signal(this.#err.fd);
+      this.#notifiers.err();
     }
-  }
-
-  #dropKick(): void {
-    if (this.#kick === undefined) return;
-    this.#owner.loop.unwatch(this.#kick.fd);
-    closeDescriptor(this.#kick.fd);
-    this.#kick = undefined;
-  }
-
-  #named(fd: number | undefined): NamedDescriptor | undefined {
-    return fd === undefined ? undefined : { fd, name: this.#owner.nameOf(fd) };
   }
 }
