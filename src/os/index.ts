@@ -1,7 +1,7 @@
 export { check } from "./check.js";
 export { closeDescriptor, openFolderOf, openPlace, setNonBlocking, tryLock } from "./descriptor.js";
 export { errno, errnoOf, SystemError } from "./errno.js";
-export { EventLoop, type Share } from "./event-loop.js";
+export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";
 export { type Claim, FairQueue } from "./fair-queue.js";
 export { type Bytes, copyOf, ForeignBytes, MAX_VECTOR, writeForeign } from "./foreign-bytes.js";
@@ -22,6 +22,7 @@ export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
 export { hasReader, POLLIN, poll } from "./poll.js";
 export { renameNew } from "./rename.js";
+export type { Share } from "./share.js";
 export {
   acceptUnix,
   bindDatagram,

@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
-import type { Share } from "./event-loop.js";
 import { drain } from "./eventfd.js";
+import type { Share } from "./share.js";
 
 /**
  * Calls `onKick` whenever the front-end signals through `fd`, which may be an eventfd or a pipe. A pipe has to be
