@@ -119,7 +119,13 @@ export class DirectoryStore {
    */
   beginBoot(id?: string, journal?: RequestJournal): void {
     this.endBoot();
-    this.#current.place.streams.begin(id, journal);
+    const { streams } = this.#current.place;
+    streams.begin(id, journal);
+    // What a former process appended may not be synced, and its journal says that it was done.
+    if (streams.dirty) {
+      this.#mustCommit = true;
+      this.#scheduleSync();
+    }
   }
 
   /** Completes the streams of the current boot. */

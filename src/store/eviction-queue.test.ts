@@ -108,9 +108,14 @@ describe("what has to make room", () => {
     expect(kept(times)).toEqual([0, ...times.slice(-19)]);
   });
 
-  test("hours that the host's clock goes back to have no first", () => {
-    const times = [100 * HOUR, ...range(0, 40, HOUR)];
-    expect(kept(times)).toEqual([...times.slice(0, 11), ...times.slice(-9)]);
+  test("a crash from the future takes no later loop's beginning away", () => {
+    const [early, late] = [range(0, 30, 1), range(50 * HOUR, 30, 1)];
+    expect(kept([100 * HOUR, ...early, ...late])).toEqual([
+      100 * HOUR,
+      ...early.slice(0, 9),
+      50 * HOUR,
+      ...late.slice(-9),
+    ]);
   });
 
   test("a dump without an end takes half of the room, and no more", () => {
@@ -315,7 +320,7 @@ function byTheRule(
 ): RecordGroup[] {
   const isFirst = (group: RecordGroup) => {
     const before = ever.slice(0, ever.indexOf(group)).filter((each) => !each.isContinuation);
-    return !group.isContinuation && before.every(({ hour }) => hour < group.hour);
+    return !group.isContinuation && before.every(({ hour }) => hour !== group.hour);
   };
   const may = there.slice(1, -8).filter(({ isPending }) => !isPending);
   return [...may.filter((each) => !isFirst(each)).reverse(), ...may.filter(isFirst)];

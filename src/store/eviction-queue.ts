@@ -29,13 +29,13 @@ export class EvictionQueue {
   readonly #firsts: RecordGroup[] = [];
   /** All others, oldest first. */
   readonly #others: RecordGroup[] = [];
-  /** The latest one that something came in. */
-  #hour = Number.NEGATIVE_INFINITY;
+  /** Those that have a first. */
+  readonly #hours = new Set<number>();
 
   /** Adds a group that is newer than all others. */
   add(group: RecordGroup): void {
-    const isFirst = !group.isContinuation && group.hour > this.#hour;
-    if (isFirst) this.#hour = group.hour;
+    const isFirst = !group.isContinuation && !this.#hours.has(group.hour);
+    if (isFirst) this.#hours.add(group.hour);
     (isFirst ? this.#firsts : this.#others).push(group);
   }
 

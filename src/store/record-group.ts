@@ -6,7 +6,7 @@ const HOUR_MS = 3_600_000;
 export class RecordGroup implements Totals {
   /** Its first record's: groups are in the order of these. */
   readonly id: bigint;
-  /** When it began, in hours since 1970-01-01 UTC. */
+  /** When its first record was written last, in hours since 1970-01-01 UTC, as of when the group was made. */
   readonly hour: number;
   /** Another group began the stream, or the dump, which is larger than a group may be. */
   readonly isContinuation: boolean;

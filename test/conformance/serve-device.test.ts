@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { EventLoop } from "../../src/os/index.js";
 import {
   ArgumentError,
   type LogEvent,
@@ -146,6 +147,27 @@ describe("serveDevice() shares its thread with the program", () => {
     expect(await echo(second, second.queue, text)).toEqual(text);
     end.abort();
     await served;
+  });
+
+  test("a loop that fails: the call rejects, and signals are the program's again", async () => {
+    const path = socketPath();
+    const listeners = () => process.listenerCount("SIGTERM") + process.listenerCount("SIGINT");
+    const before = listeners();
+    const served = serveDevice({ socketPath: path, createDevice: () => new EchoDevice() });
+    expect(listeners()).toBe(before + 2);
+    const rejected = expect(served).rejects.toThrow("it is broken");
+    vi.spyOn(EventLoop.prototype, "turn").mockImplementation(() => {
+      throw new Error("it is broken");
+    });
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    // Wakes the loop.
+    const frontEnd = closing(FakeFrontEnd.connect(path, otherProcess));
+    await rejected;
+    expect(listeners()).toBe(before);
+    expect(existsSync(path)).toBe(false);
+    await frontEnd.ended();
   });
 
   test("an AbortSignal that is aborted already: nothing is served", async () => {

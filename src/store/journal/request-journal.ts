@@ -12,7 +12,7 @@ export const MAX_UNDER_WAY = 64;
 const MAX_QUEUES = 3;
 
 /**
- * The layout, in words of 8 bytes. The session's file has its version (src/service/supervisor/session-file.ts).
+ * The layout, in words of 8 bytes. The session's file has its version (src/service/session/session-file.ts).
  *
  * | word | content |
  * |---|---|

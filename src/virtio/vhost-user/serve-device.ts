@@ -21,8 +21,14 @@ export interface ServeDeviceOptions {
 /** The signals that end a call which has no AbortSignal. A second one ends the process, as it would without us. */
 const END_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
+interface RunningLoop {
+  readonly loop: EventLoop;
+  /** Rejects where one of its tasks failed. */
+  readonly ended: Promise<void>;
+}
+
 /** One loop for all devices of a thread: while it waits it takes one of the threads of Node's pool. */
-let running: { readonly loop: EventLoop; readonly ended: Promise<void> } | undefined;
+let running: RunningLoop | undefined;
 let devices = 0;
 
 /**
@@ -39,7 +45,7 @@ export async function serveDevice(options: ServeDeviceOptions): Promise<void> {
   const { loop, ended } = sharedLoop();
   devices++;
   try {
-    await Promise.race([untilStopped(loop, fd, options), ended]);
+    await untilStopped({ loop, ended }, fd, options);
   } finally {
     devices--;
     if (devices === 0) await endSharedLoop();
@@ -59,7 +65,11 @@ function expectOptions(options: ServeDeviceOptions): void {
   if (log !== undefined) expectFunction(log, "options.log");
 }
 
-function untilStopped(loop: EventLoop, fd: number, options: ServeDeviceOptions): Promise<void> {
+function untilStopped(
+  { loop, ended }: RunningLoop,
+  fd: number,
+  options: ServeDeviceOptions,
+): Promise<void> {
   const { signal, createDevice, log = logToStderr } = options;
   return new Promise((resolve, reject) => {
     let connected = false;
@@ -92,11 +102,14 @@ function untilStopped(loop: EventLoop, fd: number, options: ServeDeviceOptions):
         if (stopping) end();
       },
     });
+    const unlisten = () => {
+      signal?.removeEventListener("abort", stop);
+      for (const name of END_SIGNALS) process.off(name, stop);
+    };
     const stop = () => {
       if (stopping) return;
       stopping = true;
-      signal?.removeEventListener("abort", stop);
-      for (const name of END_SIGNALS) process.off(name, stop);
+      unlisten();
       // In a turn of the loop, as all that a server does.
       loop.defer(() => {
         server.close();
@@ -105,10 +118,15 @@ function untilStopped(loop: EventLoop, fd: number, options: ServeDeviceOptions):
     };
     if (signal !== undefined) signal.addEventListener("abort", stop);
     else for (const name of END_SIGNALS) process.on(name, stop);
+    ended.catch((error: unknown) => {
+      unlisten();
+      reject(error);
+      server.close();
+    });
   });
 }
 
-function sharedLoop(): { readonly loop: EventLoop; readonly ended: Promise<void> } {
+function sharedLoop(): RunningLoop {
   if (running === undefined) {
     const loop = new EventLoop();
     running = { loop, ended: loop.run() };

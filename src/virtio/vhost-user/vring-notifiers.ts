@@ -30,6 +30,7 @@ export class VringNotifiers {
     if (this.#kick !== undefined) {
       this.#owner.loop.unwatch(this.#kick.fd);
       closeDescriptor(this.#kick.fd);
+      this.#kick = undefined;
     }
     this.#kick = this.#named(fd);
     if (fd === undefined) return;

@@ -81,8 +81,8 @@ export class Vring {
 
   /** SET_VRING_KICK starts the ring; without a descriptor it is polled, which only happens at once. */
   setKick(fd: number | undefined): void {
-    this.#notifiers.setKick(fd);
     this.#started = true;
+    this.#notifiers.setKick(fd);
     // A running ring may have been kicked between the two descriptors.
     if (this.#queue !== undefined) this.#schedule();
     this.resume();
