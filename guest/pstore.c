@@ -215,12 +215,11 @@ static int vpstore_write(struct pstore_record *record)
 	if (READ_ONCE(vp->in_panic)) {
 		/* The console may have used some of its budget. */
 		d = &vp->panic;
-	} else {
-		/* Part 1 begins a dump; what follows shares its budget. */
-		if (record->part <= 1 || record->count != d->count)
-			vpstore_budget_init(&d->budget,
-					    vpstore_timeout_ms(record->reason));
+	} else if (record->part <= 1 || record->count != d->count) {
+		/* It begins a dump; what follows shares its budget and queue. */
 		d->count = record->count;
+		vpstore_budget_init(&d->budget,
+				    vpstore_timeout_ms(record->reason));
 		d->queue = vpstore_choose_queue(vp, false, &d->budget);
 	}
 	if (!d->queue)

@@ -10,6 +10,7 @@
  * been called with a queue's lock held, from inside virtio.
  */
 #include <linux/delay.h>
+#include <linux/ktime.h>
 #include <linux/nmi.h>
 #include <linux/time64.h>
 #include <linux/virtio_config.h>
@@ -17,13 +18,15 @@
 #include "compat.h"
 #include "vpstore.h"
 
+/* Between two looks at a queue: in a budget's first millisecond, and later. */
 #define VPSTORE_POLL_US		2
+#define VPSTORE_POLL_SLOW_US	50
 /*
  * Critical sections take microseconds. Who holds the lock for longer was
  * stopped, or interrupted by this very dump, and won't let go.
  */
 #define VPSTORE_LOCK_US		(10 * USEC_PER_MSEC)
-/* As often is a lock tried where nobody waits. */
+/* As often is a lock tried by who sends something, but doesn't wait. */
 #define VPSTORE_LOCK_TRIES	16
 
 /* How often a command looks for itself, should no interrupt come. */
@@ -33,6 +36,9 @@
 #define VPSTORE_READ_DESCS	4
 /* A second part lets a panic write while the device keeps an oops's. */
 #define VPSTORE_DUMP_DESCS	(2 * VPSTORE_WRITE_DESCS)
+/* What is sent without a budget, and so keeps room in the ring for others. */
+#define VPSTORE_TYPES_KEEPING	(BIT(VIRTIO_PSTORE_TYPE_CONSOLE) | \
+				 BIT(VIRTIO_PSTORE_TYPE_PMSG))
 
 /**
  * vpstore_budget_init - a new dump begins
@@ -45,36 +51,64 @@ void vpstore_budget_init(struct vpstore_budget *budget, unsigned int ms)
 	budget->left_us = ms * USEC_PER_MSEC;
 }
 
-/* Spends some of a budget. False if there is none, or nothing is left of it. */
+/*
+ * Spends some of a budget. False if there is none, or nothing is left of it.
+ *
+ * A delay costs what the clock says it took: more than was asked for where the
+ * host had no time for this CPU. But no less than that, as the clock may need
+ * an interrupt that doesn't come any more, and no more than a millisecond, as
+ * the guest may have been paused.
+ */
 static bool vpstore_delay(struct vpstore_budget *budget)
 {
+	u32 us = VPSTORE_POLL_SLOW_US;
+	s64 took;
+
 	if (!budget || !budget->left_us)
 		return false;
-	udelay(VPSTORE_POLL_US);
-	budget->left_us -= min_t(u32, budget->left_us, VPSTORE_POLL_US);
+	if (budget->limit_ms * USEC_PER_MSEC - budget->left_us < USEC_PER_MSEC)
+		us = VPSTORE_POLL_US;
+	took = ktime_get_mono_fast_ns();
+	udelay(us);
+	took = (s64)ktime_get_mono_fast_ns() - took;
+	us = (u32)clamp_t(s64, took, us * NSEC_PER_USEC, NSEC_PER_MSEC) /
+	     (u32)NSEC_PER_USEC;
+	budget->left_us -= min(budget->left_us, us);
 	/* The budget may be longer than the watchdog's patience. */
 	touch_nmi_watchdog();
 	return true;
 }
 
-/* Whether to try once more for a queue's lock. */
-static bool vpstore_lock_again(struct vpstore_budget *budget,
-			       unsigned int *tries)
+/* Try for a lock again? @left is what the budget had at the first try. */
+static bool vpstore_lock_again(struct vpstore_budget *budget, u32 left)
 {
-	if (budget)
-		return ++*tries <= VPSTORE_LOCK_US / VPSTORE_POLL_US &&
-		       vpstore_delay(budget);
-	cpu_relax();
-	return ++*tries < VPSTORE_LOCK_TRIES;
+	return budget && left - budget->left_us < VPSTORE_LOCK_US &&
+	       vpstore_delay(budget);
+}
+
+static bool vpstore_is_empty(const struct vpstore_queue *q)
+{
+	return q->vq->num_free == virtqueue_get_vring_size(q->vq);
 }
 
 static void vpstore_give_up(struct vpstore *vp, struct vpstore_queue *q,
 			    const struct vpstore_budget *budget)
 {
-	WRITE_ONCE(q->dead, true);
-	dev_err(&vp->vdev->dev,
-		"no answer in %u ms of a dump, taking the host for dead\n",
-		budget->limit_ms);
+	unsigned long flags;
+	bool dead;
+
+	/* Only an answer ends a queue's death: one must be missing. */
+	if (!raw_spin_trylock_irqsave(&q->lock, flags))
+		return;
+	dead = q->vq && !vpstore_is_empty(q);
+	if (dead)
+		WRITE_ONCE(q->dead, true);
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+
+	if (dead)
+		dev_err(&vp->vdev->dev,
+			"no answer in %u ms of a dump, taking the host for dead\n",
+			budget->limit_ms);
 }
 
 /* The device has let go of a request. */
@@ -116,7 +150,7 @@ static int vpstore_usable(const struct vpstore_queue *q)
 /**
  * vpstore_reap - take back what the device has finished with
  * @q:		queue
- * @budget:	to wait for its lock with, or NULL
+ * @budget:	to wait for its lock with, or NULL not to wait
  *
  * Return: 0 if nothing is under way any more, 1 if something is; -EBUSY if the
  * lock isn't to be had, -EIO if the queue is dead, -ENODEV if no answer will
@@ -124,22 +158,20 @@ static int vpstore_usable(const struct vpstore_queue *q)
  */
 int vpstore_reap(struct vpstore_queue *q, struct vpstore_budget *budget)
 {
-	unsigned int tries = 0;
+	u32 left = budget ? budget->left_us : 0;
 	unsigned long flags;
 	int ret;
 
 	while (!raw_spin_trylock_irqsave(&q->lock, flags))
-		if (!vpstore_lock_again(budget, &tries))
+		if (!vpstore_lock_again(budget, left))
 			return -EBUSY;
 	vpstore_reap_locked(q);
-	ret = vpstore_usable(q);
-	if (!ret)
-		ret = q->vq->num_free < virtqueue_get_vring_size(q->vq);
+	ret = vpstore_usable(q) ?: !vpstore_is_empty(q);
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 	return ret;
 }
 
-/* The devices of 2016 expect descriptors split exactly like this. */
+/* With the lock held. The devices of 2016 expect descriptors split like this. */
 static int vpstore_add(struct vpstore_queue *q, struct vpstore_request *req,
 		       unsigned int keep)
 {
@@ -188,43 +220,6 @@ static int vpstore_add(struct vpstore_queue *q, struct vpstore_request *req,
 	return ret;
 }
 
-/**
- * vpstore_send - hand a filled request to the device
- * @q:		queue
- * @req:	from vpstore_get(); not the caller's any more
- * @budget:	for the queue's lock and room in its ring; NULL waits for
- *		neither, and leaves room in the ring for dumps and a command
- *
- * For any context. Doesn't wait for the answer.
- *
- * Return: 0, or a negative errno, and then the request is free again.
- */
-int vpstore_send(struct vpstore_queue *q, struct vpstore_request *req,
-		 struct vpstore_budget *budget)
-{
-	unsigned int keep = budget ? 0 : VPSTORE_READ_DESCS + VPSTORE_DUMP_DESCS;
-	unsigned long flags;
-	unsigned int tries;
-	int ret;
-
-	do {
-		tries = 0;
-		while (!raw_spin_trylock_irqsave(&q->lock, flags)) {
-			if (!vpstore_lock_again(budget, &tries)) {
-				vpstore_release(req);
-				return -EBUSY;
-			}
-		}
-		vpstore_reap_locked(q);
-		ret = vpstore_usable(q) ?: vpstore_add(q, req, keep);
-		raw_spin_unlock_irqrestore(&q->lock, flags);
-	} while (ret == -ENOSPC && vpstore_delay(budget));
-
-	if (ret)
-		vpstore_release(req);
-	return ret;
-}
-
 /* Have an interrupt say when the device has used a buffer. */
 static void vpstore_want_interrupt(struct vpstore_queue *q)
 {
@@ -239,6 +234,53 @@ static void vpstore_want_interrupt(struct vpstore_queue *q)
 }
 
 /**
+ * vpstore_send - hand a filled request to the device
+ * @q:		queue
+ * @req:	from vpstore_get(); not the caller's any more
+ * @budget:	for the queue's lock and room in its ring; NULL waits for
+ *		neither, leaves room in the ring for dumps and a command, and
+ *		has VPSTORE_ANSWERED come where there is no more than that
+ *
+ * For any context. Doesn't wait for the answer.
+ *
+ * Return: 0, or a negative errno, and then the request is free again.
+ */
+int vpstore_send(struct vpstore_queue *q, struct vpstore_request *req,
+		 struct vpstore_budget *budget)
+{
+	unsigned int keep = budget ? 0 : q->keep;
+	unsigned int tries = VPSTORE_LOCK_TRIES;
+	unsigned long flags;
+	u32 left;
+	int ret;
+
+	do {
+		left = budget ? budget->left_us : 0;
+		while (!raw_spin_trylock_irqsave(&q->lock, flags)) {
+			if (!vpstore_lock_again(budget, left) &&
+			    (budget || !--tries)) {
+				vpstore_release(req);
+				return -EBUSY;
+			}
+			cpu_relax();
+		}
+		ret = vpstore_usable(q) ?: vpstore_add(q, req, keep);
+		/* Only then: an interrupt that finds nothing wakes nobody. */
+		if (ret == -EIO || ret == -ENOSPC) {
+			vpstore_reap_locked(q);
+			ret = vpstore_usable(q) ?: vpstore_add(q, req, keep);
+		}
+		raw_spin_unlock_irqrestore(&q->lock, flags);
+	} while (ret == -ENOSPC && vpstore_delay(budget));
+
+	if (ret == -ENOSPC && !budget)
+		vpstore_want_interrupt(q);
+	if (ret)
+		vpstore_release(req);
+	return ret;
+}
+
+/**
  * vpstore_get - claim a request to fill
  * @vp:		device
  * @pool:	one of this pool
@@ -247,7 +289,8 @@ static void vpstore_want_interrupt(struct vpstore_queue *q)
  *		VPSTORE_ANSWERED come
  *
  * Those of a dump may be under way in whichever queue: an oops's dump that
- * gave up has left them in its own, and nobody else looks there.
+ * gave up has left them in its own, and nobody else looks there. None is waited
+ * for where it is under way in dead queues only.
  *
  * Return: a request, or NULL.
  */
@@ -259,6 +302,7 @@ struct vpstore_request *vpstore_get(struct vpstore *vp,
 	bool in_panic = READ_ONCE(vp->in_panic);
 	struct vpstore_request *req;
 	unsigned int i;
+	bool hope;
 	int ret;
 
 	if (READ_ONCE(q->dead) && vpstore_reap(q, NULL) < 0)
@@ -267,18 +311,28 @@ struct vpstore_request *vpstore_get(struct vpstore *vp,
 	if (req)
 		return req;
 
-	do {
-		for (i = 0; budget && i < VPSTORE_QUEUES; i++)
-			vpstore_reap(&vp->queues[i], NULL);
-		ret = vpstore_reap(q, NULL);
+	if (!budget) {
+		vpstore_reap(q, NULL);
 		req = vpstore_pool_claim(pool, in_panic);
-	} while (!req && ret != -ENODEV && vpstore_delay(budget));
+		if (!req)
+			vpstore_want_interrupt(q);
+		return req;
+	}
 
-	if (!req && !budget)
-		vpstore_want_interrupt(q);
-	else if (!req && ret != -ENODEV)
+	do {
+		hope = false;
+		for (i = 0; i < VPSTORE_QUEUES; i++) {
+			ret = vpstore_reap(&vp->queues[i], NULL);
+			hope |= ret > 0 || ret == -EBUSY;
+		}
+		req = vpstore_pool_claim(pool, in_panic);
+		if (req)
+			return req;
+	} while (hope && vpstore_delay(budget));
+
+	if (hope)
 		vpstore_give_up(vp, q, budget);
-	return req;
+	return NULL;
 }
 
 /**
@@ -387,26 +441,32 @@ void vpstore_settle(struct vpstore *vp, struct vpstore_budget *budget)
 int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count,
 		    unsigned long timeout)
 {
-	struct vpstore_budget budget = { .left_us = VPSTORE_LOCK_US };
 	struct vpstore_request *req = vp->command;
 	struct vpstore_queue *q = vp->command_q;
-	unsigned long deadline;
-	bool gone;
+	unsigned long flags, deadline;
+	bool gone, late;
 	int ret;
 
 	lockdep_assert_held(&vp->command_lock);
 
+	raw_spin_lock_irqsave(&q->lock, flags);
 	/* An answer that came too late frees the request and revives the queue. */
-	vpstore_reap(q, &budget);
-	if (!vpstore_claim(req))
-		return -EIO;
-	req->req = (struct virtio_pstore_req) {
-		.cmd	= cpu_to_le16(cmd),
-		.type	= cpu_to_le16(type),
-		.id	= cpu_to_le64(id),
-		.count	= cpu_to_le32(count),
-	};
-	ret = vpstore_send(q, req, &budget);
+	vpstore_reap_locked(q);
+	ret = vpstore_usable(q);
+	if (!ret && !vpstore_claim(req))
+		ret = -EIO;
+	if (!ret) {
+		req->req = (struct virtio_pstore_req) {
+			.cmd	= cpu_to_le16(cmd),
+			.type	= cpu_to_le16(type),
+			.id	= cpu_to_le64(id),
+			.count	= cpu_to_le32(count),
+		};
+		ret = vpstore_add(q, req, 0);
+		if (ret)
+			vpstore_release(req);
+	}
+	raw_spin_unlock_irqrestore(&q->lock, flags);
 	if (ret)
 		return ret;
 
@@ -419,17 +479,22 @@ int vpstore_command(struct vpstore *vp, u16 cmd, u16 type, u64 id, u32 count,
 		 * Perhaps a dump's polling took the answer, which wakes
 		 * nobody, or the device was pulled out, which answers nothing.
 		 */
-		gone = vpstore_reap(q, NULL) == -ENODEV;
+		raw_spin_lock_irqsave(&q->lock, flags);
+		vpstore_reap_locked(q);
+		gone = vpstore_usable(q) == -ENODEV;
+		late = !gone && !vpstore_is_free(req) &&
+		       time_after_eq(jiffies, deadline);
+		if (late)
+			WRITE_ONCE(q->dead, true);
+		raw_spin_unlock_irqrestore(&q->lock, flags);
 		if (vpstore_is_free(req))
 			return vpstore_result(req);
-	} while (!gone && time_before(jiffies, deadline));
+	} while (!gone && !late);
 
-	if (!gone) {
-		WRITE_ONCE(q->dead, true);
+	if (late)
 		dev_err(&vp->vdev->dev,
 			"command %u was not answered in %u ms, taking the host for dead\n",
 			cmd, jiffies_to_msecs(timeout));
-	}
 	return -EIO;
 }
 
@@ -505,11 +570,22 @@ int vpstore_queues_start(struct vpstore *vp)
 		q->vq = vqs[i];
 		q->dead = false;
 		q->error = 0;
+		q->keep = VPSTORE_DUMP_DESCS +
+			  (q == vp->command_q ? VPSTORE_READ_DESCS : 0);
 		/* Answers to commands are waited for, others polled for. */
 		q->quiet = i > 0;
 		if (q->quiet)
 			virtqueue_disable_cb(q->vq);
 		raw_spin_unlock_irqrestore(&q->lock, flags);
+	}
+
+	q = vp->write_q;
+	if (vp->types & VPSTORE_TYPES_KEEPING &&
+	    virtqueue_get_vring_size(q->vq) < VPSTORE_WRITE_DESCS + q->keep) {
+		vp->types &= ~VPSTORE_TYPES_KEEPING;
+		dev_warn(&vdev->dev,
+			 "neither console nor pmsg: their virtqueue has fewer than %u entries\n",
+			 VPSTORE_WRITE_DESCS + q->keep);
 	}
 	return 0;
 }

@@ -135,6 +135,7 @@ struct vpstore_pool {
  * struct vpstore_queue - a virtqueue
  * @lock:	guards @vq; held for a few microseconds at a time
  * @vq:		NULL while the device is stopped
+ * @keep:	descriptors that what has no budget leaves to what has one
  * @quiet:	interrupts are asked for only where somebody needs a buffer
  * @dead:	a request was not answered in time, and no answer has come
  *		since; new requests fail at once
@@ -144,6 +145,7 @@ struct vpstore_pool {
 struct vpstore_queue {
 	raw_spinlock_t		lock;
 	struct virtqueue	*vq;
+	unsigned int		keep;
 	bool			quiet;
 	bool			dead;
 	int			error;
@@ -154,9 +156,8 @@ struct vpstore_queue {
  * @limit_ms:	milliseconds for the whole dump, all its parts together
  * @left_us:	microseconds that are left of them
  *
- * Only waiting counts, not the time it takes to format and compress the parts.
- * It is measured by the delay loops themselves, as a clock may need an
- * interrupt that doesn't come any more.
+ * Only the delays between looks at a queue count (vpstore_delay()), not the
+ * time it takes to format and compress the parts.
  */
 struct vpstore_budget {
 	u32	limit_ms;
