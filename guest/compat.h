@@ -6,7 +6,6 @@
  * later, lives here.
  */
 #include <linux/kmsg_dump.h>
-#include <linux/string.h>
 #include <linux/version.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -26,50 +25,17 @@
 #endif
 
 /*
- * A probe of printk's tracepoint "console". Until 6.3 changed it, printk passed
- * that in a way that is for the idle loop and forbidden in an NMI, where it is a
- * WARN() once a probe is there. Its symbol is exported from 6.12 on, and its
- * name is older.
+ * A probe of printk's tracepoint "console", whose symbol is exported from 6.4 on.
+ * Until 6.3 changed it, printk passed that in a way that is for the idle loop and
+ * forbidden in an NMI, where it is a WARN() once a probe is there.
  */
-#if !defined(CONFIG_TRACEPOINTS) || LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if defined(CONFIG_TRACEPOINTS) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #include <trace/events/printk.h>
 #define VPSTORE_TRACEPOINT
 #define vpstore_probe_printk(probe, data)	\
 	register_trace_console(probe, data)
 #define vpstore_unprobe_printk(probe, data)	\
 	unregister_trace_console(probe, data)
-#else
-#include <linux/tracepoint.h>
-#define VPSTORE_TRACEPOINT
-static inline void vpstore_match_tracepoint(struct tracepoint *tp, void *found)
-{
-	if (!strcmp(tp->name, "console"))
-		*(struct tracepoint **)found = tp;
-}
-
-static inline struct tracepoint *vpstore_find_tracepoint(void)
-{
-	struct tracepoint *found = NULL;
-
-	for_each_kernel_tracepoint(vpstore_match_tracepoint, &found);
-	return found;
-}
-
-static inline int vpstore_probe_printk(void (*probe)(void *, const char *,
-						     size_t), void *data)
-{
-	struct tracepoint *tp = vpstore_find_tracepoint();
-
-	return tp ? tracepoint_probe_register(tp, probe, data) : -ENOENT;
-}
-
-static inline int vpstore_unprobe_printk(void (*probe)(void *, const char *,
-						       size_t), void *data)
-{
-	return tracepoint_probe_unregister(vpstore_find_tracepoint(), probe,
-					   data);
-}
 #endif
 
 #define VPSTORE_VQS_MAX	3

@@ -344,7 +344,9 @@ static int vpstore_console_on_event(struct notifier_block *nb,
 		vpstore_console_call_worker(c);
 		break;
 	case VPSTORE_PANIC_AGAIN:
-		vpstore_panic_console_again(c);
+		/* Only once: the panic may be this console's own doing. */
+		if (!c->vp->retried)
+			vpstore_panic_console_again(c);
 		break;
 	case VPSTORE_PANIC_SENT:
 		vpstore_panic_console_begin(c);
@@ -423,7 +425,7 @@ void vpstore_console_start(struct vpstore *vp)
 	c->events.notifier_call = vpstore_console_on_event;
 	/* Before trace.c, which prints. */
 	c->events.priority = 1;
-	raw_notifier_chain_register(&vp->events, &c->events);
+	atomic_notifier_chain_register(&vp->events, &c->events);
 	vpstore_console_resume(vp);
 }
 
@@ -489,7 +491,7 @@ void vpstore_console_stop(struct vpstore *vp)
 	if (!c)
 		return;
 
-	raw_notifier_chain_unregister(&vp->events, &c->events);
+	atomic_notifier_chain_unregister(&vp->events, &c->events);
 	vpstore_console_halt(vp);
 	destroy_workqueue(c->wq);
 	free_percpu(c->cpus);

@@ -8,9 +8,11 @@
  * and formatted straight into the buffers that the device reads. A full one is
  * sent at once, so that the device works while the next one is being filled.
  *
- * The first of all panic notifiers takes the log, before ftrace_dump() prints
- * more than the log holds. What comes after that is sent when kmsg_dump() calls.
+ * The first of all panic notifiers, and of all die notifiers, takes the log,
+ * before ftrace_dump() prints more than the log holds. What comes after that is
+ * sent when kmsg_dump() calls.
  */
+#include <linux/kdebug.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
@@ -191,11 +193,12 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 	 * isn't held by what will never go on, and then no more.
 	 */
 	if (atomic_xchg(&d->busy, 1) || vp->in_panic) {
+		atomic_notifier_call_chain(&vp->events, VPSTORE_PANIC_AGAIN,
+					   vp);
 		if (vp->retried)
 			return NOTIFY_DONE;
 		vp->retried = true;
 		d->queue = vpstore_choose_queue(vp, true, &d->budget);
-		raw_notifier_call_chain(&vp->events, VPSTORE_PANIC_AGAIN, vp);
 	}
 
 	vpstore_enter_panic(vp);
@@ -206,36 +209,32 @@ static int vpstore_on_panic(struct notifier_block *nb, unsigned long event,
 		vpstore_dump_walk(vp, d, false);
 		d->open = true;
 	}
-	raw_notifier_call_chain(&vp->events, VPSTORE_PANIC_SENT, vp);
+	atomic_notifier_call_chain(&vp->events, VPSTORE_PANIC_SENT, vp);
 
 	atomic_set(&d->busy, 0);
 	return NOTIFY_DONE;
 }
 
-/**
- * vpstore_dump_oops - send the log before kmsg_dump() calls
- * @vp:	device; an oops has come, and this is who oopsed
- *
- * Return: whether the device has stored it. vp->oops.busy is the caller's then.
- */
-bool vpstore_dump_oops(struct vpstore *vp)
+static int vpstore_on_die(struct notifier_block *nb, unsigned long event,
+			  void *args)
 {
+	struct vpstore *vp = container_of(nb, struct vpstore, die_nb);
 	struct vpstore_dump *d = &vp->oops;
 
-	if (!vp->raw || READ_ONCE(vp->in_panic))
-		return false;
+	if (event != DIE_OOPS || !vp->raw || READ_ONCE(vp->in_panic))
+		return NOTIFY_DONE;
 	/* Another CPU's oops is being sent: kmsg_dump() will send this one. */
 	if (atomic_cmpxchg(&d->busy, 0, 1))
-		return false;
+		return NOTIFY_DONE;
 
 	vpstore_dump_begin(vp, d, KMSG_DUMP_OOPS);
 	vpstore_dump_walk(vp, d, false);
 	d->open = true;
 	d->owner = current;
-	if (d->stored)
-		return true;
+	atomic_notifier_call_chain(&vp->events, VPSTORE_OOPS_SENT, vp);
+
 	atomic_set_release(&d->busy, 0);
-	return false;
+	return NOTIFY_DONE;
 }
 
 static void vpstore_on_dump(struct kmsg_dumper *dumper, VPSTORE_DUMP_ARG)
@@ -259,7 +258,7 @@ static void vpstore_on_dump(struct kmsg_dumper *dumper, VPSTORE_DUMP_ARG)
 		d->open = false;
 		vpstore_dump_walk(vp, d, true);
 	}
-	raw_notifier_call_chain(&vp->events, VPSTORE_DUMPED, vp);
+	atomic_notifier_call_chain(&vp->events, VPSTORE_DUMPED, vp);
 
 	atomic_set_release(&d->busy, 0);
 }
@@ -285,6 +284,10 @@ int vpstore_dump_register(struct vpstore *vp)
 	vp->panic_nb.notifier_call = vpstore_on_panic;
 	vp->panic_nb.priority = INT_MAX;
 	atomic_notifier_chain_register(&panic_notifier_list, &vp->panic_nb);
+
+	vp->die_nb.notifier_call = vpstore_on_die;
+	vp->die_nb.priority = INT_MAX;
+	register_die_notifier(&vp->die_nb);
 	return 0;
 }
 
@@ -294,6 +297,7 @@ int vpstore_dump_register(struct vpstore *vp)
  */
 void vpstore_dump_unregister(struct vpstore *vp)
 {
+	unregister_die_notifier(&vp->die_nb);
 	atomic_notifier_chain_unregister(&panic_notifier_list, &vp->panic_nb);
 	kmsg_dump_unregister(&vp->dumper);
 }

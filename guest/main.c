@@ -19,7 +19,7 @@
 
 #define VPSTORE_BUFSIZE_DEFAULT	(16 * 1024)
 /*
- * The host's number decides how much contiguous memory is allocated here: ten
+ * The host's number decides how much contiguous memory is allocated here: six
  * buffers of that size at most, and older kernels' pstore adds one of 5/3 of it.
  */
 #define VPSTORE_BUFSIZE_MAX	(1024 * 1024)
@@ -120,7 +120,9 @@ static int vpstore_buffers_alloc(struct vpstore *vp)
 	vp->command = vpstore_request_alloc(vp->bufsize);
 	if (!vp->command)
 		return -ENOMEM;
-	ret = vpstore_pool_alloc(&vp->dumps, VPSTORE_DUMP_REQUESTS,
+	ret = vpstore_pool_alloc(&vp->dumps,
+				 vp->raw ? VPSTORE_DUMP_REQUESTS :
+					   VPSTORE_CLASSIC_REQUESTS,
 				 vp->dump_size);
 	if (ret)
 		vpstore_request_free(vp->command);
@@ -188,7 +190,7 @@ static int vpstore_probe(struct virtio_device *vdev)
 	vp->vdev = vdev;
 	mutex_init(&vp->command_lock);
 	init_waitqueue_head(&vp->answered);
-	RAW_INIT_NOTIFIER_HEAD(&vp->events);
+	ATOMIC_INIT_NOTIFIER_HEAD(&vp->events);
 	for (i = 0; i < VPSTORE_QUEUES; i++)
 		raw_spin_lock_init(&vp->queues[i].lock);
 

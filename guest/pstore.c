@@ -282,7 +282,8 @@ int vpstore_pstore_register(struct vpstore *vp)
 
 	/* What doesn't need pstore goes on without it. */
 	if ((ret == -EBUSY || ret == -EPERM) &&
-	    (vp->raw || vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE))) {
+	    (vp->raw || (IS_ENABLED(CONFIG_VIRTIO_PSTORE_CONSOLE) &&
+			 vpstore_takes(vp, VIRTIO_PSTORE_TYPE_CONSOLE)))) {
 		dev_info(&vp->vdev->dev,
 			 "pstore has another source, so /sys/fs/pstore doesn't show this device's records\n");
 		return 0;

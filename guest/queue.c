@@ -512,7 +512,7 @@ static void vpstore_answered(struct virtqueue *vq)
 	raw_spin_unlock_irqrestore(&q->lock, flags);
 
 	wake_up(&vp->answered);
-	raw_notifier_call_chain(&vp->events, VPSTORE_ANSWERED, vp);
+	atomic_notifier_call_chain(&vp->events, VPSTORE_ANSWERED, vp);
 }
 
 /**

@@ -6,14 +6,10 @@
  * how to format what is in them. ftrace_dump() does both, and prints. Every
  * line it prints passes printk's tracepoint, where a probe takes it for a
  * record of its own; nothing of it shows on any console. It does go through the
- * log and overwrites it, but that was sent before: at a panic by dump.c, and at
- * an oops by the first of all die notifiers, which stands here. The kernel's own
- * ftrace_dump_on_oops needs that just as well.
+ * log and overwrites it, but dump.c has sent that before.
  */
 #include <linux/console.h>
-#include <linux/kdebug.h>
 #include <linux/kernel.h>
-#include <linux/limits.h>
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
@@ -26,18 +22,16 @@
 static bool trace;
 module_param(trace, bool, 0444);
 MODULE_PARM_DESC(trace,
-		 "Send the kernel's trace at oops and panic, which ends tracing (default off; Linux 6.3 and later)");
+		 "Send the kernel's trace at oops and panic, which ends tracing (default off; Linux 6.4 and later)");
 
 /**
  * struct vpstore_trace - a device that takes the trace
  * @vp:		the device
- * @die_nb:	called first at an oops
  * @events:	what the core tells
  * @probed:	there is a probe
  */
 struct vpstore_trace {
 	struct vpstore		*vp;
-	struct notifier_block	die_nb;
 	struct notifier_block	events;
 	bool			probed;
 };
@@ -189,7 +183,7 @@ static void vpstore_trace_listen(struct vpstore_trace *t)
 {
 	if (trace && vpstore_takes(t->vp, VIRTIO_PSTORE_TYPE_FTRACE))
 		dev_warn(&t->vp->vdev->dev,
-			 "trace=1 needs Linux 6.3: until then a probe of printk's tracepoint warns in NMIs\n");
+			 "trace=1 needs Linux 6.4, built with tracepoints: no trace\n");
 }
 
 static void vpstore_trace_stop_listening(struct vpstore_trace *t)
@@ -197,19 +191,6 @@ static void vpstore_trace_stop_listening(struct vpstore_trace *t)
 }
 
 #endif /* VPSTORE_TRACEPOINT */
-
-static int vpstore_trace_on_die(struct notifier_block *nb, unsigned long event,
-				void *args)
-{
-	struct vpstore_trace *t = container_of(nb, struct vpstore_trace,
-					       die_nb);
-
-	if (event != DIE_OOPS || !vpstore_dump_oops(t->vp))
-		return NOTIFY_DONE;
-	vpstore_trace_send(t, &t->vp->oops);
-	atomic_set_release(&t->vp->oops.busy, 0);
-	return NOTIFY_DONE;
-}
 
 static int vpstore_trace_on_event(struct notifier_block *nb,
 				  unsigned long event, void *data)
@@ -219,13 +200,15 @@ static int vpstore_trace_on_event(struct notifier_block *nb,
 
 	if (event == VPSTORE_PANIC_AGAIN)
 		vpstore_trace_abandon();
+	else if (event == VPSTORE_OOPS_SENT && t->vp->oops.stored)
+		vpstore_trace_send(t, &t->vp->oops);
 	else if (event == VPSTORE_PANIC_SENT && t->vp->panic.stored)
 		vpstore_trace_send(t, &t->vp->panic);
 	return NOTIFY_DONE;
 }
 
 /**
- * vpstore_trace_start - send the log, and perhaps the trace, first at an oops
+ * vpstore_trace_start - have the trace sent, if that is wanted
  * @vp:	device whose console was started
  *
  * Without it the rest of the driver works.
@@ -240,10 +223,7 @@ void vpstore_trace_start(struct vpstore *vp)
 	t->vp = vp;
 	vpstore_trace_listen(t);
 	t->events.notifier_call = vpstore_trace_on_event;
-	raw_notifier_chain_register(&vp->events, &t->events);
-	t->die_nb.notifier_call = vpstore_trace_on_die;
-	t->die_nb.priority = INT_MAX;
-	register_die_notifier(&t->die_nb);
+	atomic_notifier_chain_register(&vp->events, &t->events);
 }
 
 /**
@@ -256,8 +236,7 @@ void vpstore_trace_stop(struct vpstore *vp)
 
 	if (!t)
 		return;
-	unregister_die_notifier(&t->die_nb);
-	raw_notifier_chain_unregister(&vp->events, &t->events);
+	atomic_notifier_chain_unregister(&vp->events, &t->events);
 	vpstore_trace_stop_listening(t);
 	vp->trace = NULL;
 	kfree(t);

@@ -45,8 +45,9 @@
 
 #include "include/uapi/linux/virtio_pstore.h"
 
-/* Buffers for dumps: as many parts may be under way. */
+/* Buffers for dumps: as many parts may be under way. pstore waits for each. */
 #define VPSTORE_DUMP_REQUESTS	8
+#define VPSTORE_CLASSIC_REQUESTS 4
 #define VPSTORE_DUMP_SIZE	(128 * 1024)
 /*
  * Of them, those that only a panic may use: one for the console's text that
@@ -230,13 +231,16 @@ struct vpstore_dump {
 /**
  * enum vpstore_event - what the core tells others, with the device as data
  * @VPSTORE_ANSWERED:	the device has used a buffer; from its interrupt
+ * @VPSTORE_OOPS_SENT:	as much of an oops's dump as the log holds was sent
  * @VPSTORE_PANIC_AGAIN: a panic came inside a panic's work: what was under way
- *			there is never finished
+ *			there is never finished. After @retried it isn't begun
+ *			anew either
  * @VPSTORE_PANIC_SENT:	as much of the panic's dump as the log holds was sent
  * @VPSTORE_DUMPED:	kmsg_dump() has been, after an oops or a panic
  */
 enum vpstore_event {
 	VPSTORE_ANSWERED,
+	VPSTORE_OOPS_SENT,
 	VPSTORE_PANIC_AGAIN,
 	VPSTORE_PANIC_SENT,
 	VPSTORE_DUMPED,
@@ -275,7 +279,8 @@ struct vpstore_trace;
  * @oops:		the oops under way; where pstore dumps, psi.buf_lock
  * @panic:		the panic
  * @dumper:		called for both, last
- * @panic_nb:		called first at a panic
+ * @panic_nb:		called first at a panic,
+ * @die_nb:		and first at an oops
  * @reboot_nb:		called before an orderly reboot
  * @send_otherwise:	sends what it can of a panic's log, and has @panic.log
  *			go on behind that; NULL if nothing does
@@ -317,9 +322,10 @@ struct vpstore {
 	struct vpstore_dump	panic;
 	struct kmsg_dumper	dumper;
 	struct notifier_block	panic_nb;
+	struct notifier_block	die_nb;
 	struct notifier_block	reboot_nb;
 	void			(*send_otherwise)(struct vpstore *vp);
-	struct raw_notifier_head events;
+	struct atomic_notifier_head events;
 
 	struct vpstore_pool	*pmsg;
 	struct vpstore_console	*console;
@@ -379,7 +385,6 @@ void vpstore_log_skip(struct vpstore_log *log, u64 count);
 unsigned int vpstore_timeout_ms(enum kmsg_dump_reason reason);
 int vpstore_dump_register(struct vpstore *vp);
 void vpstore_dump_unregister(struct vpstore *vp);
-bool vpstore_dump_oops(struct vpstore *vp);
 size_t vpstore_dump_head(struct vpstore *vp, struct vpstore_dump *d,
 			 char *buf, size_t size, u32 part, const char *words);
 int vpstore_dump_part(struct vpstore *vp, struct vpstore_dump *d,

@@ -141,7 +141,7 @@ describeGuests("the trace", () => {
     ...[1, 2].map((cpu) => `taskset ${cpu} cat /proc/version /proc/mounts > /dev/null`),
     "cd /",
   ].join("\n");
-  /** Before 6.3 the driver can't take the trace. */
+  /** Before 6.4 the driver can't take the trace. */
   const tracingKernels = kernelNames.filter((kernel) => kernel !== "6.1");
   const shownOptions = { encoding: "utf8", maxBuffer: 1 << 26 } as const;
 
@@ -171,7 +171,7 @@ describeGuests("the trace", () => {
     const result = await runWithDevice(directory, guest);
     expect(dumpsOf(directory, "ftrace"), result.output).toEqual([]);
     const [log = ""] = dumpTexts(directory);
-    expect(log).toContain("trace=1 needs Linux 6.3");
+    expect(log).toContain("trace=1 needs Linux 6.4");
     expect(markNumbers(log)).toEqual([]);
   });
 
