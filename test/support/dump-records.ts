@@ -2,17 +2,26 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { afterAll } from "vitest";
+import { onTestFinished } from "vitest";
 import type { HeadedRecord } from "../../src/analysis/decode.js";
 import type { RecordHeader } from "../../src/records/index.js";
 import { filePieces } from "../../src/records/pieces.js";
 
-const folder = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
 let nextId = 1n;
 
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+let folder: string | undefined;
+
+/** The folder of the test's records, which is gone when the test is over. */
+function recordsFolder(): string {
+  if (folder !== undefined) return folder;
+  const made = mkdtempSync(joinPath(tmpdir(), "pstore-dumps-"));
+  onTestFinished(() => {
+    folder = undefined;
+    rmSync(made, { recursive: true });
+  });
+  folder = made;
+  return made;
+}
 
 /** What a record of a dump is to be. */
 export interface Given {
@@ -39,7 +48,7 @@ export function record(given: Given): HeadedRecord {
     more = {},
   } = given;
   const id = nextId++;
-  const path = joinPath(folder, `${type}-${id}.enc.z`);
+  const path = joinPath(recordsFolder(), `${type}-${id}.enc.z`);
   const stored = deflateRawSync(
     `${reason}#${count} Part${part}\n${guest}${reason}${count}.${part}\n`,
   );
