@@ -1,10 +1,10 @@
 // Installs the npm packages, compiles the TypeScript and bundles the program, each only when something changed.
 // Plain JavaScript without packages: it runs before any is there.
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { isBuilt, stamp } from "./built.mjs";
+import { isBuilt, modified, stamp } from "./built.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -14,8 +14,6 @@ if (major < 20) {
   console.error(`virtio-pstore needs Node.js 20 or later; this is ${process.version}`);
   process.exit(1);
 }
-
-const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
 function step(label, command, args) {
   console.error(`${label} …`);

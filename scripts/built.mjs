@@ -11,7 +11,8 @@ const FILES = ["tsconfig.json", "package-lock.json", "scripts/bundle.mjs"];
 /** Written when all of dist/ is made. */
 export const stamp = join(root, "dist", ".built");
 
-const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+/** When a file was written last, in milliseconds since 1970; 0 where there is none. */
+export const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
 const sourcesIn = (folder) =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })

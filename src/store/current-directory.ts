@@ -111,7 +111,7 @@ export class CurrentDirectory {
   /** Syncs and closes all that belongs to a directory, behind what is under way. */
   #leave({ directory, streams }: Place, done: () => void = () => undefined): void {
     const { sync, close } = streams.end();
-    const appended = [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()];
+    const appended = [...sync, ...directory.takeDirty()];
     const fds = [...close, ...directory.end()];
     this.#committer.run({ records: [], appended, directory: directory.fd }, (result) => {
       for (const fd of fds) this.#files.close(fd);
@@ -129,19 +129,18 @@ export class CurrentDirectory {
 
   /** Commits all that has to be durable before what is staged may be acknowledged. */
   commit(records: readonly StagedRecord[], done: (result: CommitResult) => void): void {
-    const place = this.#place;
-    const { directory, streams } = place;
+    const { directory, streams } = this.#place;
     const { sync, close } = streams.take();
     const batch: Commit = {
       records,
-      appended: [...sync, ...directory.erased.takeDirty(), ...directory.ends.takeDirty()],
-      directory: place.directory.namesChanged || records.length > 0 ? directory.fd : undefined,
+      appended: [...sync, ...directory.takeDirty()],
+      directory: directory.namesChanged || records.length > 0 ? directory.fd : undefined,
     };
-    place.directory.namesChanged = false;
+    directory.namesChanged = false;
     this.#committer.run(batch, (result) => {
       for (const fd of close) this.#files.close(fd);
       // Whatever it was that failed: the directory is synced again with the next commit.
-      if (result.rest !== 0) place.directory.namesChanged = true;
+      if (result.rest !== 0) directory.namesChanged = true;
       done(result);
     });
   }

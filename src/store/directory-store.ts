@@ -196,11 +196,11 @@ export class DirectoryStore {
       }
       directory.table.delete(key);
     } else {
-      place.directory.setErased(key);
+      directory.setErased(key);
     }
-    place.directory.namesChanged = true;
+    directory.namesChanged = true;
     this.#mustCommit = true;
-    place.directory.prune();
+    directory.prune();
     return true;
   }
 
@@ -210,11 +210,11 @@ export class DirectoryStore {
    */
   noteEnd(end: GuestEnd): void {
     if (!this.#current.isOpen) return;
-    const place = this.#current.here();
-    const { ends } = place.directory;
+    const { directory } = this.#current.here();
+    const { ends } = directory;
     if (ends.last?.connectedMs === end.connectedMs) return;
     ends.add(end);
-    place.directory.namesChanged = true;
+    directory.namesChanged = true;
     this.#scheduleSync();
   }
 

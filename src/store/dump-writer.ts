@@ -47,23 +47,24 @@ export class DumpWriter {
    */
   stage(dump: NewDump, place: Place, journal: JournalEntry | undefined): number {
     const { type, compressed, gzip, bytes, header } = dump;
-    const { next, table, headers } = place.directory;
+    const { directory, rooms } = place;
+    const { next, table, headers } = directory;
     const size = lengthOf(bytes);
     // Reading a full directory may give the next record another id.
-    place.rooms.prepare({ type, records: 1, bytes: size });
+    rooms.prepare({ type, records: 1, bytes: size });
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
     const entry: TableEntry = { name, size, timeMs: Date.now(), pending: true };
     const part = { compressed, timeMs: entry.timeMs, header };
-    const makeRoom = place.rooms.find({ type, records: 1, bytes: size, part });
+    const makeRoom = rooms.find({ type, records: 1, bytes: size, part });
     try {
       prepared.file.append(bytes);
     } catch (error) {
       next.spoil();
       throw error;
     }
-    const path = place.directory.pathOf(name);
+    const path = directory.pathOf(name);
     const mayBeLast = type === "dmesg" && header?.reason !== OOPS;
     const staged: StagedDump = {
       fd: prepared.file.fd,
@@ -80,7 +81,7 @@ export class DumpWriter {
     this.#staged.push(staged);
     headers.note(name, header);
     table.set(entry);
-    place.directory.takeNext();
+    directory.takeNext();
     makeRoom();
     return this.#staged.length - 1;
   }
@@ -114,7 +115,7 @@ export class DumpWriter {
     } catch (error) {
       table.delete(recordKey(entry.name));
       tryUnlink(this.#files, staged.temporaryPath);
-      // Its name is there, only nobody knows whether it outlives a crash of the host.
+      // A record that has its name counts, though it may not outlive a crash of the host.
       if (this.#isThere(staged.path)) table.set(entryOf(staged.stored));
       return errnoOf(error);
     }
@@ -132,7 +133,7 @@ export class DumpWriter {
   #storeUnderNewId(staged: StagedDump): StoredRecord {
     const { temporaryPath, stored, place, inode, journal, mayBeLast } = staged;
     const { directory } = place;
-    place.directory.readAnew();
+    directory.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);
     journal?.naming(name, inode, mayBeLast);

@@ -1,6 +1,6 @@
 import type { RecordGroup } from "./record-group.js";
 import type { Totals } from "./record-table.js";
-import { isHalf, type Room } from "./rooms.js";
+import { fits, isHalf, type Room, sum } from "./rooms.js";
 
 /** So many of the newest stay, as long as they take no more than half of the room. */
 const NEWEST = 8;
@@ -112,11 +112,3 @@ function indexOf(groups: readonly RecordGroup[], id: bigint): number {
   }
   return from;
 }
-
-const sum = (a: Totals, b: Totals): Totals => ({
-  records: a.records + b.records,
-  bytes: a.bytes + b.bytes,
-});
-
-const fits = ({ records, bytes }: Totals, room: Room): boolean =>
-  records <= room.records && bytes <= room.bytes;

@@ -77,8 +77,8 @@ export class OpenDirectory {
   #changedMs: number | undefined;
 
   /**
-   * Opens or makes the directory; a link in its place is refused with ENOTDIR. Ids begin at `firstId`, or behind those that it knows of. Throws
-   * DirectoryInUseError, or the system call's error.
+   * Opens or makes the directory; a link in its place is refused with ENOTDIR. Ids begin at `firstId`, or behind those
+   * that the directory knows of. Throws DirectoryInUseError, or the system call's error.
    */
   constructor(host: LineFileHost, path: string, firstId: bigint) {
     const { files } = host;
@@ -182,6 +182,11 @@ export class OpenDirectory {
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }
+  }
+
+  /** Descriptors of notes that have to be synced; from now on they count as such. */
+  takeDirty(): number[] {
+    return [...this.erased.takeDirty(), ...this.ends.takeDirty()];
   }
 
   /** The prepared file is in use. */

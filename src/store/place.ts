@@ -32,7 +32,7 @@ export class Place {
   constructor(options: PlaceOptions) {
     const { files, path, firstId, rooms, retire } = options;
     const directory = new OpenDirectory({ files, retire }, path, firstId);
-    const keeper = new RoomLimiter({ ...options, directory });
+    const limiter = new RoomLimiter({ ...options, directory });
     const host: StreamHost = {
       files,
       directory: path,
@@ -40,8 +40,8 @@ export class Place {
       isErased: (record) => directory.erased.has(recordKey(record)),
       findRoom: (type, into, bytes) => {
         const wanted = { type, records: into === undefined ? 1 : 0, bytes, into };
-        keeper.prepare(wanted);
-        return keeper.find(wanted);
+        limiter.prepare(wanted);
+        return limiter.find(wanted);
       },
       grew: (name, bytes) => {
         const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
@@ -50,7 +50,7 @@ export class Place {
       pieceBytes: (type) => pieceBytes(rooms[type]),
     };
     this.directory = directory;
-    this.rooms = keeper;
+    this.rooms = limiter;
     this.streams = new Streams(host, directory.index);
   }
 

@@ -62,7 +62,10 @@ export class Retention {
     return true;
   }
 
-  /** As EvictionQueue's toEvict(), for what catchUp() knows; `used` is without what is going. */
+  /**
+   * The groups that have to go, or undefined, as EvictionQueue's toEvict() has it, of the records that catchUp() has put
+   * into groups. `used` is without records that are going already.
+   */
   toEvict(wanted: Wanted, used: Totals): RecordGroup[] | undefined {
     const { part, into } = wanted;
     const continued = part === undefined ? undefined : this.#continued(part);

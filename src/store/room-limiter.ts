@@ -6,7 +6,7 @@ import type { RecordGroup } from "./record-group.js";
 import type { TableEntry } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import { Retention, type Wanted } from "./retention.js";
-import type { Rooms } from "./rooms.js";
+import { fits, type Rooms, sum } from "./rooms.js";
 
 /** For a full room the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
 const READ_MS = 1000;
@@ -31,7 +31,7 @@ export interface RoomLimiterOptions {
 }
 
 /** What goes of one type. */
-interface Kept {
+interface Eviction {
   readonly retention: Retention;
   /** Records of groups that were chosen, whose files are still there. */
   going: TableEntry[];
@@ -40,7 +40,7 @@ interface Kept {
 /** Keeps each type of a directory's records within its room. */
 export class RoomLimiter {
   readonly #options: RoomLimiterOptions;
-  readonly #kept = new Map<RecordTypeName, Kept>();
+  readonly #evictions = new Map<RecordTypeName, Eviction>();
   #readMs = 0;
   /** The reading that a full room waits for. */
   #reading: number | undefined;
@@ -93,20 +93,19 @@ export class RoomLimiter {
     return this.#of(wanted.type).retention.catchUp(isTurnOver);
   }
 
-  #of(type: RecordTypeName): Kept {
-    let kept = this.#kept.get(type);
-    if (kept === undefined) {
+  #of(type: RecordTypeName): Eviction {
+    let eviction = this.#evictions.get(type);
+    if (eviction === undefined) {
       const { directory, rooms } = this.#options;
-      kept = { retention: new Retention(type, directory, rooms[type]), going: [] };
-      this.#kept.set(type, kept);
+      eviction = { retention: new Retention(type, directory, rooms[type]), going: [] };
+      this.#evictions.set(type, eviction);
     }
-    return kept;
+    return eviction;
   }
 
-  #fits({ type, records, bytes }: Wanted): boolean {
-    const used = this.#options.directory.table.totals(type);
-    const room = this.#options.rooms[type];
-    return used.records + records <= room.records && used.bytes + bytes <= room.bytes;
+  #fits(wanted: Wanted): boolean {
+    const used = this.#options.directory.table.totals(wanted.type);
+    return fits(sum(used, wanted), this.#options.rooms[wanted.type]);
   }
 
   #full(type: RecordTypeName): RefusedError {
@@ -131,18 +130,18 @@ export class RoomLimiter {
 
   /** Removes these groups' records, at once as many as have to go so that what is wanted fits. */
   #drop(type: RecordTypeName, groups: readonly RecordGroup[], wanted: Wanted): void {
-    const kept = this.#of(type);
-    kept.retention.evict(groups);
-    kept.going = [...kept.going, ...groups.flatMap(({ entries }) => entries)];
-    this.#removeGoing(type, kept, () => !this.#fits(wanted));
+    const eviction = this.#of(type);
+    eviction.retention.evict(groups);
+    eviction.going = [...eviction.going, ...groups.flatMap(({ entries }) => entries)];
+    this.#removeGoing(type, eviction, () => !this.#fits(wanted));
   }
 
   /** Goes on while it must, and until the turn is over. */
-  #removeGoing(type: RecordTypeName, kept: Kept, must: (done: number) => boolean): void {
+  #removeGoing(type: RecordTypeName, eviction: Eviction, must: (done: number) => boolean): void {
     const { files, directory, isTurnOver, onDropped, later } = this.#options;
     const gone: TableEntry[] = [];
     let done = 0;
-    for (const entry of kept.going) {
+    for (const entry of eviction.going) {
       if (!must(done) && isTurnOver()) break;
       done++;
       try {
@@ -150,17 +149,17 @@ export class RoomLimiter {
       } catch (error) {
         // What can't be removed counts as it did, and is tried again when there is no room.
         if (errnoOf(error) !== errno.ENOENT) {
-          kept.retention.forget();
+          eviction.retention.forget();
           continue;
         }
       }
       directory.table.delete(recordKey(entry.name));
       gone.push(entry);
     }
-    kept.going = kept.going.slice(done);
-    if (kept.going.length > 0) {
+    eviction.going = eviction.going.slice(done);
+    if (eviction.going.length > 0) {
       later(() => {
-        if (this.#isInPlace()) this.#removeGoing(type, kept, (before) => before === 0);
+        if (this.#isInPlace()) this.#removeGoing(type, eviction, (before) => before === 0);
       });
     }
     if (gone.length === 0) return;

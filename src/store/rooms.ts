@@ -23,13 +23,18 @@ export const DEFAULT_ROOMS: Rooms = {
   pmsg: { records: 1000, bytes: 256 * MIB },
 };
 
-/**
- * A stream goes on in another file behind so many bytes. A small room has eight such pieces all the
- * same: the first, and the newest.
- */
+/** A stream goes on in another file behind so many bytes: a small room has eight such files, too. */
 export function pieceBytes({ bytes }: Room): number {
   return Math.min(MAX_PIECE_BYTES, Math.ceil(bytes / 8));
 }
+
+export const sum = (a: Room, b: Room): Room => ({
+  records: a.records + b.records,
+  bytes: a.bytes + b.bytes,
+});
+
+export const fits = ({ records, bytes }: Room, room: Room): boolean =>
+  records <= room.records && bytes <= room.bytes;
 
 /** Whether so much is no more than half of the room, or a single record of half of its bytes at most. */
 export const isHalf = ({ records, bytes }: Room, room: Room): boolean =>

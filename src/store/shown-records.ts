@@ -26,19 +26,20 @@ export class ShownRecords {
   }
 
   /**
-   * They, oldest first: all but those it erased and the streams of
-   * the current boot, and those that the directory's owner added or removed, too.
+   * The records of these types, oldest first, as the directory's owner leaves them. The guest isn't shown those that it
+   * erased, nor the streams of its current boot.
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
     const place = this.#current.here();
-    place.directory.read(place.directory.nextReading(), () => false);
-    return place.directory.table
+    const { directory } = place;
+    directory.read(directory.nextReading(), () => false);
+    return directory.table
       .ofType(...types)
       .filter((entry) => !place.isHidden(entry))
       .map(({ name }) => name);
   }
 
-  /** For isRead(): what has changed in the directory until now. */
+  /** The reading that isRead() waits for: it has all that has changed in the directory until now. */
   get reading(): Reading {
     const place = this.#current.here();
     return { place, number: place.directory.nextReading() };
@@ -85,7 +86,7 @@ export class ShownRecords {
     return entry !== undefined && !place.isHidden(entry);
   }
 
-  /** Of what isn't erased. */
+  /** Whether the guest is shown an entry of these types; the table leaves out what was erased. */
   #isShownOf(types: readonly RecordTypeName[], { streams }: Place): (entry: TableEntry) => boolean {
     return ({ name, pending }) =>
       types.includes(name.type) && pending !== true && !streams.isCurrent(name);

@@ -2,7 +2,7 @@ import { crypto } from "../../os/builtins.js";
 import { LineFile, OWN_FILE } from "../../store/index.js";
 
 /** What tells records apart: the id, and the bytes, as a guest may write other ones under the same id. */
-export const recordKey = (id: bigint, record: Uint8Array): string =>
+export const slotKey = (id: bigint, record: Uint8Array): string =>
   `${id.toString(16).padStart(16, "0")} ${digestOf(record)}`;
 
 /** 32 hexadecimal digits of its SHA-256. */

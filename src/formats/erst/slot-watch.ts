@@ -1,5 +1,5 @@
 import type { RateLimiter } from "../../store/index.js";
-import { recordKey } from "./copied.js";
+import { slotKey } from "./copied.js";
 import { HEADER, HEADER_BYTES } from "./cper.js";
 import { ErstFile, type ErstSlot, parseSlot } from "./erst-file.js";
 import type { ErstHeader } from "./header.js";
@@ -119,7 +119,7 @@ export class SlotWatch {
       const length = lengthIn(known.head, header.recordSize);
       const bytes = file.read({ offset: index * header.recordSize }, 0, length);
       this.#known.delete(index);
-      return recordKey(id, bytes) === known.key;
+      return slotKey(id, bytes) === known.key;
     });
     return found.map(([index, id]) => ({ index, id }));
   }
@@ -155,7 +155,7 @@ export class SlotWatch {
     const length = lengthIn(head, recordSize);
     if (!free && !this.#limiter.take("dmesg", length)) return "late";
     const bytes = file.read({ offset }, 0, length);
-    const key = recordKey(id, bytes);
+    const key = slotKey(id, bytes);
     const found = { id, head: Buffer.from(bytes.subarray(0, HEADER_BYTES)), key };
     if (this.#isTaken(key)) return { ...found, state: "taken" };
     const isWhole = lengthIn(bytes, recordSize) === length;

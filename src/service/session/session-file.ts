@@ -17,7 +17,7 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from "../../virtio/vhost-user/index.j
  * | 64K, 192K | two slots: sequence u32, length u32, then as many bytes of text |
  */
 const VERSION = 0x70730003;
-/** What is laid out so, too. Only the text of a state was another (state-text.ts). */
+/** Version 2 has the same layout. Only the text of a session's state differs (state-text.ts). */
 const VERSION_BEFORE = 0x70730002;
 /** Of a file that create() has just made. */
 const NO_VERSION = 0;

@@ -52,9 +52,9 @@ export interface RequestSubject {
 const LAST_TYPE: RecordTypeName = RECORD_TYPES.at(-1) ?? "pmsg";
 
 /**
- * What becomes of a guest's requests, in memory that outlives this process: for each request under way what it is
- * about to do, and beside that the boot, its streams, and the walk. Whoever is killed in between leaves a journal
- * from which the next process tells which of the requests were done. It costs stores to memory and no system call.
+ * A guest's requests that are under way, in memory that outlives this process: what each is about to do, and beside
+ * that the boot, its streams and the walk. After a kill the next process learns from it which of them were done. To
+ * note something costs stores to memory and no system call.
  */
 export class RequestJournal {
   readonly #memory: JournalMemory;
@@ -166,7 +166,7 @@ export class RequestJournal {
     this.#memory.numbers[streamAt(type) + 2] = bytes;
   }
 
-  /** All there are. */
+  /** The entries of all requests that can be under way. */
   *entries(): Iterable<JournalEntry> {
     for (let index = 0; index < this.#own.length; index++) yield this.#entry(index);
   }
