@@ -10,6 +10,7 @@ const ORDER = [
   "store",
   "device",
   "formats",
+  "memory",
   "analysis",
   "service",
   "cli",
