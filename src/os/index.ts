@@ -22,6 +22,7 @@ export { endWithParent } from "./parent.js";
 export { createPipe, readInto, splice } from "./pipe.js";
 export { hasReader, POLLIN, poll } from "./poll.js";
 export { renameNew } from "./rename.js";
+export { nextData } from "./seek.js";
 export type { Share } from "./share.js";
 export {
   acceptUnix,

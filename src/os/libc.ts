@@ -83,6 +83,9 @@ export const libc = {
   sendmsg: bind<(fd: number, message: bigint, flags: number) => number>(
     "intptr_t sendmsg(int, const void *, int)",
   ),
+  lseek: bind<(fd: number, offset: number, whence: number) => number>(
+    "int64_t lseek(int, int64_t, int)",
+  ),
   read: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t read(int, void *, size_t)",
   ),

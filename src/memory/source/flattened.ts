@@ -1,0 +1,91 @@
+import { MemoryError } from "../errors.js";
+import type { Extent } from "../physical-memory.js";
+import type { Backing } from "./mapped-memory.js";
+
+/** The signature and what else the file begins with take so much; the numbers are big-endian. */
+const HEADER_BYTES = 4096;
+const PIECE_HEADER_BYTES = 16;
+
+/** QEMU writes 16 KiB a piece, makedumpfile far more: that many are a dump of 64 GiB. */
+const MAX_PIECES = 1 << 22;
+
+interface Part {
+  /** In the file that was flattened. */
+  readonly start: number;
+  readonly size: number;
+  /** In this one. */
+  readonly at: number;
+}
+
+/**
+ * A core in the form for pipes, as `makedumpfile -F` and QEMU's `kdump-zlib` write it: pieces, each behind the offset
+ * at which it belongs. What comes later replaces a piece of the same offset, which is how a header is written again.
+ */
+export class FlattenedBacking implements Backing {
+  readonly #file: Backing;
+  readonly #parts: readonly Part[];
+
+  constructor(file: Backing) {
+    this.#file = file;
+    this.#parts = partsOf(file);
+  }
+
+  data(at: number, size: number): Extent[] {
+    const found: Extent[] = [];
+    for (let i = this.#firstAfter(at); ; i++) {
+      const part = this.#parts[i];
+      if (part === undefined || part.start >= at + size) return found;
+      const start = Math.max(at, part.start);
+      found.push({ start, size: Math.min(at + size, part.start + part.size) - start });
+    }
+  }
+
+  read(at: number, into: Buffer): void {
+    into.fill(0);
+    for (const { start, size } of this.data(at, into.length)) {
+      const part = this.#parts[this.#firstAfter(start)];
+      if (part === undefined) return;
+      this.#file.read(part.at + start - part.start, into.subarray(start - at, start - at + size));
+    }
+  }
+
+  /** The index of the first part that ends behind `at`. */
+  #firstAfter(at: number): number {
+    let low = 0;
+    let high = this.#parts.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const part = this.#parts[middle];
+      if (part !== undefined && part.start + part.size > at) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+function partsOf(file: Backing): Part[] {
+  const parts = new Map<number, Part>();
+  const header = Buffer.alloc(PIECE_HEADER_BYTES);
+  for (let at = HEADER_BYTES, count = 0; ; count++) {
+    file.read(at, header);
+    const start = header.readBigInt64BE(0);
+    const size = header.readBigInt64BE(8);
+    if (start === -1n && size === -1n) break;
+    at += PIECE_HEADER_BYTES;
+    if (start < 0n || size <= 0n || start + size > 2n ** 52n || count === MAX_PIECES) {
+      throw new MemoryError(
+        "DAMAGED",
+        `the core is damaged: a piece of ${size} bytes for ${start}`,
+      );
+    }
+    parts.set(Number(start), { start: Number(start), size: Number(size), at });
+    at += Number(size);
+  }
+  const sorted = [...parts.values()].sort((a, b) => a.start - b.start);
+  sorted.forEach(({ start, size }, i) => {
+    if (start + size > (sorted[i + 1]?.start ?? Number.POSITIVE_INFINITY)) {
+      throw new MemoryError("DAMAGED", `the core is damaged: pieces overlap at ${start}`);
+    }
+  });
+  return sorted;
+}

@@ -1,0 +1,207 @@
+import { decodeLzo } from "../../formats/compression/lzo.js";
+import { decodeSnappy } from "../../formats/compression/snappy.js";
+import { decodeZstd } from "../../formats/compression/zstd.js";
+import { zlib } from "../../os/builtins.js";
+import { MemoryError } from "../errors.js";
+import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
+import type { Extent, PhysicalMemory } from "../physical-memory.js";
+import { type Backing, joined } from "./mapped-memory.js";
+import { PageCache } from "./page-cache.js";
+
+const { HEADER, SUB_HEADER, DESCRIPTOR } = KDUMP;
+
+/** A bit a page: memory up to 4 TiB. A header that claims more would have us allocate without end. */
+const MAX_BITMAP_BYTES = 128 << 20;
+const MAX_BLOCK_BYTES = 65536;
+/** The most runs of pages that are told apart. What was left out behind them reads as zeros, one by one. */
+const MAX_RUNS = 1 << 18;
+/** The bits up to the begin of each of these are counted once, so that a page's descriptor is found at once. */
+const COUNTED_BYTES = 512;
+
+function damaged(what: string): MemoryError {
+  return new MemoryError("DAMAGED", `the core is damaged: ${what}`);
+}
+
+/** A core in the kdump-compressed format, of makedumpfile, QEMU, or ours. What was left out reads as zeros. */
+export class KdumpCore implements PhysicalMemory {
+  readonly regions: readonly Extent[];
+  readonly #file: Backing;
+  readonly #close: () => void;
+  readonly #pageBytes: number;
+  /** Where the page descriptors begin. */
+  readonly #descriptors: number;
+  readonly #dumped: Bitmap;
+  readonly #pages = new PageCache();
+
+  constructor(file: Backing, close: () => void) {
+    this.#file = file;
+    this.#close = close;
+    const header = Buffer.alloc(HEADER.bytes);
+    file.read(0, header);
+    const machine = header.toString(
+      "latin1",
+      HEADER.uts + 4 * UTS_FIELD_BYTES,
+      HEADER.uts + 5 * UTS_FIELD_BYTES,
+    );
+    if (!machine.startsWith("x86_64")) {
+      throw new MemoryError("UNSUPPORTED", "a core of another processor than x86-64");
+    }
+    const pageBytes = header.readInt32LE(HEADER.blockBytes);
+    const subBlocks = header.readInt32LE(HEADER.subHeaderBlocks);
+    const isPower = pageBytes > 0 && (pageBytes & (pageBytes - 1)) === 0;
+    if (!isPower || pageBytes < 4096 || pageBytes > MAX_BLOCK_BYTES) {
+      throw damaged(`blocks of ${pageBytes} bytes`);
+    }
+    if (subBlocks < 1 || subBlocks > 1 << 20) throw damaged(`a sub-header of ${subBlocks} blocks`);
+    const sub = Buffer.alloc(SUB_HEADER.bytes);
+    file.read(pageBytes, sub);
+    if (header.readInt32LE(HEADER.version) >= 2 && sub.readInt32LE(SUB_HEADER.split) !== 0) {
+      throw new MemoryError(
+        "UNSUPPORTED",
+        "one part of a core that was split: join them with makedumpfile --reassemble",
+      );
+    }
+    this.#pageBytes = pageBytes;
+    const bitmapBytes = header.readUInt32LE(HEADER.bitmapBlocks) * pageBytes;
+    const bitmapAt = (1 + subBlocks) * pageBytes;
+    if (bitmapBytes / 2 > MAX_BITMAP_BYTES) throw damaged(`bitmaps of ${bitmapBytes} bytes`);
+    const [memory, dumped] = [0, 1].map((which) => {
+      const bits = Buffer.alloc(bitmapBytes / 2);
+      file.read(bitmapAt + which * bits.length, bits);
+      return new Bitmap(bits);
+    });
+    if (memory === undefined || dumped === undefined) throw damaged("no bitmaps");
+    this.#descriptors = bitmapAt + bitmapBytes;
+    this.#dumped = dumped;
+    this.regions = memory.runs().map((run) => this.#bytes(run));
+  }
+
+  extents(): Extent[] {
+    return joined(this.#dumped.runs().map((run) => this.#bytes(run)));
+  }
+
+  read(address: number, into: Buffer): number {
+    const region = this.regions.find(
+      ({ start, size }) => address >= start && address < start + size,
+    );
+    if (region === undefined) return 0;
+    const total = Math.min(into.length, region.start + region.size - address);
+    for (let done = 0; done < total; ) {
+      const page = Math.floor((address + done) / this.#pageBytes);
+      const from = (address + done) % this.#pageBytes;
+      const count = Math.min(total - done, this.#pageBytes - from);
+      if (this.#dumped.has(page)) this.#page(page).copy(into, done, from, from + count);
+      else into.fill(0, done, done + count);
+      done += count;
+    }
+    return total;
+  }
+
+  close(): void {
+    this.#close();
+  }
+
+  #bytes({ start, size }: Extent): Extent {
+    return { start: start * this.#pageBytes, size: size * this.#pageBytes };
+  }
+
+  #page(page: number): Buffer {
+    return this.#pages.get(page, () => {
+      const descriptor = Buffer.alloc(DESCRIPTOR.bytes);
+      const at = this.#descriptors + this.#dumped.countBefore(page) * DESCRIPTOR.bytes;
+      this.#file.read(at, descriptor);
+      const offset = descriptor.readBigUInt64LE(DESCRIPTOR.offset);
+      const size = descriptor.readUInt32LE(DESCRIPTOR.size);
+      if (size > 2 * this.#pageBytes || offset > 2n ** 52n) {
+        throw damaged(`page ${page} is said to have ${size} bytes at ${offset}`);
+      }
+      const packed = Buffer.alloc(size);
+      this.#file.read(Number(offset), packed);
+      const plain = unpack(packed, descriptor.readUInt32LE(DESCRIPTOR.flags), this.#pageBytes);
+      if (plain?.length !== this.#pageBytes) throw damaged(`page ${page} can't be decompressed`);
+      return plain;
+    });
+  }
+}
+
+function unpack(packed: Buffer, flags: number, pageBytes: number): Buffer | undefined {
+  if ((flags & KDUMP.ZLIB) !== 0) return inflated(packed, pageBytes);
+  if ((flags & KDUMP.LZO) !== 0) return decodeLzo(packed, pageBytes).text;
+  if ((flags & KDUMP.SNAPPY) !== 0) return decodeSnappy(packed, pageBytes).text;
+  if ((flags & KDUMP.ZSTD) !== 0) return decodeZstd(packed, pageBytes).text;
+  return packed;
+}
+
+function inflated(packed: Buffer, maxOutputLength: number): Buffer | undefined {
+  try {
+    return zlib().inflateSync(packed, { maxOutputLength });
+  } catch {
+    return undefined;
+  }
+}
+
+/** A bit a page, the lowest of a byte first. */
+class Bitmap {
+  readonly #bits: Buffer;
+  readonly #before: Uint32Array;
+
+  constructor(bits: Buffer) {
+    this.#bits = bits;
+    this.#before = new Uint32Array(Math.ceil(bits.length / COUNTED_BYTES) + 1);
+    for (let i = 1; i < this.#before.length; i++) {
+      const from = (i - 1) * COUNTED_BYTES;
+      this.#before[i] = (this.#before[i - 1] ?? 0) + this.#count(from, from + COUNTED_BYTES);
+    }
+  }
+
+  has(page: number): boolean {
+    return (((this.#bits[Math.floor(page / 8)] ?? 0) >> (page % 8)) & 1) === 1;
+  }
+
+  countBefore(page: number): number {
+    const byte = Math.floor(page / 8);
+    const block = Math.floor(byte / COUNTED_BYTES);
+    const last = (this.#bits[byte] ?? 0) & ((1 << (page % 8)) - 1);
+    return (
+      (this.#before[block] ?? 0) + this.#count(block * COUNTED_BYTES, byte) + (ONES[last] ?? 0)
+    );
+  }
+
+  /** The runs of set bits, in pages. */
+  runs(): Extent[] {
+    const runs: Extent[] = [];
+    let start = -1;
+    const pages = this.#bits.length * 8;
+    for (let page = 0; page <= pages; page++) {
+      // A byte that goes on as the run does, or the space between runs, is skipped as a whole.
+      if (page % 8 === 0) {
+        const same = start < 0 ? 0 : 0xff;
+        while (page < pages && this.#bits[page / 8] === same) page += 8;
+      }
+      const isSet = page < pages && this.has(page);
+      if (isSet === start >= 0) continue;
+      if (!isSet) {
+        runs.push({ start, size: page - start });
+        start = -1;
+        continue;
+      }
+      start = page;
+      if (runs.length === MAX_RUNS) return [...runs, { start, size: pages - start }];
+    }
+    return runs;
+  }
+
+  #count(from: number, to: number): number {
+    let sum = 0;
+    for (let i = from; i < Math.min(to, this.#bits.length); i++)
+      sum += ONES[this.#bits[i] ?? 0] ?? 0;
+    return sum;
+  }
+}
+
+/** How many bits of a byte are set. */
+const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let sum = 0;
+  for (let rest = byte; rest !== 0; rest >>= 1) sum += rest & 1;
+  return sum;
+});

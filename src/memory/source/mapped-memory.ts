@@ -1,0 +1,67 @@
+import type { Extent, PhysicalMemory } from "../physical-memory.js";
+
+/** Bytes that hold a part of a guest's memory: a file, or a process's address space. */
+export interface Backing {
+  /** The parts of [at, at + size) that hold anything. */
+  data(at: number, size: number): Extent[];
+  /** Fills `into` with what is at `at`; a hole is zeros. Throws MemoryError where it isn't there any more. */
+  read(at: number, into: Buffer): void;
+}
+
+/** Where a run of guest memory lies in a backing. */
+export interface Piece extends Extent {
+  readonly backing: Backing;
+  readonly at: number;
+}
+
+/** Guest memory that lies somewhere as it is, in a few pieces. */
+export class MappedMemory implements PhysicalMemory {
+  readonly regions: readonly Extent[];
+  readonly #pieces: readonly Piece[];
+  readonly #close: () => void;
+
+  /** `pieces` don't overlap. */
+  constructor(pieces: readonly Piece[], close: () => void) {
+    this.#pieces = [...pieces].sort((a, b) => a.start - b.start);
+    this.regions = joined(this.#pieces);
+    this.#close = close;
+  }
+
+  extents(): Extent[] {
+    return joined(
+      this.#pieces.flatMap(({ start, size, backing, at }) =>
+        backing
+          .data(at, size)
+          .map((found) => ({ start: found.start - at + start, size: found.size })),
+      ),
+    );
+  }
+
+  read(address: number, into: Buffer): number {
+    let done = 0;
+    for (const { start, size, backing, at } of this.#pieces) {
+      const next = address + done;
+      if (done === into.length || next < start) break;
+      if (next >= start + size) continue;
+      const count = Math.min(into.length - done, start + size - next);
+      backing.read(at + next - start, into.subarray(done, done + count));
+      done += count;
+    }
+    return done;
+  }
+
+  close(): void {
+    this.#close();
+  }
+}
+
+/** Ascending extents, where those that touch are one. */
+export function joined(extents: readonly Extent[]): Extent[] {
+  const all: { start: number; size: number }[] = [];
+  for (const { start, size } of extents) {
+    const last = all.at(-1);
+    if (last !== undefined && last.start + last.size === start) last.size += size;
+    else all.push({ start, size });
+  }
+  return all;
+}
