@@ -11,6 +11,7 @@ const ORDER = [
   "device",
   "formats",
   "memory",
+  "memory",
   "analysis",
   "service",
   "cli",

@@ -1,0 +1,99 @@
+import { MemoryError } from "../errors.js";
+import type { PhysicalMemory } from "../physical-memory.js";
+import { PAGE_SIZE, PageTables } from "./page-tables.js";
+import { VmcoreInfo } from "./vmcore-info.js";
+
+/** VMCOREINFO, and the page tables of its kernel. */
+export interface FoundInfo {
+  readonly info: VmcoreInfo;
+  readonly tables: PageTables;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** How VMCOREINFO begins: its note repeats the page's text behind a header of 24 bytes. */
+const START = Buffer.from("OSRELEASE=");
+
+/** Files in the page cache may claim to be it, as many as they like: others than the first so many aren't looked at. */
+const MAX_CANDIDATES = 10_000;
+
+/** Where Linux maps its own image on x86-64, if KASLR doesn't move it (arch/x86/include/asm/page_64_types.h). */
+const START_KERNEL_MAP = 0xffffffff80000000n;
+
+/** struct new_utsname, as uname(2) has it: the release is the third text of 65 bytes. */
+const RELEASE_AT = 2 * 65;
+const RELEASE_BYTES = 65;
+
+/**
+ * The kernels that a memory describes: of the pages that begin as VMCOREINFO does, those whose own page tables lead to
+ * the release they say. After a reset, the former boot's may be among them.
+ */
+export function findInfos(memory: PhysicalMemory): FoundInfo[] {
+  const found = new Map<string, FoundInfo>();
+  let candidates = 0;
+  for (const text of pageTexts(memory)) {
+    if (++candidates > MAX_CANDIDATES) break;
+    if (found.has(text)) continue;
+    const one = check(memory, text);
+    if (one !== undefined) found.set(text, one);
+  }
+  return [...found.values()];
+}
+
+function* pageTexts(memory: PhysicalMemory): Generator<string, void, void> {
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  for (const { start, size } of memory.extents()) {
+    const first = Math.ceil(start / PAGE_SIZE) * PAGE_SIZE;
+    for (let at = first; at < start + size; at += CHUNK_BYTES) {
+      const length = memory.read(at, chunk.subarray(0, Math.min(CHUNK_BYTES, start + size - at)));
+      for (let page = 0; page + PAGE_SIZE <= length; page += PAGE_SIZE) {
+        if (
+          chunk[page] !== START[0] ||
+          chunk.compare(START, 0, START.length, page, page + START.length) !== 0
+        )
+          continue;
+        const end = chunk.indexOf(0, page);
+        yield chunk.toString(
+          "latin1",
+          page,
+          end < 0 || end > page + PAGE_SIZE ? page + PAGE_SIZE : end,
+        );
+      }
+    }
+  }
+}
+
+/** Undefined where it isn't that of a kernel in this memory. */
+export function check(memory: PhysicalMemory, text: string): FoundInfo | undefined {
+  const info = new VmcoreInfo(text);
+  const utsname = info.symbol("init_uts_ns");
+  const pageDirectory = info.symbol("init_top_pgt") ?? info.symbol("swapper_pg_dir");
+  const physBase = info.number("phys_base");
+  const nameAt = info.offset("uts_namespace.name") ?? 0;
+  if (utsname === undefined || pageDirectory === undefined || physBase === undefined) {
+    return undefined;
+  }
+  const encrypted = info.number("sme_mask") ?? 0n;
+  const root = BigInt.asIntN(64, pageDirectory - START_KERNEL_MAP + physBase);
+  if (root < 0n || root >= 2n ** 52n) return undefined;
+  const levels = info.number("pgtable_l5_enabled") === 1n ? 5 : 4;
+  const tables = new PageTables(memory, Number(root), levels, encrypted);
+  const release = Buffer.alloc(RELEASE_BYTES);
+  const page = tables.translate(utsname + BigInt(nameAt + RELEASE_AT));
+  if (page === undefined || page.size < release.length) return undefined;
+  memory.read(page.physical, release);
+  const end = release.indexOf(0);
+  return release.toString("latin1", 0, Math.max(end, 0)) === info.release
+    ? { info, tables }
+    : undefined;
+}
+
+/** Throws MemoryError where there is none. */
+export function expectInfo(memory: PhysicalMemory): FoundInfo {
+  const [first] = findInfos(memory);
+  if (first !== undefined) return first;
+  throw new MemoryError(
+    "NO_KERNEL",
+    "no Linux that describes itself (VMCOREINFO): it is another system, hasn't started it yet, or was built without CONFIG_VMCORE_INFO",
+  );
+}

@@ -1,0 +1,10 @@
+export { Btf, Kind } from "./btf.js";
+export { Budget } from "./budget.js";
+export { Kernel } from "./kernel.js";
+export { Module, type ModulePart } from "./module.js";
+export { Notes } from "./notes.js";
+export { PageTables, type Run } from "./page-tables.js";
+export { Struct } from "./struct.js";
+export { type KernelSymbol, type SymbolAt, Symbols } from "./symbols.js";
+export { type Field, StructType, Types } from "./types.js";
+export { VmcoreInfo } from "./vmcore-info.js";

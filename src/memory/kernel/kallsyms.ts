@@ -1,0 +1,243 @@
+import { MemoryError } from "../errors.js";
+import type { VmcoreInfo } from "./vmcore-info.js";
+
+/** Four million names in 64 MiB: more than any kernel has. */
+const MAX_NAMES = 1 << 22;
+const MAX_NAMES_BYTES = 64 << 20;
+
+/** Each byte of a compressed name stands for one of so many tokens. */
+const TOKENS = 256;
+const MAX_TOKEN_BYTES = 1024;
+const TOKEN_TABLE_BYTES = 1 << 16;
+
+/** What a name has at most, with its type (KSYM_NAME_LEN, and a NUL). */
+const MAX_NAME_BYTES = 2048;
+
+/** Of the sum that tells names apart: any odd number. */
+const FACTOR = 0x01000193;
+
+/** Reads of the kernel's memory; throws MemoryError where nothing is mapped. */
+export type Read = (address: bigint, length: number) => Buffer;
+
+/** A symbol's address from its number in the table; the numbers ascend with the addresses, but for per-CPU ones. */
+type AddressOf = (index: number) => bigint;
+
+/** The symbols of vmlinux: names stay compressed, and are told apart by sums (Linux, kernel/kallsyms.c). */
+export class Kallsyms {
+  readonly count: number;
+  readonly #names: Buffer;
+  /** Where each name's length is. */
+  readonly #at: Uint32Array;
+  /** A sum over each name, without its type. */
+  readonly #sums: Int32Array;
+  readonly #tokens: readonly string[];
+  readonly #address: AddressOf;
+  /** The numbers of the symbols in the order of their addresses, and these. */
+  #sorted: { readonly order: Uint32Array; readonly addresses: BigUint64Array } | undefined;
+
+  private constructor(names: Names, tokens: readonly Buffer[], address: AddressOf) {
+    this.count = names.at.length;
+    this.#names = names.bytes;
+    this.#at = names.at;
+    this.#sums = names.sums;
+    this.#tokens = tokens.map((token) => token.toString("latin1"));
+    this.#address = address;
+  }
+
+  /** Throws MemoryError where VMCOREINFO doesn't say where they are (Linux before 6.0), or they make no sense. */
+  static read(info: VmcoreInfo, read: Read): Kallsyms {
+    const count = read(info.expectSymbol("kallsyms_num_syms"), 4).readUInt32LE(0);
+    if (count === 0 || count > MAX_NAMES) {
+      throw new MemoryError("DAMAGED", `kallsyms: ${count} symbols`);
+    }
+    const tokens = readTokens(info, read);
+    const namesAt = info.expectSymbol("kallsyms_names");
+    const names = readNames(namesAt, count, tokens, read);
+    const address = addressesOf(info, count, read, (form) => {
+      const table = new Kallsyms(names, tokens, form);
+      const stext = info.symbol("_stext");
+      return stext === undefined || table.address("_stext") === stext;
+    });
+    return new Kallsyms(names, tokens, address);
+  }
+
+  /** Of a symbol's number: its name, and its type as `nm` prints it. */
+  name(index: number): { readonly name: string; readonly type: string } {
+    const text = this.#text(index);
+    return { name: text.slice(1), type: text.slice(0, 1) };
+  }
+
+  addressOf(index: number): bigint {
+    return this.#address(index);
+  }
+
+  /** Of several of one name, the first. */
+  address(name: string): bigint | undefined {
+    for (const index of this.indexes(name)) return this.#address(index);
+    return undefined;
+  }
+
+  /** The numbers of all symbols of that name. */
+  *indexes(name: string): Generator<number, void, void> {
+    const sum = sumOf(Buffer.from(name, "latin1"));
+    for (let i = this.#sums.indexOf(sum); i >= 0; i = this.#sums.indexOf(sum, i + 1)) {
+      if (this.#text(i).slice(1) === name) yield i;
+    }
+  }
+
+  /** The number of the last symbol that isn't above `address`, of those with the same address the first; and where the next begins. */
+  at(address: bigint): { readonly index: number; readonly end: bigint | undefined } | undefined {
+    this.#sorted ??= this.#sort();
+    const { order, addresses } = this.#sorted;
+    let low = 0;
+    let high = addresses.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((addresses[middle] ?? 0n) <= address) low = middle + 1;
+      else high = middle;
+    }
+    if (low === 0) return undefined;
+    let first = low - 1;
+    while (first > 0 && addresses[first - 1] === addresses[first]) first--;
+    return { index: order[first] ?? 0, end: addresses[low] };
+  }
+
+  #sort(): { readonly order: Uint32Array; readonly addresses: BigUint64Array } {
+    const all = new BigUint64Array(this.count);
+    let isSorted = true;
+    for (let i = 0; i < this.count; i++) {
+      all[i] = this.#address(i);
+      if (i > 0 && (all[i] ?? 0n) < (all[i - 1] ?? 0n)) isSorted = false;
+    }
+    const order = Uint32Array.from(all, (_, i) => i);
+    if (isSorted) return { order, addresses: all };
+    order.sort((a, b) => {
+      const difference = (all[a] ?? 0n) - (all[b] ?? 0n);
+      return difference < 0n ? -1 : difference > 0n ? 1 : a - b;
+    });
+    return { order, addresses: BigUint64Array.from(order, (i) => all[i] ?? 0n) };
+  }
+
+  #text(index: number): string {
+    const at = this.#at[index];
+    if (at === undefined) return "";
+    const { start, length } = lengthAt(this.#names, at);
+    let text = "";
+    for (let i = start; i < start + length && text.length < MAX_NAME_BYTES; i++) {
+      text += this.#tokens[this.#names[i] ?? 0] ?? "";
+    }
+    return text;
+  }
+}
+
+interface Names {
+  readonly bytes: Buffer;
+  readonly at: Uint32Array;
+  readonly sums: Int32Array;
+}
+
+/** A name's length is one byte; from 128 on two, 7 bits in the first (since Linux 6.1). */
+function lengthAt(bytes: Buffer, at: number): { readonly start: number; readonly length: number } {
+  const first = bytes[at] ?? 0;
+  if (first < 0x80) return { start: at + 1, length: first };
+  return { start: at + 2, length: (first & 0x7f) | ((bytes[at + 1] ?? 0) << 7) };
+}
+
+function readTokens(info: VmcoreInfo, read: Read): Buffer[] {
+  const index = read(info.expectSymbol("kallsyms_token_index"), TOKENS * 2);
+  const table = readSome(read, info.expectSymbol("kallsyms_token_table"), TOKEN_TABLE_BYTES);
+  return Array.from({ length: TOKENS }, (_, i) => {
+    const start = index.readUInt16LE(i * 2);
+    const end = table.indexOf(0, start);
+    if (start > table.length || end < 0 || end - start > MAX_TOKEN_BYTES) {
+      throw new MemoryError("DAMAGED", "kallsyms: a token without an end");
+    }
+    return table.subarray(start, end);
+  });
+}
+
+/** As much of so many bytes as is mapped. */
+function readSome(read: Read, address: bigint, length: number): Buffer {
+  for (let size = length; ; size >>>= 1) {
+    try {
+      return read(address, size);
+    } catch (error) {
+      if (!(error instanceof MemoryError) || error.code !== "NOT_MAPPED" || size < 256) throw error;
+    }
+  }
+}
+
+const sumOf = (bytes: Uint8Array): number => {
+  let sum = 0;
+  for (const byte of bytes) sum = (Math.imul(sum, FACTOR) + byte) | 0;
+  return sum;
+};
+
+/** Looks at each compressed name once: a sum of two texts joined is made of the sums of both. */
+function readNames(address: bigint, count: number, tokens: readonly Buffer[], read: Read): Names {
+  const sums = Int32Array.from(tokens, sumOf);
+  const factors = Int32Array.from(tokens, (token) =>
+    token.reduce((factor) => Math.imul(factor, FACTOR), 1),
+  );
+  // A name's first token begins with the symbol's type.
+  const firstSums = Int32Array.from(tokens, (token) => sumOf(token.subarray(1)));
+  const names: Names = {
+    bytes: Buffer.alloc(0),
+    at: new Uint32Array(count),
+    sums: new Int32Array(count),
+  };
+  let bytes = readSome(read, address, Math.min(MAX_NAMES_BYTES, count * 16 + 4096));
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    // The longest name that can follow: 2 bytes of length, and 2^15.
+    if (at + 2 + 2 ** 15 > bytes.length && bytes.length < MAX_NAMES_BYTES) {
+      bytes = readSome(read, address, Math.min(MAX_NAMES_BYTES, bytes.length * 2));
+    }
+    const { start, length } = lengthAt(bytes, at);
+    if (length === 0 || start + length > bytes.length) {
+      throw new MemoryError("DAMAGED", `kallsyms: the name of symbol ${i} has ${length} bytes`);
+    }
+    names.at[i] = at;
+    let sum = firstSums[bytes[start] ?? 0] ?? 0;
+    for (let k = start + 1; k < start + length; k++) {
+      const token = bytes[k] ?? 0;
+      sum = (Math.imul(sum, factors[token] ?? 0) + (sums[token] ?? 0)) | 0;
+    }
+    names.sums[i] = sum;
+    at = start + length;
+  }
+  return { ...names, bytes: bytes.subarray(0, at) };
+}
+
+/**
+ * Chooses the form in which the addresses are kept: `fits` says whether a form leads to the address that VMCOREINFO
+ * has for a symbol. Until 7.0 they are kept as distances from a base, where those of per-CPU symbols are kept as they
+ * are; since then each is kept as its distance from its own place in the table.
+ */
+function addressesOf(
+  info: VmcoreInfo,
+  count: number,
+  read: Read,
+  fits: (form: AddressOf) => boolean,
+): AddressOf {
+  const at = info.expectSymbol("kallsyms_offsets");
+  const bytes = read(at, count * 4);
+  const offset = (i: number) => bytes.readInt32LE(i * 4);
+  const forms: AddressOf[] = [];
+  const baseAt = info.symbol("kallsyms_relative_base");
+  if (baseAt !== undefined) {
+    const base = read(baseAt, 8).readBigUInt64LE(0);
+    forms.push(
+      (i) =>
+        offset(i) >= 0 ? BigInt(offset(i)) : BigInt.asUintN(64, base - 1n - BigInt(offset(i))),
+      (i) => base + BigInt(bytes.readUInt32LE(i * 4)),
+    );
+  }
+  forms.push((i) => BigInt.asUintN(64, at + BigInt(i * 4 + offset(i))));
+  const form = forms.find(fits);
+  if (form !== undefined) return form;
+  throw new MemoryError(
+    "UNSUPPORTED",
+    "kallsyms: its addresses are kept in a form that isn't known",
+  );
+}
