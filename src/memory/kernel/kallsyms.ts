@@ -19,8 +19,14 @@ const FACTOR = 0x01000193;
 /** Reads of the kernel's memory; throws MemoryError where nothing is mapped. */
 export type Read = (address: bigint, length: number) => Buffer;
 
-/** A symbol's address from its number in the table; the numbers ascend with the addresses, but for per-CPU ones. */
-type AddressOf = (index: number) => bigint;
+/** How the addresses are kept. */
+interface Addresses {
+  readonly base: bigint;
+  /** A symbol's distance from the base, by its number; undefined where it is a per-CPU symbol kept as it is. */
+  distance(index: number): number | undefined;
+  /** Of such a per-CPU symbol. */
+  absolute(index: number): number;
+}
 
 /** The symbols of vmlinux: names stay compressed, and are told apart by sums (Linux, kernel/kallsyms.c). */
 export class Kallsyms {
@@ -31,17 +37,17 @@ export class Kallsyms {
   /** A sum over each name, without its type. */
   readonly #sums: Int32Array;
   readonly #tokens: readonly string[];
-  readonly #address: AddressOf;
-  /** The numbers of the symbols in the order of their addresses, and these. */
-  #sorted: { readonly order: Uint32Array; readonly addresses: BigUint64Array } | undefined;
+  readonly #addresses: Addresses;
+  /** The numbers of the symbols in the order of their distances, and these. */
+  #sorted: { readonly order: Uint32Array; readonly distances: Float64Array } | undefined;
 
-  private constructor(names: Names, tokens: readonly Buffer[], address: AddressOf) {
+  private constructor(names: Names, tokens: readonly Buffer[], addresses: Addresses) {
     this.count = names.at.length;
     this.#names = names.bytes;
     this.#at = names.at;
     this.#sums = names.sums;
     this.#tokens = tokens.map((token) => token.toString("latin1"));
-    this.#address = address;
+    this.#addresses = addresses;
   }
 
   /** Throws MemoryError where VMCOREINFO doesn't say where they are (Linux before 6.0), or they make no sense. */
@@ -53,12 +59,12 @@ export class Kallsyms {
     const tokens = readTokens(info, read);
     const namesAt = info.expectSymbol("kallsyms_names");
     const names = readNames(namesAt, count, tokens, read);
-    const address = addressesOf(info, count, read, (form) => {
+    const addresses = addressesOf(info, count, read, (form) => {
       const table = new Kallsyms(names, tokens, form);
       const stext = info.symbol("_stext");
       return stext === undefined || table.address("_stext") === stext;
     });
-    return new Kallsyms(names, tokens, address);
+    return new Kallsyms(names, tokens, addresses);
   }
 
   /** Of a symbol's number: its name, and its type as `nm` prints it. */
@@ -68,12 +74,14 @@ export class Kallsyms {
   }
 
   addressOf(index: number): bigint {
-    return this.#address(index);
+    const distance = this.#addresses.distance(index);
+    if (distance === undefined) return BigInt(this.#addresses.absolute(index));
+    return BigInt.asUintN(64, this.#addresses.base + BigInt(distance));
   }
 
   /** Of several of one name, the first. */
   address(name: string): bigint | undefined {
-    for (const index of this.indexes(name)) return this.#address(index);
+    for (const index of this.indexes(name)) return this.addressOf(index);
     return undefined;
   }
 
@@ -85,37 +93,50 @@ export class Kallsyms {
     }
   }
 
-  /** The number of the last symbol that isn't above `address`, of those with the same address the first; and where the next begins. */
-  at(address: bigint): { readonly index: number; readonly end: bigint | undefined } | undefined {
+  /**
+   * The number of the last symbol that isn't above `address`, of those with the same address the first; and where the
+   * next begins.
+   */
+  at(address: bigint): { readonly index: number; readonly end: bigint } | undefined {
     this.#sorted ??= this.#sort();
-    const { order, addresses } = this.#sorted;
+    const { order, distances } = this.#sorted;
+    const distance = Number(address - this.#addresses.base);
     let low = 0;
-    let high = addresses.length;
+    let high = distances.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((addresses[middle] ?? 0n) <= address) low = middle + 1;
+      if ((distances[middle] ?? 0) <= distance) low = middle + 1;
       else high = middle;
     }
-    if (low === 0) return undefined;
+    const end = distances[low];
+    if (low === 0 || end === undefined) return undefined;
     let first = low - 1;
-    while (first > 0 && addresses[first - 1] === addresses[first]) first--;
-    return { index: order[first] ?? 0, end: addresses[low] };
+    while (first > 0 && distances[first - 1] === distances[first]) first--;
+    return { index: order[first] ?? 0, end: this.#addresses.base + BigInt(end) };
   }
 
-  #sort(): { readonly order: Uint32Array; readonly addresses: BigUint64Array } {
-    const all = new BigUint64Array(this.count);
+  #sort(): { readonly order: Uint32Array; readonly distances: Float64Array } {
+    const { distance } = this.#addresses;
+    const all = new Float64Array(this.count);
+    const order = new Uint32Array(this.count);
+    let count = 0;
     let isSorted = true;
     for (let i = 0; i < this.count; i++) {
-      all[i] = this.#address(i);
-      if (i > 0 && (all[i] ?? 0n) < (all[i - 1] ?? 0n)) isSorted = false;
+      const one = distance(i);
+      if (one === undefined) continue;
+      if (count > 0 && one < (all[count - 1] ?? 0)) isSorted = false;
+      all[count] = one;
+      order[count++] = i;
     }
-    const order = Uint32Array.from(all, (_, i) => i);
-    if (isSorted) return { order, addresses: all };
-    order.sort((a, b) => {
-      const difference = (all[a] ?? 0n) - (all[b] ?? 0n);
-      return difference < 0n ? -1 : difference > 0n ? 1 : a - b;
-    });
-    return { order, addresses: BigUint64Array.from(order, (i) => all[i] ?? 0n) };
+    const distances = all.subarray(0, count);
+    if (isSorted) return { order: order.subarray(0, count), distances };
+    const places = Uint32Array.from(distances, (_, i) => i).sort(
+      (a, b) => (distances[a] ?? 0) - (distances[b] ?? 0) || a - b,
+    );
+    return {
+      order: Uint32Array.from(places, (place) => order[place] ?? 0),
+      distances: Float64Array.from(places, (place) => distances[place] ?? 0),
+    };
   }
 
   #text(index: number): string {
@@ -218,22 +239,28 @@ function addressesOf(
   info: VmcoreInfo,
   count: number,
   read: Read,
-  fits: (form: AddressOf) => boolean,
-): AddressOf {
+  fits: (form: Addresses) => boolean,
+): Addresses {
   const at = info.expectSymbol("kallsyms_offsets");
   const bytes = read(at, count * 4);
-  const offset = (i: number) => bytes.readInt32LE(i * 4);
-  const forms: AddressOf[] = [];
+  const offsets = new Int32Array(
+    bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
+  );
+  const offset = (i: number) => offsets[i] ?? 0;
+  const forms: Addresses[] = [];
   const baseAt = info.symbol("kallsyms_relative_base");
   if (baseAt !== undefined) {
     const base = read(baseAt, 8).readBigUInt64LE(0);
     forms.push(
-      (i) =>
-        offset(i) >= 0 ? BigInt(offset(i)) : BigInt.asUintN(64, base - 1n - BigInt(offset(i))),
-      (i) => base + BigInt(bytes.readUInt32LE(i * 4)),
+      {
+        base,
+        distance: (i) => (offset(i) >= 0 ? undefined : -1 - offset(i)),
+        absolute: offset,
+      },
+      { base, distance: (i) => offset(i) >>> 0, absolute: offset },
     );
   }
-  forms.push((i) => BigInt.asUintN(64, at + BigInt(i * 4 + offset(i))));
+  forms.push({ base: at, distance: (i) => i * 4 + offset(i), absolute: offset });
   const form = forms.find(fits);
   if (form !== undefined) return form;
   throw new MemoryError(

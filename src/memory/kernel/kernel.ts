@@ -7,6 +7,7 @@ import { Kallsyms } from "./kallsyms.js";
 import { Module } from "./module.js";
 import { moduleSymbols } from "./module-symbols.js";
 import { Notes } from "./notes.js";
+import { Orc } from "./orc.js";
 import { PageTables } from "./page-tables.js";
 import { Struct, type StructSource } from "./struct.js";
 import { Symbols } from "./symbols.js";
@@ -40,6 +41,7 @@ export class Kernel implements StructSource {
   readonly #structTypes = new Map<Btf, Map<number, StructType>>();
   #modules: readonly Module[] | undefined;
   #moduleTypes: ReadonlyMap<string, Btf> | undefined;
+  #orc: { readonly tables: Orc | undefined } | undefined;
   #perCpuOffsets: Buffer | undefined;
   #presentCpus: readonly number[] | undefined;
 
@@ -250,6 +252,12 @@ export class Kernel implements StructSource {
   get modules(): readonly Module[] {
     this.#modules ??= this.attempt("modules", () => this.#readModules()) ?? [];
     return this.#modules;
+  }
+
+  /** The unwind tables; undefined, with a note, where the kernel has none. */
+  get orc(): Orc | undefined {
+    this.#orc ??= { tables: this.attempt("stacks", () => new Orc(this)) };
+    return this.#orc.tables;
   }
 
   /** The modules' own types, by the modules' names. */

@@ -90,10 +90,8 @@ export class Symbols {
   }
 
   #atVmlinux(address: bigint): SymbolAt | undefined {
-    // Half of the addresses are user space's, where per-CPU symbols lie only by name.
-    if (address < 2n ** 63n) return undefined;
     const found = this.vmlinux.at(address);
-    if (found?.end === undefined) return undefined;
+    if (found === undefined) return undefined;
     const start = this.vmlinux.addressOf(found.index);
     const { name } = this.vmlinux.name(found.index);
     return { name, offset: Number(address - start), size: Number(found.end - start) };
