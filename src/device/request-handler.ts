@@ -93,8 +93,9 @@ export class RequestHandler {
       }
       case "dump": {
         const { type, compressed, from } = request;
-        if (!store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        const place = store.write(type, compressed, from.bytes(REQUEST_BYTES), entry);
+        const data = from.bytes(REQUEST_BYTES);
+        if (!store.isReadyFor(type, data, compressed)) return undefined;
+        const place = store.write(type, compressed, data, entry);
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
           if (number === 0) {
@@ -108,8 +109,9 @@ export class RequestHandler {
       }
       case "stream": {
         const { type, from } = request;
-        if (!store.isReadyFor(type, from.length - REQUEST_BYTES)) return undefined;
-        store.append(type, from.bytes(REQUEST_BYTES), entry);
+        const data = from.bytes(REQUEST_BYTES);
+        if (!store.isReadyFor(type, data)) return undefined;
+        store.append(type, data, entry);
         return () => status(0);
       }
       case "erase": {

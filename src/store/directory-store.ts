@@ -157,14 +157,19 @@ export class DirectoryStore {
   }
 
   /**
-   * Finds out what has to make room for so much more of a type, so that write() or append() needn't; goes on
-   * until the turn is over, and is false then. What is wrong with the directory these two tell.
+   * Finds out what has to make room for such data, so that write() or append() needn't; goes on until the turn is over,
+   * and is false then. What is wrong with the directory these two tell.
    */
-  isReadyFor(type: RecordTypeName, bytes: number): boolean {
+  isReadyFor(type: RecordTypeName, data: readonly Bytes[], compressed = false): boolean {
     try {
       const { rooms, streams } = this.#current.place;
-      const into = isStream(type) ? streams.openPiece(type) : undefined;
-      return rooms.isReadyFor({ type, records: into === undefined ? 1 : 0, bytes, into });
+      const bytes = lengthOf(data);
+      if (isStream(type)) {
+        const into = streams.openPiece(type);
+        return rooms.isReadyFor({ type, records: into === undefined ? 1 : 0, bytes, into });
+      }
+      const part = { compressed, timeMs: Date.now(), header: headerOf({ compressed }, data) };
+      return rooms.isReadyFor({ type, records: 1, bytes, part });
     } catch (error) {
       if (isSystemError(error)) return true;
       throw error;

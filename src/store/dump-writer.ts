@@ -50,14 +50,15 @@ export class DumpWriter {
     const { directory, rooms } = place;
     const { next, table, headers } = directory;
     const size = lengthOf(bytes);
+    const timeMs = Date.now();
+    const wanted = { type, records: 1, bytes: size, part: { compressed, timeMs, header } };
     // Reading a full directory may give the next record another id.
-    rooms.prepare({ type, records: 1, bytes: size });
+    rooms.prepare(wanted);
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
-    const entry: TableEntry = { name, size, timeMs: Date.now(), pending: true };
-    const part = { compressed, timeMs: entry.timeMs, header };
-    const makeRoom = rooms.find({ type, records: 1, bytes: size, part });
+    const entry: TableEntry = { name, size, timeMs, pending: true };
+    const makeRoom = rooms.find(wanted);
     try {
       prepared.file.append(bytes);
     } catch (error) {

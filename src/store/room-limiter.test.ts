@@ -40,8 +40,9 @@ function opened(options: StoreOptions = {}) {
   const write = (line: string, pauseMs: number) => {
     vi.advanceTimersByTime(pauseMs);
     let turns = 0;
-    while (!store.isReadyFor("dmesg", 100)) turns++;
-    store.write("dmesg", false, [Buffer.from(`${line}\n`)]);
+    const data = [Buffer.from(`${line}\n`)];
+    while (!store.isReadyFor("dmesg", data)) turns++;
+    store.write("dmesg", false, data);
     store.commit(({ writes }) => {
       expect(writes).toEqual([0]);
     });
@@ -74,6 +75,51 @@ test("a dump of many parts goes as one, in as many turns as it takes", () => {
   tasks.shift()?.();
   expect(ids()).toEqual([1, 2, 3, ...range(13, 21)]);
   expect(tasks).toEqual([]);
+  store.close();
+});
+
+test("a record that many have to go for is stored first, and the next one when they are gone", () => {
+  const { store, tasks, write, fill } = opened({
+    rooms: { ...DEFAULT_ROOMS, dmesg: { records: 1000, bytes: 2200 } },
+  });
+  fill();
+  for (let count = 13; count <= 102; count++) write(`Oops#${count} Part1`, 1000);
+  tasks.length = 0;
+  const before = ids().length;
+  const large = [Buffer.alloc(1000, "Oops#103 Part1\n")];
+  vi.advanceTimersByTime(60_000);
+  while (!store.isReadyFor("dmesg", large));
+  store.write("dmesg", false, large);
+  store.commit(({ writes }) => {
+    expect(writes).toEqual([0]);
+  });
+  // One of them, and one more in each turn.
+  expect(ids().length).toBe(before);
+  expect(tasks.length).toBe(1);
+  expect(write("Oops#104 Part1", 10)).toBeGreaterThan(10);
+  expect(store.usage("dmesg").used.bytes).toBeLessThanOrEqual(2200);
+  expect(tasks.length).toBe(1);
+  store.close();
+});
+
+test("what is over the bounds, which are lower than they were, goes in as many turns as it takes", () => {
+  const first = opened({ rooms: DEFAULT_ROOMS });
+  first.fill();
+  for (let count = 13; count <= 52; count++) first.write(`Oops#${count} Part1`, 1000);
+  first.store.close();
+  expect(ids().length).toBe(60);
+  const { store, write } = opened();
+  vi.advanceTimersByTime(60_000);
+  const data = [Buffer.from("Oops#53 Part1\n")];
+  let most = 0;
+  for (let ready = false, left = ids().length; !ready; left = ids().length) {
+    ready = store.isReadyFor("dmesg", data);
+    most = Math.max(most, left - ids().length);
+  }
+  expect(most).toBe(1);
+  write("Oops#53 Part1", 10);
+  expect(ids().length).toBe(20);
+  expect(ids().slice(-1)).toEqual([61]);
   store.close();
 });
 

@@ -35,6 +35,8 @@ interface Eviction {
   readonly retention: Retention;
   /** Records of groups that were chosen, whose files are still there. */
   going: TableEntry[];
+  /** Another turn goes on with them. */
+  isScheduled: boolean;
 }
 
 /** Keeps each type of a directory's records within its room. */
@@ -54,27 +56,28 @@ export class RoomLimiter {
     return this.#prepare(wanted, this.#options.isTurnOver);
   }
 
-  /** Has find() know all that it needs. Throws the system call's error. */
+  /**
+   * Has find() know all that it needs. Where the room's bounds are lower than they were, or what had to go isn't gone yet,
+   * that goes now. Throws the system call's error, or RefusedError.
+   */
   prepare(wanted: Wanted): void {
     this.#prepare(wanted, () => false);
   }
 
   /**
    * Finds room for more; prepare() comes before. The function that is returned makes the room: it is to be called when
-   * the data is in a file, so that nothing is dropped for what then can't be stored. Throws RefusedError where there is none.
+   * the data is in a file, so that nothing is dropped for what then can't be stored. What it can't make in this turn, it
+   * makes in others. Throws RefusedError where there is none.
    */
   find(wanted: Wanted): () => void {
     const { type } = wanted;
     if (this.#fits(wanted)) return () => undefined;
-    // Over its bounds already: they are lower than they were, or what should have gone couldn't.
-    if (!this.#fits({ type, records: 0, bytes: 0 })) {
-      this.#drop(type, this.#plan(wanted), wanted);
-      if (!this.#fits(wanted)) throw this.#full(type);
-      return () => undefined;
-    }
+    // What should have gone couldn't.
+    if (!this.#isWithin(type)) throw this.#full(type);
     const groups = this.#plan(wanted);
     return () => {
-      this.#drop(type, groups, { type, records: 0, bytes: 0 });
+      this.#evict(type, groups);
+      this.#remove(type, this.#options.isTurnOver);
     };
   }
 
@@ -90,17 +93,30 @@ export class RoomLimiter {
       this.#reading = undefined;
       if (this.#fits(wanted)) return true;
     }
-    return this.#of(wanted.type).retention.catchUp(isTurnOver);
+    const { type } = wanted;
+    if (!this.#of(type).retention.catchUp(isTurnOver)) return false;
+    if (this.#isWithin(type)) return true;
+    if (this.#of(type).going.length === 0) this.#evict(type, this.#plan(wanted));
+    this.#remove(type, isTurnOver);
+    return this.#fits(wanted) || this.#of(type).going.length === 0;
   }
 
   #of(type: RecordTypeName): Eviction {
     let eviction = this.#evictions.get(type);
     if (eviction === undefined) {
       const { directory, rooms } = this.#options;
-      eviction = { retention: new Retention(type, directory, rooms[type]), going: [] };
+      eviction = {
+        retention: new Retention(type, directory, rooms[type]),
+        going: [],
+        isScheduled: false,
+      };
       this.#evictions.set(type, eviction);
     }
     return eviction;
+  }
+
+  #isWithin(type: RecordTypeName): boolean {
+    return this.#fits({ type, records: 0, bytes: 0 });
   }
 
   #fits(wanted: Wanted): boolean {
@@ -128,21 +144,20 @@ export class RoomLimiter {
     return groups;
   }
 
-  /** Removes these groups' records, at once as many as have to go so that what is wanted fits. */
-  #drop(type: RecordTypeName, groups: readonly RecordGroup[], wanted: Wanted): void {
+  #evict(type: RecordTypeName, groups: readonly RecordGroup[]): void {
     const eviction = this.#of(type);
     eviction.retention.evict(groups);
-    eviction.going = [...eviction.going, ...groups.flatMap(({ entries }) => entries)];
-    this.#removeGoing(type, eviction, () => !this.#fits(wanted));
+    eviction.going.push(...groups.flatMap(({ entries }) => entries));
   }
 
-  /** Goes on while it must, and until the turn is over. */
-  #removeGoing(type: RecordTypeName, eviction: Eviction, must: (done: number) => boolean): void {
-    const { files, directory, isTurnOver, onDropped, later } = this.#options;
+  /** Removes what is going, at least one, until the turn is over; other turns go on. */
+  #remove(type: RecordTypeName, isTurnOver: () => boolean): void {
+    const { files, directory, onDropped } = this.#options;
+    const eviction = this.#of(type);
     const gone: TableEntry[] = [];
     let done = 0;
     for (const entry of eviction.going) {
-      if (!must(done) && isTurnOver()) break;
+      if (done > 0 && isTurnOver()) break;
       done++;
       try {
         files.unlink(directory.pathOf(entry.name));
@@ -156,18 +171,23 @@ export class RoomLimiter {
       directory.table.delete(recordKey(entry.name));
       gone.push(entry);
     }
-    eviction.going = eviction.going.slice(done);
-    if (eviction.going.length > 0) {
-      later(() => {
-        if (this.#isInPlace()) this.#removeGoing(type, eviction, (before) => before === 0);
-      });
-    }
+    eviction.going.splice(0, done);
+    this.#schedule(type, eviction);
     if (gone.length === 0) return;
     directory.namesChanged = true;
     onDropped({
       type,
       paths: gone.map(({ name }) => directory.pathOf(name)),
       bytes: gone.reduce((sum, { size }) => sum + size, 0),
+    });
+  }
+
+  #schedule(type: RecordTypeName, eviction: Eviction): void {
+    if (eviction.going.length === 0 || eviction.isScheduled) return;
+    eviction.isScheduled = true;
+    this.#options.later(() => {
+      eviction.isScheduled = false;
+      if (this.#isInPlace()) this.#remove(type, this.#options.isTurnOver);
     });
   }
 
