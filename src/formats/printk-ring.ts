@@ -1,21 +1,12 @@
 import { note } from "../records/note.js";
 import { MAX_TEXT_BYTES } from "./decompress.js";
+import { formatMessage, type RecordLayout, readRecord, type Sections } from "./printk-record.js";
 
 /** Records of printk's ring as they lay in the guest's memory (docs/protocol.md, Records of printk's ring). */
-interface Layout {
-  readonly sizeOf: { readonly desc: number; readonly info: number };
-  /** Offsets in a descriptor. */
-  readonly desc: { readonly state: number; readonly begin: number; readonly next: number };
-  /** Offsets in an info. */
-  readonly info: { readonly seq: number; readonly time: number; readonly length: number };
-  /** Number of the first record, and how many there are. */
-  readonly first: bigint;
+interface Layout extends RecordLayout {
   readonly records: number;
-  /** Position of the text's first byte, and how many there are. */
-  readonly position: bigint;
+  /** Bytes of text. */
   readonly bytes: number;
-  /** Of the guest's ring: 2^sizeBits bytes of text. */
-  readonly sizeBits: number;
 }
 
 /** The layout's lines end with an empty one, at the latest so far behind the first. */
@@ -23,16 +14,6 @@ const MAX_LAYOUT_BYTES = 4096;
 
 /** Of a descriptor or an info: far more than any kernel has. */
 const MAX_SIZE = 1024;
-
-/** States of a descriptor in whose block the text is whole (Linux, kernel/printk/printk_ringbuffer.h). */
-const COMMITTED = 1n;
-const FINALIZED = 2n;
-
-/** The position of an empty message's text; 1 stands for a text that found no room. */
-const EMPTY_LINE = 3n;
-
-/** A block of text begins with its descriptor's id. */
-const ID_BYTES = 8;
 
 /** What a piece of text has at most, or a line more. */
 const PIECE_BYTES = 64 << 10;
@@ -104,12 +85,6 @@ export function ringText(data: Buffer): Iterable<Buffer | string> | undefined {
   });
 }
 
-interface Sections {
-  readonly descs: Buffer;
-  readonly infos: Buffer;
-  readonly text: Buffer;
-}
-
 function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string, void, void> {
   let lines: Buffer[] = [];
   let waiting = 0;
@@ -118,9 +93,9 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string,
   let left = layout.bytes;
   let room = MAX_TEXT_BYTES;
   for (let i = 0; i < layout.records; i++) {
-    const found = record(layout, sections, i);
+    const found = readRecord(layout, sections, i);
     left -= found?.text.length ?? 0;
-    const formatted = found === undefined || left < 0 ? undefined : format(found, room);
+    const formatted = found === undefined || left < 0 ? undefined : formatMessage(found, room);
     if (formatted === undefined) {
       lost++;
       continue;
@@ -142,52 +117,4 @@ function* pieces(layout: Layout, sections: Sections): Generator<Buffer | string,
   }
   yield Buffer.concat(lines);
   if (lost > 0) yield note(`${lost} lines lost`);
-}
-
-interface Message {
-  /** Facility and level, as in `<6>`. */
-  readonly priority: number;
-  /** Since boot. */
-  readonly nanoseconds: bigint;
-  readonly text: Buffer;
-}
-
-function record(layout: Layout, { descs, infos, text }: Sections, i: number): Message | undefined {
-  const desc = i * layout.sizeOf.desc;
-  const info = i * layout.sizeOf.info;
-  const stateVar = descs.readBigUInt64LE(desc + layout.desc.state);
-  const state = stateVar >> 62n;
-  const id = stateVar & ((1n << 62n) - 1n);
-  if (state !== COMMITTED && state !== FINALIZED) return undefined;
-  if (infos.readBigUInt64LE(info + layout.info.seq) !== layout.first + BigInt(i)) return undefined;
-  const length = infos.readUInt16LE(info + layout.info.length);
-  const message = {
-    // A byte for the facility, then 5 bits of flags and 3 for the level (Linux, printk_ringbuffer.h).
-    priority:
-      infos.readUInt8(info + layout.info.length + 2) * 8 +
-      (infos.readUInt8(info + layout.info.length + 3) >> 5),
-    nanoseconds: infos.readBigUInt64LE(info + layout.info.time),
-  };
-  const begin = descs.readBigUInt64LE(desc + layout.desc.begin);
-  if (begin === EMPTY_LINE) return { ...message, text: Buffer.alloc(0) };
-  const next = descs.readBigUInt64LE(desc + layout.desc.next);
-  const wrap = BigInt.asUintN(64, next - 1n) >> BigInt(layout.sizeBits);
-  // A block that would go beyond the ring's end lies at its begin.
-  const block = wrap === begin >> BigInt(layout.sizeBits) ? begin : wrap << BigInt(layout.sizeBits);
-  const at = BigInt.asUintN(64, block - layout.position);
-  const size = BigInt.asUintN(64, next - block);
-  if (at + size > BigInt(text.length) || size < BigInt(ID_BYTES + length)) return undefined;
-  const from = Number(at);
-  if (text.readBigUInt64LE(from) !== id) return undefined;
-  return { ...message, text: text.subarray(from + ID_BYTES, from + ID_BYTES + length) };
-}
-
-/** As the kernel's record_print_text() does: each line of a message begins anew. Undefined where that is too long. */
-function format({ priority, nanoseconds, text }: Message, mostBytes: number): Buffer | undefined {
-  const seconds = String(nanoseconds / 1_000_000_000n).padStart(5);
-  const microseconds = String((nanoseconds % 1_000_000_000n) / 1000n).padStart(6, "0");
-  const prefix = `<${priority}>[${seconds}.${microseconds}] `;
-  const lines = text.toString("latin1").split("\n");
-  if (text.length + lines.length * (prefix.length + 1) > mostBytes) return undefined;
-  return Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(""), "latin1");
 }
