@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   watch: async (program) => (await import("./watch.js")).addWatch(program),
   stats: async (program) => (await import("./stats.js")).addStats(program),
   export: async (program) => (await import("./export.js")).addExport(program),
+  inspect: async (program) => (await import("./inspect/command.js")).addInspect(program),
   rm: async (program) => (await import("./rm.js")).addRm(program),
   erst: async (program) => (await import("./erst/command.js")).addErst(program),
   completion: async (program) => {

@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Option } from "commander";
+import { readFacts } from "../../analysis/title/index.js";
+import { KernelLog, type LogEntry, logText } from "../../memory/log.js";
+import { notedText } from "../../records/note.js";
+import type { Looked, View } from "./view.js";
+
+/** How often the head of the ring is looked at: 8 bytes. */
+const POLL_MS = 100;
+
+export const log: View = {
+  name: "log",
+  summary: "the kernel's log, as dmesg -r prints it; on stderr the title of a crash in it",
+  options: [
+    new Option("--follow", "log: go on with each new message, until SIGINT").default(false),
+  ],
+
+  show({ kernel }) {
+    const entries = [...new KernelLog(kernel).entries()];
+    const lines = linesOf(entries);
+    const { title } = readFacts(lines);
+    if (title !== "") kernel.notes.add(`the log ends in a crash: ${title}`);
+    return {
+      lines,
+      json: () => ({ title: title === "" ? null : title, messages: entries.map(jsonEntry) }),
+    };
+  },
+
+  async *follow({ kernel }: Looked, signal) {
+    const log = new KernelLog(kernel);
+    let next = 0n;
+    while (!signal.aborted) {
+      kernel.budget.renew();
+      const { end } = log;
+      if (end < next) {
+        yield "[virtio-pstore: the guest booted again: its new log is that of another kernel]";
+        return;
+      }
+      if (end > next) {
+        yield* linesOf(log.entries(next));
+        next = end;
+      }
+      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+    }
+  },
+};
+
+function linesOf(entries: Iterable<LogEntry>): string[] {
+  return [...notedText(logText(entries))].flatMap((piece) =>
+    piece.toString("utf8").replace(/\n$/, "").split("\n"),
+  );
+}
+
+function jsonEntry(entry: LogEntry): unknown {
+  const seq = String(entry.seq);
+  if ("lost" in entry) return { seq, lost: entry.lost, why: entry.why };
+  const { priority, nanoseconds, text } = entry;
+  return {
+    ...{ seq, priority, nanoseconds: String(nanoseconds) },
+    text: text.toString("utf8"),
+  };
+}

@@ -1,0 +1,49 @@
+import { MemoryError } from "../../memory/errors.js";
+import { openMemory } from "../../memory/index.js";
+import { findInfos } from "../../memory/kernel/find-info.js";
+import { Kernel } from "../../memory/kernel/index.js";
+import type { PhysicalMemory } from "../../memory/physical-memory.js";
+import { UserError } from "../../service/errors.js";
+import type { Looked } from "./view.js";
+
+/** A guest's memory, and what goes on from one view to the next. */
+export interface Look {
+  readonly looked: Looked;
+  /** The notes until here; then a new budget, for the next view. */
+  next(): string[];
+}
+
+/** Calls `use` with a guest's memory. What is wrong with it is said in one line that names the source. */
+export async function withMemory<T>(
+  place: string | number,
+  options: Readonly<Record<string, unknown>>,
+  use: (look: Look) => Promise<T>,
+): Promise<T> {
+  const source = typeof place === "number" ? `pid ${place}` : place;
+  try {
+    const layout = typeof options.layout === "string" ? { layout: options.layout } : {};
+    const fits = (tried: PhysicalMemory) => findInfos(tried).length > 0;
+    const memory = openMemory(place, { ...layout, fits });
+    let kernel: Kernel | undefined;
+    try {
+      const looked: Looked = {
+        source,
+        memory,
+        options,
+        get kernel() {
+          kernel ??= Kernel.open(memory);
+          return kernel;
+        },
+      };
+      const next = () => {
+        kernel?.budget.renew();
+        return kernel?.notes.take() ?? [];
+      };
+      return await use({ looked, next });
+    } finally {
+      memory.close();
+    }
+  } catch (error) {
+    throw error instanceof MemoryError ? new UserError(`${source}: ${error.message}`) : error;
+  }
+}

@@ -1,0 +1,5 @@
+import { log } from "./log.js";
+import type { View } from "./view.js";
+
+/** All views, in the order of the help. */
+export const VIEWS: readonly View[] = [log];
