@@ -44,6 +44,9 @@ const CLOCKS: Readonly<Record<string, readonly [name: string, inNanoseconds: boo
   trace_clock_x86_tsc: ["x86-tsc", false],
 };
 
+/** Clocks as trace_clock names them. */
+export const CLOCK_NAMES: readonly string[] = Object.values(CLOCKS).map(([name]) => name);
+
 /** Every instance, the global one first. Throws MemoryError where the kernel has no ftrace, or doesn't describe it. */
 export function readInstances(kernel: Kernel): Instance[] {
   const found: Instance[] = [];

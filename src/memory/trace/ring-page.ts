@@ -130,3 +130,14 @@ function storedCount(page: Buffer, word: number, end: number): bigint | undefine
   if ((word & MISSED_STORED) === 0 || end + 8 > page.length) return undefined;
   return page.readBigUInt64LE(end);
 }
+
+/** A sub-buffer without the data that a reader in the guest has taken. */
+export function withoutRead(page: Buffer, layout: PageLayout, read: number): Buffer {
+  const { resume } = decodePage(page, layout, read);
+  const rest = page.subarray(resume.offset, layout.data + committedBytes(page, layout));
+  const shorter = Buffer.alloc(page.length);
+  shorter.writeBigUInt64LE(resume.time, layout.timeStamp);
+  shorter.writeBigUInt64LE(BigInt(rest.length), layout.commit);
+  rest.copy(shorter, layout.data);
+  return shorter;
+}
