@@ -30,13 +30,14 @@ const PROGRAM = {
   ],
 };
 
-/** The daemon's processes and threads, which are started by their files' names, and what package.json exports. */
+/** Processes and threads that are started by their files' names, and what package.json exports. */
 const SERVICE = {
   input: {
     "daemon-launcher": "src/service/start/daemon-launcher.ts",
     "daemon-process": "src/service/start/daemon-process.ts",
     "loop-thread": "src/service/daemon/loop-thread.ts",
     "sync-thread": "src/service/daemon/sync-thread.ts",
+    "compress-thread": "src/memory/vmcore/compress-thread.ts",
     index: "src/index.ts",
     "vhost-user": "src/virtio/vhost-user/index.ts",
     virtqueue: "src/virtio/virtqueue/index.ts",

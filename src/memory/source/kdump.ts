@@ -5,7 +5,7 @@ import { zlib } from "../../os/builtins.js";
 import { MemoryError } from "../errors.js";
 import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
-import { type Backing, joined } from "./mapped-memory.js";
+import type { Backing } from "./mapped-memory.js";
 import { PageCache } from "./page-cache.js";
 
 const { HEADER, SUB_HEADER, DESCRIPTOR } = KDUMP;
@@ -77,7 +77,7 @@ export class KdumpCore implements PhysicalMemory {
   }
 
   extents(): Extent[] {
-    return joined(this.#dumped.runs().map((run) => this.#bytes(run)));
+    return this.#dumped.runs().map((run) => this.#bytes(run));
   }
 
   read(address: number, into: Buffer): number {

@@ -1,3 +1,4 @@
+import { merged } from "../extents.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 
 /** Bytes that hold a part of a guest's memory: a file, or a process's address space. */
@@ -23,12 +24,12 @@ export class MappedMemory implements PhysicalMemory {
   /** `pieces` don't overlap. */
   constructor(pieces: readonly Piece[], close: () => void) {
     this.#pieces = [...pieces].sort((a, b) => a.start - b.start);
-    this.regions = joined(this.#pieces);
+    this.regions = merged(this.#pieces);
     this.#close = close;
   }
 
   extents(): Extent[] {
-    return joined(
+    return merged(
       this.#pieces.flatMap(({ start, size, backing, at }) =>
         backing
           .data(at, size)
@@ -53,15 +54,4 @@ export class MappedMemory implements PhysicalMemory {
   close(): void {
     this.#close();
   }
-}
-
-/** Ascending extents, where those that touch are one. */
-export function joined(extents: readonly Extent[]): Extent[] {
-  const all: { start: number; size: number }[] = [];
-  for (const { start, size } of extents) {
-    const last = all.at(-1);
-    if (last !== undefined && last.start + last.size === start) last.size += size;
-    else all.push({ start, size });
-  }
-  return all;
 }

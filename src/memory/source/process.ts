@@ -1,9 +1,10 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { MemoryError } from "../errors.js";
+import { merged } from "../extents.js";
 import type { Extent } from "../physical-memory.js";
 import { FileBacking } from "./file.js";
 import { parseLayout } from "./layout.js";
-import { type Backing, joined, MappedMemory, type Piece } from "./mapped-memory.js";
+import { type Backing, MappedMemory, type Piece } from "./mapped-memory.js";
 import { ANONYMOUS, type Block, blocksOf, parseMaps } from "./maps.js";
 import { bestOf, type OpenOptions } from "./open-file.js";
 import { type Placed, place, processLayouts } from "./process-layout.js";
@@ -207,8 +208,7 @@ class ProcessBacking implements Backing {
 
   data(at: number, size: number): Extent[] {
     const there = [...this.#runs(at, size)].filter(({ isThere }) => isThere);
-    if (this.#behind === undefined) return joined(there);
-    return union([...there, ...this.#behind.data(at, size)]);
+    return merged([...there, ...(this.#behind?.data(at, size) ?? [])]);
   }
 
   read(at: number, into: Buffer): void {
@@ -275,15 +275,4 @@ class ProcessBacking implements Backing {
   #ended(): MemoryError {
     return new MemoryError("ENDED", `process ${this.#pid} ended, or unmapped the guest's memory`);
   }
-}
-
-/** Extents that may overlap, as those that don't. */
-function union(extents: readonly Extent[]): Extent[] {
-  const all: { start: number; size: number }[] = [];
-  for (const { start, size } of [...extents].sort((a, b) => a.start - b.start)) {
-    const last = all.at(-1);
-    if (last === undefined || last.start + last.size < start) all.push({ start, size });
-    else last.size = Math.max(last.size, start + size - last.start);
-  }
-  return all;
 }

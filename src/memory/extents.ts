@@ -1,0 +1,22 @@
+import type { Extent } from "./physical-memory.js";
+
+/** Extents in any order that may touch or overlap, as ascending ones that don't. */
+export function merged(extents: readonly Extent[]): Extent[] {
+  const all: { start: number; size: number }[] = [];
+  for (const { start, size } of [...extents].sort((a, b) => a.start - b.start)) {
+    const last = all.at(-1);
+    if (last === undefined || last.start + last.size < start) all.push({ start, size });
+    else last.size = Math.max(last.size, start + size - last.start);
+  }
+  return all;
+}
+
+/** The whole pages that extents touch. */
+export function wholePages(extents: readonly Extent[], pageBytes: number): Extent[] {
+  return merged(
+    extents.map(({ start, size }) => {
+      const first = start - (start % pageBytes);
+      return { start: first, size: Math.ceil((start + size) / pageBytes) * pageBytes - first };
+    }),
+  );
+}

@@ -1,0 +1,33 @@
+import type { CoreFacts } from "./core-facts.js";
+
+const NT_PRSTATUS = 1;
+/** struct elf_prstatus of x86-64, and where its pid and registers are. */
+const PRSTATUS_BYTES = 336;
+const PID_AT = 32;
+const REGISTERS_AT = 112;
+
+/** An ELF note: sizes of name and content, type, then both, each filled up to 4 bytes. */
+function note(name: string, type: number, content: Buffer): Buffer {
+  const padded = (bytes: number) => Math.ceil(bytes / 4) * 4;
+  const nameBytes = name.length + 1;
+  const all = Buffer.alloc(12 + padded(nameBytes) + padded(content.length));
+  all.writeUInt32LE(nameBytes, 0);
+  all.writeUInt32LE(content.length, 4);
+  all.writeUInt32LE(type, 8);
+  all.write(name, 12, "latin1");
+  content.copy(all, 12 + padded(nameBytes));
+  return all;
+}
+
+/** A core's notes: each CPU's registers, and VMCOREINFO. */
+export function coreNotes({ registers, vmcoreInfo }: CoreFacts): Buffer {
+  const cpus = registers.map((values, cpu) => {
+    const status = Buffer.alloc(PRSTATUS_BYTES);
+    status.writeInt32LE(cpu, PID_AT);
+    values.forEach((value, i) => {
+      status.writeBigUInt64LE(value, REGISTERS_AT + 8 * i);
+    });
+    return note("CORE", NT_PRSTATUS, status);
+  });
+  return Buffer.concat([...cpus, note("VMCOREINFO", 0, vmcoreInfo)]);
+}
