@@ -1,0 +1,24 @@
+import type { Kernel } from "../kernel/index.js";
+import type { CoreFacts } from "./core-facts.js";
+
+/** struct new_utsname: six texts of 65 bytes. */
+const UTS_FIELD_BYTES = 65;
+const UTS_FIELDS = 6;
+
+/** What a core says of the kernel in it. Throws MemoryError where the kernel doesn't tell where it is. */
+export function coreFacts(kernel: Kernel, registers: CoreFacts["registers"] = []): CoreFacts {
+  const { info } = kernel;
+  const start = kernel.expectSymbol("_text");
+  const physical = kernel.translate(start) ?? 0;
+  const name = info.expectSymbol("init_uts_ns") + BigInt(info.offset("uts_namespace.name") ?? 0);
+  return {
+    vmcoreInfo: Buffer.from(info.text, "latin1"),
+    directMap: kernel.pointer(kernel.expectSymbol("page_offset_base")),
+    image: { virtual: start, physical, size: Number(kernel.expectSymbol("_end") - start) },
+    physBase: info.number("phys_base") ?? 0n,
+    uts: Array.from({ length: UTS_FIELDS }, (_, i) =>
+      kernel.text(name + BigInt(i * UTS_FIELD_BYTES), UTS_FIELD_BYTES),
+    ),
+    registers,
+  };
+}
