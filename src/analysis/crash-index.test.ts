@@ -89,10 +89,10 @@ test("a reader that goes on forgets what is gone, and reads nothing twice", () =
 
 test("long work is kept before its end, with what was known and wasn't asked for yet", () => {
   const folder = oneCrash();
-  const keys = () =>
+  const names = () =>
     readFileSync(join(folder, ".index"), "utf8")
-      .match(/"key":"dmesg-\d/g)
-      ?.map((key) => key.at(-1));
+      .match(/"name":"dmesg-\d/g)
+      ?.map((name) => name.at(-1));
   crash(folder, 2);
   const before = newReader();
   titlesOf(before, folder);
@@ -106,7 +106,7 @@ test("long work is kept before its end, with what was known and wasn't asked for
     clock.mockRestore();
   });
   if (third !== undefined) reader.headed(third);
-  expect(keys()).toEqual(["1", "2", "3"]);
+  expect(names()).toEqual(["1", "2", "3"]);
 });
 
 test("a file that one left who was killed doesn't stand in the way for long", () => {
@@ -135,4 +135,42 @@ test("a header that no record can have isn't taken from an index", () => {
   const path = join(folder, ".index");
   writeFileSync(path, readFileSync(path, "utf8").replace('"Panic"', '"Panic\\u0000"'));
   expect(crashesOf(newReader(), folder).map(({ dump }) => dump.reason)).toEqual(["Panic"]);
+});
+
+test("what an index says of a dump counts only while none of its parts has changed", () => {
+  const folder = oneCrash();
+  const boot = "a".repeat(32);
+  const part = (number: number, rest: string) => {
+    const header = `Oops#1 Part${number} boot=${boot} time=1.000000000 oldest-first`;
+    writeFileSync(join(folder, `dmesg-${number + 1}`), `${header}${rest}`);
+  };
+  const titles = () => {
+    const reader = newReader();
+    const found = titlesOf(reader, folder);
+    reader.save();
+    return found;
+  };
+  part(1, "\n<6>it begins\n");
+  part(2, " last\n<0>Kernel panic - not syncing: bug b\n");
+  expect(titles()).toEqual(["kernel panic: bug a", "kernel panic: bug b"]);
+  part(2, " last\n<0>Kernel panic - not syncing: bug number c\n");
+  expect(titles()).toEqual(["kernel panic: bug a", "kernel panic: bug number c"]);
+  crash(folder, 1);
+  utimesSync(join(folder, "dmesg-1"), new Date(), new Date(Date.now() - 60_000));
+  const path = join(folder, ".index");
+  writeFileSync(path, readFileSync(path, "utf8").replaceAll("bug a", "bug z"));
+  expect(titles()).toEqual(["kernel panic: bug a", "kernel panic: bug number c"]);
+});
+
+test("an index of more than 64 MiB isn't read", () => {
+  const folder = oneCrash();
+  const path = join(folder, ".index");
+  const reader = newReader();
+  titlesOf(reader, folder);
+  reader.save();
+  const changed = readFileSync(path, "utf8").replace("bug a", "bug z").trimEnd();
+  writeFileSync(path, `${changed}${" ".repeat(1 << 20)}\n`);
+  expect(titlesOf(newReader(), folder)).toEqual(["kernel panic: bug z"]);
+  writeFileSync(path, `${changed}${" ".repeat(64 << 20)}\n`);
+  expect(titlesOf(newReader(), folder)).toEqual(["kernel panic: bug a"]);
 });

@@ -1,5 +1,5 @@
 import { isDump } from "../records/index.js";
-import { printableLine } from "../records/printable.js";
+import { isPlainLine, printableLine } from "../records/printable.js";
 import type { RecordEntry } from "../records/record.js";
 import { CrashIndex } from "./crash-index.js";
 import { type Crash, type CrashFacts, factsOf } from "./crashes.js";
@@ -53,6 +53,8 @@ export class CrashReader {
 
 function printableFacts(facts: CrashFacts, reason: string): CrashFacts {
   const { title, signature, kind, cutShort, release, taint, task, cpu, pid } = facts;
+  const isPlain = isPlainLine([title, signature, kind, release, taint, task].join(""));
+  if (isPlain && title !== "") return facts;
   return {
     title: title === "" ? reason : printableLine(title),
     signature: printableLine(signature),

@@ -53,21 +53,28 @@ export const stemOf = ({ name }: RecordEntry): string => name.replace(/\.enc\.z$
 /** A name of all that have the same id, as where somebody put two directories together. */
 const idOf = (record: RecordEntry): string => `${record.guest}/${stemOf(record)}`;
 
-/** The crashes that the records hold, oldest first. */
-export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
-  const ids = new Set<string>();
+/** The ids that several records have. Where none is compressed, no two have the same. */
+function sharedIds(records: readonly RecordEntry[]): ReadonlySet<string> {
   const shared = new Set<string>();
+  if (!records.some(({ compressed, gzip }) => compressed || gzip === true)) return shared;
+  const ids = new Set<string>();
   for (const record of records) {
     const id = idOf(record);
     if (ids.has(id)) shared.add(id);
     ids.add(id);
   }
+  return shared;
+}
+
+/** The crashes that the records hold, oldest first. */
+export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
+  const shared = sharedIds(records);
   return groupDumps(records)
     .filter(({ type }) => type === "dmesg")
     .flatMap((dump) => {
       const [first] = dump.parts;
       if (first === undefined) return [];
-      const own = shared.has(idOf(first)) ? first.name : stemOf(first);
+      const own = shared.size > 0 && shared.has(idOf(first)) ? first.name : stemOf(first);
       return [
         {
           name: dump.guest === "" ? own : `${dump.guest}/${own}`,

@@ -113,21 +113,25 @@ function notesOf(directory: string, onSkipped: OnSkipped): Notes {
 
 function recordFile(
   path: string,
+  name: string,
   guest: string,
   parsed: RecordName,
-  { size, mtime }: Stats,
+  { size, mtimeMs }: Stats,
   { erased, pieces }: Notes,
   source: RecordSource,
 ): RecordEntry {
+  const { type, id, compressed, gzip } = parsed;
   const key = recordKey(parsed);
-  const name = basename(path);
   // A copy needn't have the records' times.
-  const time = parseEfiName(name)?.time ?? mtime;
-  const of = { ...parsed, name, path, guest, size, time, erased: erased.has(key) };
-  const piece = isStream(parsed.type) ? pieces.get(key) : undefined;
-  if (piece === undefined) return { ...of, source };
+  const time = parseEfiName(name)?.time ?? new Date(mtimeMs);
+  const isErased = erased.has(key);
+  // Thousands of these are made: all properties at once take a tenth of the time.
+  const of = { type, id, compressed, name, path, guest, size, time, erased: isErased, source };
+  const record = gzip === undefined ? of : { ...of, gzip };
+  const piece = isStream(type) ? pieces.get(key) : undefined;
+  if (piece === undefined) return record;
   const { boot, first, offset } = piece;
-  const part = { ...of, stream: { first: recordKey(first), offset }, source };
+  const part = { ...record, stream: { first: recordKey(first), offset } };
   return boot === undefined ? part : { ...part, boot };
 }
 
@@ -182,22 +186,23 @@ export function holdingOf(directory: string, guest: string, onSkipped: OnSkipped
   for (const entry of entries) {
     const path = join(directory, entry.name);
     const stored = parseRecordName(entry.name);
-    const text = parseTextName(entry.name);
-    const name = stored ?? parsePstorefsName(entry.name) ?? text;
+    const copy = stored ?? parsePstorefsName(entry.name);
+    const name = copy ?? parseTextName(entry.name);
     if (name === undefined) {
       const other = cperFile(path, guest, onSkipped);
       if (other !== undefined) own.push(other);
       continue;
     }
     // The copy that gzip -k made; the record itself is there, too.
-    const plain = entry.name.replace(/\.gz$/, "");
-    const isBoth = name.gzip === true && names.has(plain);
-    if (isBoth && isCopy(path, join(directory, plain))) continue;
+    if (name.gzip === true) {
+      const plain = entry.name.replace(/\.gz$/, "");
+      if (names.has(plain) && isCopy(path, join(directory, plain))) continue;
+    }
     // The guest may erase it at this moment.
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() !== true) continue;
-    const records = stored !== undefined ? own : text === undefined ? copied : texts;
-    records.push(recordFile(path, guest, name, stats, notes, source));
+    const records = stored !== undefined ? own : copy !== undefined ? copied : texts;
+    records.push(recordFile(path, entry.name, guest, name, stats, notes, source));
   }
   // Beside records it is what systemd-pstore, or export, made of them.
   const hasDumps = [...own, ...copied].some(({ type }) => type === "dmesg");
@@ -232,5 +237,6 @@ export function recordInDirectory(path: string, onSkipped: OnSkipped): RecordEnt
   if (name === undefined) return [cperFile(path, "", onSkipped) ?? []].flat();
   // A link that the user names is followed, none that lies in a directory.
   const notes = notesOf(dirname(path), onSkipped);
-  return [recordFile(realpathSync(path), "", name, found, notes, files)];
+  const real = realpathSync(path);
+  return [recordFile(real, basename(real), "", name, found, notes, files)];
 }

@@ -53,10 +53,14 @@ function piecesOfDump(dump: Dump): Piece[] {
 
 /** How many parts are known to be missing between those that are there, or before them. */
 export function missingParts(dump: Dump): number {
-  return piecesOfDump(dump).reduce(
-    (sum, piece) => sum + ("first" in piece ? Math.abs(piece.last - piece.first) + 1 : 0),
-    0,
-  );
+  let highest = 0;
+  let there = 0;
+  // A guest may begin at 0, though pstore begins at 1.
+  for (const { part = 0 } of dump.parts) {
+    highest = Math.max(highest, part);
+    if (part > 0) there++;
+  }
+  return highest - there;
 }
 
 /**

@@ -51,6 +51,7 @@ function areMissing(
   part: number,
   unread: readonly HeadedRecord[],
 ): boolean {
+  if (unread.length === 0) return false;
   const last = growing?.dump.parts.at(-1);
   const before = last?.part ?? 0;
   if (part - before - 1 !== unread.length) return false;
@@ -87,8 +88,11 @@ export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
     const { reason = none, count = 0, boot, oldestFirst = false } = header ?? {};
     const order = Math.max(time.getTime(), orders.get(`${guest}/${type}`) ?? 0);
     orders.set(`${guest}/${type}`, order);
-    const begun = { guest, type, reason, count, time, oldestFirst, parts: [], order };
-    const dump = boot === undefined ? begun : { ...begun, boot };
+    const parts: DumpPart[] = [];
+    const dump: Growing["dump"] =
+      boot === undefined
+        ? { guest, type, reason, count, time, oldestFirst, parts, order }
+        : { guest, type, reason, count, time, oldestFirst, parts, order, boot };
     dumps.push(dump);
     return { dump, numbers: new Set() };
   }

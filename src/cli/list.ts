@@ -79,6 +79,7 @@ async function list(path: string, options: ListOptions): Promise<void> {
 
 /** Each end before the first crash that came later: crashes stay in their order, whatever their files' times are. */
 function merged<T extends { readonly time: Date }>(crashes: readonly T[], ends: readonly T[]): T[] {
+  if (ends.length === 0) return [...crashes];
   const left = [...ends];
   const before = (time: Date) => {
     const count = left.findIndex((end) => end.time > time);

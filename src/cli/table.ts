@@ -1,11 +1,8 @@
 import { eastAsianWidth } from "get-east-asian-width";
-import { printableLine } from "../records/index.js";
+import { isPlainLine, printableLine } from "../records/printable.js";
 
 /** Of a terminal's column: what is drawn over the character before it, and a Hangul syllable's vowels and ends. */
 const NO_WIDTH = /[\p{Mn}\p{Me}\u1160-\u11ff]/u;
-
-/** Most cells are: then there is nothing to look up. */
-const ASCII = /^[ -~]*$/;
 
 /** A printable character's columns on a terminal (UAX #11), as wcwidth(3) tells them. */
 function columnsOf(character: string): number {
@@ -14,13 +11,15 @@ function columnsOf(character: string): number {
 }
 
 const widthOf = (text: string): number =>
-  ASCII.test(text) ? text.length : [...text].reduce((sum, one) => sum + columnsOf(one), 0);
+  isPlainLine(text) ? text.length : [...text].reduce((sum, one) => sum + columnsOf(one), 0);
 
 /** So many columns the last cell has in any case: it is what a table is read for. */
 const LEAST_COLUMNS = 20;
 
 /** A printable line of `width` columns at most; an ellipsis stands where it is cut. */
 export function cut(line: string, width: number): string {
+  // No character takes more than two columns.
+  if (line.length * 2 <= width) return line;
   if (widthOf(line) <= width) return line;
   let shown = "";
   let columns = 0;
@@ -37,26 +36,25 @@ export function formatTable(
   cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
 ): string {
-  const rows = cells.map((row) =>
-    row.map((cell) => {
-      const text = printableLine(cell);
-      return { text, columns: widthOf(text) };
-    }),
-  );
+  const rows = cells.map((row) => row.map(printableLine));
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [i, { columns }] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, columns);
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, widthOf(cell));
+    });
   }
+  const last = widths.length - 1;
   const before = widths.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
-  return rows
-    .map((row) =>
-      row
-        .map(({ text, columns }, i) => text + " ".repeat((widths[i] ?? 0) - columns))
-        .join("  ")
-        .trimEnd(),
-    )
-    .map((line) => `${cut(line, Math.max(width, before + LEAST_COLUMNS))}\n`)
-    .join("");
+  const most = Math.max(width, before + LEAST_COLUMNS);
+  let table = "";
+  for (const row of rows) {
+    let line = "";
+    row.forEach((cell, i) => {
+      line += i === last ? cell : cell + " ".repeat((widths[i] ?? 0) - widthOf(cell) + 2);
+    });
+    table += `${cut(line.trimEnd(), most)}\n`;
+  }
+  return table;
 }
 
 /** The terminal's width; undefined where it tells none, or the output goes elsewhere, and is whole. */

@@ -61,12 +61,8 @@ function isDay(day: string): boolean {
 /** How long ago, in its largest unit. */
 export function formatAge(time: Date): string {
   const ms = Math.max(0, Date.now() - time.getTime());
-  let age = `${Math.floor(ms / 1000)}s`;
-  for (const unit of ["m", "h", "d"]) {
-    const count = Math.floor(ms / (UNITS[unit] ?? 1));
-    if (count > 0) age = `${count}${unit}`;
-  }
-  return age;
+  const unit = ["d", "h", "m"].find((one) => ms >= (UNITS[one] ?? 1)) ?? "s";
+  return `${Math.floor(ms / (UNITS[unit] ?? 1))}${unit}`;
 }
 
 /** In UTC, to the second. */

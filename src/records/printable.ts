@@ -33,8 +33,13 @@ export function printableText(text: string): string {
 
 /** The same in one line: a name or a path can't pretend to be the next one. */
 export function printableLine(text: string): string {
-  return printableText(text).replace(/[\n\t]/g, escaped);
+  return isPlainLine(text) ? text : printableText(text).replace(/[\n\t]/g, escaped);
 }
+
+/** Whether a line is printable ASCII, as most are: each character takes one column. */
+export const isPlainLine = (text: string): boolean => PLAIN_LINE.test(text);
+
+const PLAIN_LINE = /^[ -~]*$/;
 
 /** JSON that says the same, with escapes of its own (RFC 8259, section 7): JSON.stringify's are only those below U+0020. */
 export function printableJson(value: unknown, space?: number): string {
