@@ -1,5 +1,5 @@
 import type { EndKind, GuestEnd } from "../records/index.js";
-import { type DirectoryStore, troubleWith } from "../store/index.js";
+import { type DirectoryStore, errorText } from "../store/index.js";
 import type { FrontEndEnd, LogEvent } from "../virtio/vhost-user/index.js";
 
 /** A VMM that ends sooner has started no guest: it didn't like its command line, or only looked. */
@@ -32,8 +32,8 @@ export function keepEnd(
     store.noteEnd(ended);
   } catch (error) {
     if (!(error instanceof Error && "errno" in error)) throw error;
-    const trouble = troubleWith(store.directory, error);
-    const message = `how the guest ended isn't kept: ${trouble}`;
+    const why = errorText(store.directory, error);
+    const message = `how the guest ended isn't kept: ${why}`;
     log({ level: "warn", code: "STORE", message });
   }
   const event = describeEnd(kind, end, timeMs);

@@ -3,17 +3,17 @@ import type { RecordTypeName } from "../records/index.js";
 import {
   type BatchResult,
   type DirectoryStore,
+  errorText,
   type JournalEntry,
   type Reading,
   RefusedError,
   type RequestJournal,
-  troubleWith,
 } from "../store/index.js";
 import type { LogEvent } from "../virtio/vhost-user/index.js";
 import { VirtqueueError } from "../virtio/virtqueue/index.js";
 import { RecordWalk } from "./record-walk.js";
 import type { ParsedRequest, Request } from "./request.js";
-import { TroubleLog } from "./trouble-log.js";
+import { StoreErrorLog } from "./store-error-log.js";
 import { encodeResponse, REQUEST_BYTES } from "./wire.js";
 
 /** The device-writable bytes of an answer, once it is known how its batch's commit went. */
@@ -40,14 +40,14 @@ export interface RequestHandlerOptions {
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
   readonly #walk: RecordWalk;
-  readonly #troubles: TroubleLog;
+  readonly #errors: StoreErrorLog;
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#walk = new RecordWalk(options.store, options.journal, (message) => {
       this.#warn("STORE", message);
     });
-    this.#troubles = new TroubleLog(options.log);
+    this.#errors = new StoreErrorLog(options.log);
   }
 
   /** Serves a request, and returns how it is answered; undefined where it goes on in another turn. */
@@ -57,7 +57,7 @@ export class RequestHandler {
     try {
       const respond = this.#do(served, isTurnOver);
       // Of a dump the commit tells.
-      if (respond !== undefined && request.kind !== "dump") this.#troubles.succeeded(request.kind);
+      if (respond !== undefined && request.kind !== "dump") this.#errors.succeeded(request.kind);
       return respond;
     } catch (error) {
       if (error instanceof VirtqueueError || !(error instanceof Error && "errno" in error))
@@ -72,7 +72,7 @@ export class RequestHandler {
 
   /** The guest is gone. */
   end(): void {
-    this.#troubles.end();
+    this.#errors.end();
   }
 
   #do(served: ServedRequest, isTurnOver: () => boolean): Respond | undefined {
@@ -99,7 +99,7 @@ export class RequestHandler {
         return ({ writes }) => {
           const number = writes[place] ?? errno.EIO;
           if (number === 0) {
-            this.#troubles.succeeded(request.kind);
+            this.#errors.succeeded(request.kind);
             journal.stored(entry);
           } else {
             this.#failed(request, number);
@@ -126,8 +126,8 @@ export class RequestHandler {
     }
   }
 
-  #failed({ kind }: Request, trouble: unknown): void {
-    this.#troubles.failed(kind, troubleWith(this.#options.store.directory, trouble));
+  #failed({ kind }: Request, error: unknown): void {
+    this.#errors.failed(kind, errorText(this.#options.store.directory, error));
   }
 
   #warn(code: string, message: string): void {

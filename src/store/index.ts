@@ -16,6 +16,5 @@ export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-limiter.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
 export type { Reading } from "./shown-records.js";
-export { StoreError } from "./store-error.js";
+export { errorText, StoreError } from "./store-error.js";
 export type { BatchResult, OnErase, StoredRecord, StoreOptions } from "./store-options.js";
-export { troubleWith } from "./trouble.js";

@@ -4,9 +4,9 @@ import type { EndKind, GuestEnd } from "../../records/index.js";
 import {
   type Committer,
   DirectoryStore,
+  errorText,
   RequestJournal,
   type StoredRecord,
-  troubleWith,
 } from "../../store/index.js";
 import { type LogEvent, PlainConnection, Server, Session } from "../../virtio/vhost-user/index.js";
 import { LogLimiter } from "../log/log-limiter.js";
@@ -94,7 +94,7 @@ export class GuestServer {
       },
       onForbidden: options.onForbidden,
       onSyncError: (number) => {
-        const message = `what was taken could not be synced: ${troubleWith(guest.directory, number)}`;
+        const message = `what was taken could not be synced: ${errorText(guest.directory, number)}`;
         log({ level: "error", code: "SYNC", message });
       },
     });

@@ -20,7 +20,7 @@ export type ControlSocket =
       /** The holder doesn't have it yet. */
       readonly isNew: boolean;
     }
-  | { readonly trouble: string };
+  | { readonly error: string };
 
 /**
  * The socket that a former daemon had, where clients still find it at the path; else a new one. With the directory
@@ -38,6 +38,6 @@ export function openControl(
     if (makesFolder) makeDirectory(systemFiles, dirname(path));
     return { fd: listenAt(path, access), isNew: true };
   } catch (error) {
-    return { trouble: errorLine(error) };
+    return { error: errorLine(error) };
   }
 }

@@ -52,7 +52,7 @@ const { landlock } = confinement;
 const daemon = new Daemon({ ...settings, guests, managed, landlock }, (event) => {
   if (event.kind === "ready") {
     if (tell.includes("confined") || landlock === 0) output({ kind: "confined", ...confinement });
-    if ("trouble" in control) output(noControl(start.control.path, control.trouble));
+    if ("error" in control) output(noControl(start.control.path, control.error));
     notify(["READY=1"]);
   }
   if (event.kind === "failed") {

@@ -1,9 +1,9 @@
 import type { LogEvent } from "../virtio/vhost-user/index.js";
 
-/** The same trouble is told again after so long. */
+/** The same error is told again after so long. */
 const REPEAT_MS = 60_000;
 
-interface Trouble {
+interface LastingError {
   readonly text: string;
   readonly toldMs: number;
   /** That failed since it began. */
@@ -14,10 +14,10 @@ interface Trouble {
  * Tells of a store that can't be written to where that begins, once a minute while it lasts, and where it is
  * over or the guest goes away; not of each request that fails.
  */
-export class TroubleLog {
+export class StoreErrorLog {
   readonly #log: (event: LogEvent) => void;
   readonly #now: () => number;
-  readonly #troubles = new Map<string, Trouble>();
+  readonly #errors = new Map<string, LastingError>();
 
   /** `now`: a clock in milliseconds that doesn't go back. */
   constructor(log: (event: LogEvent) => void, now: () => number = () => performance.now()) {
@@ -28,27 +28,27 @@ export class TroubleLog {
   /** `what` is a kind of request: of these there are few. */
   failed(what: string, text: string): void {
     const nowMs = this.#now();
-    const former = this.#troubles.get(what);
+    const former = this.#errors.get(what);
     const requests = (former?.requests ?? 0) + 1;
     const isNew = former?.text !== text || nowMs - former.toldMs >= REPEAT_MS;
-    this.#troubles.set(what, { text, toldMs: isNew ? nowMs : former.toldMs, requests });
+    this.#errors.set(what, { text, toldMs: isNew ? nowMs : former.toldMs, requests });
     if (isNew) this.#warn(what, text, requests);
   }
 
   succeeded(what: string): void {
-    const former = this.#troubles.get(what);
+    const former = this.#errors.get(what);
     if (former === undefined) return;
-    this.#troubles.delete(what);
+    this.#errors.delete(what);
     const message = `${what}: works again; ${former.requests} failed`;
     this.#log({ level: "info", code: "STORE", message });
   }
 
   /** The guest is gone. */
   end(): void {
-    for (const [what, { text, requests }] of this.#troubles) {
+    for (const [what, { text, requests }] of this.#errors) {
       if (requests > 1) this.#warn(what, text, requests);
     }
-    this.#troubles.clear();
+    this.#errors.clear();
   }
 
   #warn(what: string, text: string, requests: number): void {

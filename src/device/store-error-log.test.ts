@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
-import { TroubleLog } from "./trouble-log.js";
+import { StoreErrorLog } from "./store-error-log.js";
 
-function troubles() {
+function errorLog() {
   const told: string[] = [];
   const clock = { ms: 0 };
-  const log = new TroubleLog(
+  const log = new StoreErrorLog(
     ({ level, message }) => told.push(`${level}: ${message}`),
     () => clock.ms,
   );
   return { told, clock, log };
 }
 
-test("trouble is told once where it begins and once where it is over, whatever fails in between", () => {
-  const { told, log } = troubles();
+test("an error is told once where it begins and once where it is over, whatever fails in between", () => {
+  const { told, log } = errorLog();
   for (let i = 0; i < 100; i++) {
     log.failed("dump", "/var/crash: full");
     log.failed("stream", "/var/crash: full");
@@ -24,8 +24,8 @@ test("trouble is told once where it begins and once where it is over, whatever f
   expect(told.slice(2)).toEqual(["info: dump: works again; 100 failed"]);
 });
 
-test("other trouble is told, and the same after a minute, with what failed", () => {
-  const { told, clock, log } = troubles();
+test("another error is told, and the same after a minute, with what failed", () => {
+  const { told, clock, log } = errorLog();
   log.failed("dump", "full");
   log.failed("dump", "gone");
   clock.ms = 59_999;
@@ -40,7 +40,7 @@ test("other trouble is told, and the same after a minute, with what failed", () 
 });
 
 test("a guest that goes away leaves a line with what failed, where that isn't told", () => {
-  const { told, log } = troubles();
+  const { told, log } = errorLog();
   for (let i = 0; i < 3; i++) log.failed("dump", "full");
   log.failed("stream", "full");
   log.end();
