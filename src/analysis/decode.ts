@@ -3,7 +3,7 @@ import type { Decoded, Ending } from "../formats/compression/output.js";
 import { compressedHeader, decompress, gunzip, MAX_TEXT_BYTES } from "../formats/decompress.js";
 import { ringText } from "../formats/printk-ring.js";
 import { systemReason } from "../os/errno.js";
-import { isDump, MAX_PIECE_BYTES, parseHeader, type RecordHeader } from "../records/index.js";
+import { isDump, MAX_SEGMENT_BYTES, parseHeader, type RecordHeader } from "../records/index.js";
 import { note } from "../records/note.js";
 import { piecesOf, wholeCharacters } from "../records/pieces.js";
 import type { RecordEntry } from "../records/record.js";
@@ -32,7 +32,7 @@ const BEGINNING_BYTES = 1024;
 const MAX_COMPRESSED_BYTES = 16 << 20;
 
 /** Of a stream's file that its owner compressed, which has a note at its end, or is a little larger so. */
-const MAX_STREAM_BYTES = MAX_PIECE_BYTES + (1 << 20);
+const MAX_STREAM_BYTES = MAX_SEGMENT_BYTES + (1 << 20);
 
 /** Larger than the log of any kernel: it isn't read as a whole to look for parts. */
 const MAX_PUT_TOGETHER_BYTES = 64 << 20;

@@ -27,7 +27,7 @@ import {
   readErased,
   readStreamIndex,
   recordKey,
-  type StreamPiece,
+  type StreamSegment,
 } from "../records/index.js";
 import { filePieces } from "../records/pieces.js";
 import { parseEfiName, parsePstorefsName } from "../records/pstorefs-name.js";
@@ -91,7 +91,7 @@ interface Notes {
   /** Names without what says how they are compressed. */
   readonly erased: ReadonlySet<string>;
   /** By the streams' names. */
-  readonly pieces: ReadonlyMap<string, StreamPiece>;
+  readonly segments: ReadonlyMap<string, StreamSegment>;
 }
 
 /** Notes that can't be read are none: the records can be shown without. */
@@ -104,10 +104,10 @@ function notesOf(directory: string, onSkipped: OnSkipped): Notes {
       return none;
     }
   };
-  const pieces = noted(() => readStreamIndex(directory), []);
+  const segments = noted(() => readStreamIndex(directory), []);
   return {
     erased: noted(() => readErased(directory), new Set()),
-    pieces: new Map(pieces.map((piece) => [recordKey(piece.name), piece])),
+    segments: new Map(segments.map((segment) => [recordKey(segment.name), segment])),
   };
 }
 
@@ -117,7 +117,7 @@ function recordFile(
   guest: string,
   parsed: RecordName,
   { size, mtimeMs }: Stats,
-  { erased, pieces }: Notes,
+  { erased, segments }: Notes,
   source: RecordSource,
 ): RecordEntry {
   const { type, id, compressed, gzip } = parsed;
@@ -128,9 +128,9 @@ function recordFile(
   // Thousands of these are made: all properties at once take a tenth of the time.
   const of = { type, id, compressed, name, path, guest, size, time, erased: isErased, source };
   const record = gzip === undefined ? of : { ...of, gzip };
-  const piece = isStream(type) ? pieces.get(key) : undefined;
-  if (piece === undefined) return record;
-  const { boot, first, offset } = piece;
+  const segment = isStream(type) ? segments.get(key) : undefined;
+  if (segment === undefined) return record;
+  const { boot, first, offset } = segment;
   const part = { ...record, stream: { first: recordKey(first), offset } };
   return boot === undefined ? part : { ...part, boot };
 }

@@ -10,9 +10,9 @@ import { isColored, writeLog, writePieces } from "./log-text.js";
 import { openPager } from "./pager.js";
 import { recordsAt } from "./records-at.js";
 import { showJson } from "./show-json.js";
-import { allOf, ofCrash, recordShown, type Shown } from "./shown.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
 import { addSymbolOptions, openSymbols } from "./symbol-options.js";
+import { allOf, ofCrash, type TitledText, titledRecord } from "./titled-text.js";
 
 interface ShowOptions extends CrashFilter, SymbolFiles {
   readonly all: boolean;
@@ -106,7 +106,7 @@ async function show(path: string, name: string | undefined, options: ShowOptions
         USAGE,
       );
     }
-    await write([recordShown(only, options.raw)], options);
+    await write([titledRecord(only, options.raw)], options);
     return;
   }
   const at = new CrashesAt(path, options);
@@ -118,9 +118,9 @@ async function show(path: string, name: string | undefined, options: ShowOptions
     const type = typeOf(options);
     const all = name === undefined ? allOf(at, type) : [ofCrash(at, at.named(name), type)];
     if (all.length === 0) throw at.nothing(type);
-    const shown = options.all ? all : all.slice(-1);
-    await write(shown, options);
-    if (shown.length < all.length) {
+    const texts = options.all ? all : all.slice(-1);
+    await write(texts, options);
+    if (texts.length < all.length) {
       const what = isStream(type) ? "boots" : type === "ftrace" ? "traces" : "crashes";
       warn(`this is the newest of ${all.length} ${what}; --all shows every one`);
     }
@@ -129,10 +129,10 @@ async function show(path: string, name: string | undefined, options: ShowOptions
   }
 }
 
-async function write(shown: readonly Shown[], options: ShowOptions): Promise<void> {
+async function write(texts: readonly TitledText[], options: ShowOptions): Promise<void> {
   const symbols = openSymbols(options);
   try {
-    await writeWith(symbols, shown, options);
+    await writeWith(symbols, texts, options);
   } finally {
     symbols?.close();
   }
@@ -140,12 +140,12 @@ async function write(shown: readonly Shown[], options: ShowOptions): Promise<voi
 
 async function writeWith(
   symbols: Symbolizer | undefined,
-  shown: readonly Shown[],
+  texts: readonly TitledText[],
   options: ShowOptions,
 ): Promise<void> {
   const output = openPager(options.pager && !options.raw);
   const color = isColored(options.color);
-  for (const one of shown) {
+  for (const one of texts) {
     const title = one.title();
     if (title !== undefined) {
       if (output.isPager) await output.write(`${printableLine(title)}\n\n`);
@@ -157,7 +157,7 @@ async function writeWith(
           ...options,
           color,
           // Of what nothing follows a pipe gets just the text.
-          endLine: process.stdout.isTTY || one !== shown.at(-1),
+          endLine: process.stdout.isTTY || one !== texts.at(-1),
           annotate: symbols === undefined ? undefined : annotator(symbols, one),
         });
     if (!written) break;
@@ -166,7 +166,7 @@ async function writeWith(
 }
 
 /** The panic says at its end what KASLR added to the addresses before it, so the text is read twice. */
-function annotator(symbols: Symbolizer, shown: Shown): (lines: string) => Promise<string> {
-  const offset = symbols.needsKernelOffset ? kernelOffset(linePieces(shown.text())) : undefined;
+function annotator(symbols: Symbolizer, one: TitledText): (lines: string) => Promise<string> {
+  const offset = symbols.needsKernelOffset ? kernelOffset(linePieces(one.text())) : undefined;
   return (lines) => symbols.annotate(lines, offset);
 }

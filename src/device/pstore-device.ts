@@ -116,7 +116,7 @@ export class PstoreDevice implements VirtioDevice {
     this.#handler = new RequestHandler({
       store: this.#store,
       journal: this.#journal,
-      shownTypes: () => this.#shownTypes,
+      visibleTypes: () => this.#visibleTypes,
       log: this.#log,
     });
     this.#store.endBoot();
@@ -207,7 +207,7 @@ export class PstoreDevice implements VirtioDevice {
   }
 
   /** The types of records that a walk shows. */
-  get #shownTypes(): readonly RecordTypeName[] {
+  get #visibleTypes(): readonly RecordTypeName[] {
     const { types } = this.#options;
     return this.#extended ? types : types.filter((type) => V2_TYPES.includes(type));
   }

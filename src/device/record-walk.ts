@@ -18,8 +18,8 @@ export class RecordWalk {
 
   /** Begins one over the records of these types; false where the turn is over before. Throws the system call's error. */
   open(reading: Reading, types: readonly RecordTypeName[]): boolean {
-    if (!this.#store.shown.isRead(reading)) return false;
-    const upTo = this.#store.shown.lastShown(types)?.id ?? 0n;
+    if (!this.#store.visible.isRead(reading)) return false;
+    const upTo = this.#store.visible.lastVisible(types)?.id ?? 0n;
     this.#journal.walk = { after: { id: 0n, type: "dmesg" }, upTo };
     return true;
   }
@@ -45,11 +45,11 @@ export class RecordWalk {
     let { after } = walk;
     entry.reading(after.id);
     for (;;) {
-      const record = this.#attempt(() => this.#store.shown.firstShown(types, after));
+      const record = this.#attempt(() => this.#store.visible.firstVisible(types, after));
       if (record === undefined || record.id > upTo) return [encodeResponse(cmd, type, 0)];
       after = record;
       this.#journal.walk = { after, upTo };
-      const contents = this.#attempt(() => this.#store.shown.read(record, room));
+      const contents = this.#attempt(() => this.#store.visible.read(record, room));
       if (contents !== undefined) {
         const info = encodeFileInfo({
           id: record.id,

@@ -32,7 +32,7 @@ export interface RequestHandlerOptions {
   readonly store: DirectoryStore;
   readonly journal: RequestJournal;
   /** The types of records that a walk shows, now. */
-  readonly shownTypes: () => readonly RecordTypeName[];
+  readonly visibleTypes: () => readonly RecordTypeName[];
   readonly log: (event: LogEvent) => void;
 }
 
@@ -76,19 +76,19 @@ export class RequestHandler {
   }
 
   #do(served: ServedRequest, isTurnOver: () => boolean): Respond | undefined {
-    const { store, journal, shownTypes } = this.#options;
+    const { store, journal, visibleTypes } = this.#options;
     const { parsed, entry } = served;
     const { request } = parsed;
     const status = (ret: number) => statusOf(parsed, ret);
     switch (request.kind) {
       case "open":
-        served.reading ??= store.shown.reading;
-        return this.#walk.open(served.reading, shownTypes()) ? () => status(0) : undefined;
+        served.reading ??= store.visible.reading;
+        return this.#walk.open(served.reading, visibleTypes()) ? () => status(0) : undefined;
       case "close":
         this.#walk.close();
         return () => status(0);
       case "read": {
-        const answer = this.#walk.read(parsed, request.room, shownTypes(), entry, isTurnOver);
+        const answer = this.#walk.read(parsed, request.room, visibleTypes(), entry, isTurnOver);
         return answer && (() => answer);
       }
       case "dump": {
@@ -116,7 +116,7 @@ export class RequestHandler {
       }
       case "erase": {
         const { type, id } = request;
-        if (store.shown.isShown(type, id)) entry.erasing(request);
+        if (store.visible.isVisible(type, id)) entry.erasing(request);
         const known = store.erase(type, id);
         return known ? ({ rest }) => status(-rest) : () => status(-errno.ENOENT);
       }

@@ -21,5 +21,5 @@ export {
   type StreamTypeName,
 } from "./record-name.js";
 export { dumpKey, isOfSameDump, LATE_MS, mayContinue } from "./same-dump.js";
-export { MAX_PIECE_BYTES, readStreamIndex, type StreamPiece } from "./stream-piece.js";
+export { MAX_SEGMENT_BYTES, readStreamIndex, type StreamSegment } from "./stream-segment.js";
 export { isText } from "./text-name.js";

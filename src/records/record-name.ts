@@ -61,4 +61,4 @@ export function compareRecords(a: Pick<RecordName, "id">, b: Pick<RecordName, "i
 }
 
 /** A place in the order of records. Their owner may have put two of one id there, of different types. */
-export type RecordPlace = Pick<RecordName, "id" | "type">;
+export type RecordPosition = Pick<RecordName, "id" | "type">;

@@ -35,20 +35,20 @@ export function isOfSameDump(former: RecordHeader, next: RecordHeader, pauseMs: 
 }
 
 /** What is known of a record that the guest may have compressed. */
-export interface Unread {
+export interface UnreadPart {
   readonly compressed: boolean;
   readonly timeMs: number;
 }
 
 /** Whether a compressed record of which nothing is known can be of the dump whose newest part is `former`. */
-export const mayContinue = (former: Unread, next: Unread, parts: number): boolean =>
+export const mayContinue = (former: UnreadPart, next: UnreadPart, parts: number): boolean =>
   former.compressed &&
   next.compressed &&
   Math.abs(next.timeMs - former.timeMs) <= PAUSE_MS &&
   parts < MAX_COMPRESSED;
 
 /** What is known of a dump's record when only its beginning was read. */
-export interface PartBeginning extends Unread {
+export interface PartBeginning extends UnreadPart {
   /** Undefined where it has no such line, or the guest compressed it. */
   readonly header: RecordHeader | undefined;
 }

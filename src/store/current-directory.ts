@@ -1,8 +1,8 @@
 import { errno, errnoOf } from "../os/index.js";
 import type { Commit, CommitResult, Committer, StagedRecord } from "./commit.js";
 import type { Files } from "./files.js";
-import { Place } from "./place.js";
 import { DEFAULT_ROOMS } from "./rooms.js";
+import { StoreDirectory } from "./store-directory.js";
 import type { StoreOptions } from "./store-options.js";
 
 /** What a process is told that may not use a directory, be it by the directory's mode or because it is confined. */
@@ -14,7 +14,7 @@ export class CurrentDirectory {
   readonly #options: StoreOptions;
   readonly #files: Files;
   readonly #committer: Committer;
-  #place: Place;
+  #storeDirectory: StoreDirectory;
   #open = true;
   #ending = 0;
 
@@ -24,7 +24,7 @@ export class CurrentDirectory {
     this.#options = options;
     this.#files = files;
     this.#committer = committer;
-    this.#place = this.#openPlace(1n);
+    this.#storeDirectory = this.#openDirectory(1n);
   }
 
   get isOpen(): boolean {
@@ -37,17 +37,17 @@ export class CurrentDirectory {
   }
 
   /** The directory that was used last. */
-  get place(): Place {
-    return this.#place;
+  get storeDirectory(): StoreDirectory {
+    return this.#storeDirectory;
   }
 
   /** The directory of our name as it is now. Throws the system call's error. */
-  here(): Place {
-    const former = this.#place;
+  here(): StoreDirectory {
+    const former = this.#storeDirectory;
     if (former.directory.isInPlace()) return former;
     try {
       // Ids go on from where they were: what is under way has names of its own in either directory.
-      this.#place = this.#openPlace(former.directory.next.id);
+      this.#storeDirectory = this.#openDirectory(former.directory.next.id);
     } catch (error) {
       const number = errnoOf(error);
       if (MAY_NOT.includes(number)) this.#options.onForbidden?.(number);
@@ -55,13 +55,13 @@ export class CurrentDirectory {
     }
     const { boot, journal } = former.streams;
     this.#leave(former);
-    this.#place.streams.begin(boot, journal);
+    this.#storeDirectory.streams.begin(boot, journal);
     this.#options.onMoved?.();
-    return this.#place;
+    return this.#storeDirectory;
   }
 
-  #openPlace(firstId: bigint): Place {
-    return new Place({
+  #openDirectory(firstId: bigint): StoreDirectory {
+    return new StoreDirectory({
       files: this.#files,
       path: this.path,
       firstId,
@@ -81,7 +81,7 @@ export class CurrentDirectory {
 
   /** Ends the streams of the current boot, and syncs them. */
   endBoot(): void {
-    const { directory, streams } = this.#place;
+    const { directory, streams } = this.#storeDirectory;
     const { sync, close } = streams.end();
     if (sync.length + close.length === 0) return;
     this.#ending++;
@@ -100,8 +100,8 @@ export class CurrentDirectory {
     }
     this.#open = false;
     // Where this failed before: without the file an id could be given again.
-    this.#place.directory.next.tryPrepare();
-    this.#leave(this.#place, done);
+    this.#storeDirectory.directory.next.tryPrepare();
+    this.#leave(this.#storeDirectory, done);
   }
 
   tellSyncError({ rest }: CommitResult): void {
@@ -109,7 +109,7 @@ export class CurrentDirectory {
   }
 
   /** Syncs and closes all that belongs to a directory, behind what is under way. */
-  #leave({ directory, streams }: Place, done: () => void = () => undefined): void {
+  #leave({ directory, streams }: StoreDirectory, done: () => void = () => undefined): void {
     const { sync, close } = streams.end();
     const appended = [...sync, ...directory.takeDirty()];
     const fds = [...close, ...directory.end()];
@@ -129,7 +129,7 @@ export class CurrentDirectory {
 
   /** Commits all that has to be durable before what is staged may be acknowledged. */
   commit(records: readonly StagedRecord[], done: (result: CommitResult) => void): void {
-    const { directory, streams } = this.#place;
+    const { directory, streams } = this.#storeDirectory;
     const { sync, close } = streams.take();
     const batch: Commit = {
       records,

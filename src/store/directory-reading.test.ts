@@ -38,7 +38,7 @@ describe("what is read of a directory is remembered until the directory changes"
     const store = new DirectoryStore(directory, { files });
     return { store, readings: () => readings };
   }
-  const names = (store: DirectoryStore) => store.shown.records(["dmesg"]).map(formatRecordName);
+  const names = (store: DirectoryStore) => store.visible.records(["dmesg"]).map(formatRecordName);
 
   test("it is read once", () => {
     put("dmesg-1");

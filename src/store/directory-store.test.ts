@@ -45,7 +45,7 @@ const at = (name: string) => join(directory, name);
 const names = () => readdirSync(directory).sort();
 const recordNames = () => names().filter((name) => !name.startsWith("."));
 const shown = (store: DirectoryStore) =>
-  store.shown.records(["dmesg", "console"]).map(({ type, id }) => `${type}-${id}`);
+  store.visible.records(["dmesg", "console"]).map(({ type, id }) => `${type}-${id}`);
 
 /** Writes and commits; each write's errno. */
 function write(store: DirectoryStore, ...texts: readonly string[]): readonly number[] {
@@ -237,9 +237,9 @@ describe("what the directory's owner puts there", () => {
     const store = open();
     expect(shown(store)).toEqual([]);
     const dmesg = (id: bigint) => ({ type: "dmesg", id, compressed: false }) as const;
-    expect(() => store.shown.read(dmesg(1n), 100)).toThrow("ELOOP");
-    expect(store.shown.read(dmesg(2n), 100)).toBeUndefined();
-    expect(store.shown.read(dmesg(3n), 100)).toBeUndefined();
+    expect(() => store.visible.read(dmesg(1n), 100)).toThrow("ELOOP");
+    expect(store.visible.read(dmesg(2n), 100)).toBeUndefined();
+    expect(store.visible.read(dmesg(3n), 100)).toBeUndefined();
     for (const id of [1n, 2n, 3n]) expect(store.erase("dmesg", id)).toBe(false);
     store.append("console", [Buffer.from("line\n")]);
     write(store, "text");

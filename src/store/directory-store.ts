@@ -19,9 +19,9 @@ import type { JournalEntry, RequestJournal } from "./journal/index.js";
 import { RateLimiter } from "./rate-limit.js";
 import { RefusedError } from "./refused-error.js";
 import { DEFAULT_ROOMS, type Room } from "./rooms.js";
-import { ShownRecords } from "./shown-records.js";
 import { storeError } from "./store-error.js";
 import type { BatchResult, StoredRecord, StoreOptions } from "./store-options.js";
+import { VisibleRecords } from "./visible-records.js";
 
 /** A stream's data is synced so long after it was written, at the latest. */
 const STREAM_SYNC_MS = 500;
@@ -36,7 +36,7 @@ const MAX_ENDING = 4;
 export class DirectoryStore {
   readonly directory: string;
   readonly #options: StoreOptions;
-  readonly shown: ShownRecords;
+  readonly visible: VisibleRecords;
   /** The system calls that it makes. */
   readonly files: Files;
   readonly #limiter: RateLimiter;
@@ -59,10 +59,10 @@ export class DirectoryStore {
     } catch (error) {
       throw storeError(directory, error);
     }
-    this.shown = new ShownRecords(this.#current, options.isTurnOver ?? (() => false));
+    this.visible = new VisibleRecords(this.#current, options.isTurnOver ?? (() => false));
     this.#dumps = new DumpWriter(this.files);
     // What was erased before may not be synced, and whoever asks again is told that it is.
-    this.#mustCommit = this.#current.place.directory.erased.size > 0;
+    this.#mustCommit = this.#current.storeDirectory.directory.erased.size > 0;
   }
 
   /**
@@ -77,13 +77,13 @@ export class DirectoryStore {
     journal?: JournalEntry,
   ): number {
     try {
-      const place = this.#current.here();
+      const storeDirectory = this.#current.here();
       this.#expectRate(type, lengthOf(data));
       const gzip = this.#options.compress === true && !compressed;
       const bytes = gzip ? [deflated(data)] : data;
       this.#free.expect(this.directory, lengthOf(bytes));
       const header = headerOf({ compressed }, data);
-      return this.#dumps.stage({ type, compressed, gzip, bytes, header }, place, journal);
+      return this.#dumps.stage({ type, compressed, gzip, bytes, header }, storeDirectory, journal);
     } catch (error) {
       this.#tellRefused(type, data, error);
       throw error;
@@ -105,7 +105,7 @@ export class DirectoryStore {
       this.#free.expect(this.directory, lengthOf(data));
       streams.append(type, data, journal);
     } catch (error) {
-      this.#current.place.streams.miss(type, lengthOf(data));
+      this.#current.storeDirectory.streams.miss(type, lengthOf(data));
       this.#tellRefused(type, data, error);
       throw error;
     }
@@ -119,7 +119,7 @@ export class DirectoryStore {
    */
   beginBoot(id?: string, journal?: RequestJournal): void {
     this.endBoot();
-    const { streams } = this.#current.place;
+    const { streams } = this.#current.storeDirectory;
     streams.begin(id, journal);
     // What a former process appended may not be synced, and its journal says that it was done.
     if (streams.dirty) {
@@ -162,7 +162,7 @@ export class DirectoryStore {
    */
   isReadyFor(type: RecordTypeName, data: readonly Bytes[], compressed = false): boolean {
     try {
-      const { rooms, streams } = this.#current.place;
+      const { rooms, streams } = this.#current.storeDirectory;
       const bytes = lengthOf(data);
       if (isStream(type)) {
         const into = streams.openPiece(type);
@@ -181,11 +181,11 @@ export class DirectoryStore {
    * commit(). False where there is no such record. Throws the system call's error.
    */
   erase(type: RecordTypeName, id: bigint): boolean {
-    const place = this.#current.here();
-    const { directory } = place;
+    const storeDirectory = this.#current.here();
+    const { directory } = storeDirectory;
     const key = recordKey({ type, id });
     const entry = directory.table.get(key);
-    if (entry === undefined || place.isHidden(entry)) return false;
+    if (entry === undefined || storeDirectory.isHidden(entry)) return false;
     const path = directory.pathOf(entry.name);
     if (this.files.lstat(path) === undefined) {
       directory.table.delete(key);
@@ -225,34 +225,34 @@ export class DirectoryStore {
 
   /** How the guest's last front-end went away. */
   get lastEnd(): GuestEnd | undefined {
-    return this.#current.place.directory.ends.last;
+    return this.#current.storeDirectory.directory.ends.last;
   }
 
   /** The log's record that came last of those that are there, and when it came. */
   get lastDump(): (RecordName & { readonly timeMs: number }) | undefined {
-    const last = this.#current.place.directory.table.last("dmesg");
+    const last = this.#current.storeDirectory.directory.table.last("dmesg");
     return last === undefined ? undefined : { ...last.name, timeMs: last.timeMs };
   }
 
   /** When something was last appended to a console that is there, in milliseconds since 1970. */
   get lastLineMs(): number | undefined {
-    return this.#current.place.directory.table.last("console")?.timeMs;
+    return this.#current.storeDirectory.directory.table.last("console")?.timeMs;
   }
 
   /** What the records of a type take, and may take. */
   usage(type: RecordTypeName): { readonly used: Room; readonly room: Room } {
     const rooms = this.#options.rooms ?? DEFAULT_ROOMS;
-    return { used: this.#current.place.directory.table.totals(type), room: rooms[type] };
+    return { used: this.#current.storeDirectory.directory.table.totals(type), room: rooms[type] };
   }
 
   /** The id of the record that was stored last, whatever became of it. */
   get lastId(): bigint {
-    return this.#current.place.directory.next.id - 1n;
+    return this.#current.storeDirectory.directory.next.id - 1n;
   }
 
   /** The dumps that were stored behind the record with this id. */
   dumpsAfter(id: bigint): StoredRecord[] {
-    const { directory } = this.#current.place;
+    const { directory } = this.#current.storeDirectory;
     return directory.table
       .ofType("dmesg", "ftrace")
       .filter(({ name }) => name.id > id)
@@ -270,8 +270,9 @@ export class DirectoryStore {
     this.#syncScheduled = true;
     after(STREAM_SYNC_MS, () => {
       this.#syncScheduled = false;
-      const { isOpen, place } = this.#current;
-      if (!isOpen || !(place.streams.dirty || place.directory.namesChanged)) return;
+      const { isOpen, storeDirectory } = this.#current;
+      if (!isOpen || !(storeDirectory.streams.dirty || storeDirectory.directory.namesChanged))
+        return;
       this.#current.commit([], (result) => {
         this.#current.tellSyncError(result);
       });

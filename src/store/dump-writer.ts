@@ -4,8 +4,8 @@ import { type DumpTypeName, type RecordName, recordKey } from "../records/record
 import type { StagedRecord } from "./commit.js";
 import { type Files, lengthOf, tryUnlink } from "./files.js";
 import type { JournalEntry } from "./journal/index.js";
-import type { Place } from "./place.js";
 import type { TableEntry } from "./record-table.js";
+import type { StoreDirectory } from "./store-directory.js";
 import type { StoredRecord } from "./store-options.js";
 
 /** The reason of a dump that a guest goes on after. */
@@ -29,7 +29,7 @@ export interface StagedDump extends StagedRecord {
   readonly mayBeLast: boolean;
   readonly stored: StoredRecord;
   readonly entry: TableEntry;
-  readonly place: Place;
+  readonly storeDirectory: StoreDirectory;
 }
 
 /** Puts dumps into their files, and gives them their names where a commit didn't. */
@@ -45,9 +45,9 @@ export class DumpWriter {
    * Puts a record into its file, and returns its place among those that are staged. Throws the system call's error, or
    * RefusedError; then nothing of the record stays.
    */
-  stage(dump: NewDump, place: Place, journal: JournalEntry | undefined): number {
+  stage(dump: NewDump, storeDirectory: StoreDirectory, journal: JournalEntry | undefined): number {
     const { type, compressed, gzip, bytes, header } = dump;
-    const { directory, rooms } = place;
+    const { directory, rooms } = storeDirectory;
     const { next, table, headers } = directory;
     const size = lengthOf(bytes);
     const timeMs = Date.now();
@@ -76,7 +76,7 @@ export class DumpWriter {
       journal,
       mayBeLast,
       entry,
-      place,
+      storeDirectory,
     };
     journal?.naming(name, prepared.inode, mayBeLast);
     this.#staged.push(staged);
@@ -102,8 +102,8 @@ export class DumpWriter {
    * record that is durable is put into `done`.
    */
   settle(staged: StagedDump, result: number, done: StoredRecord[]): number {
-    const { place, entry } = staged;
-    const { table } = place.directory;
+    const { storeDirectory, entry } = staged;
+    const { table } = storeDirectory.directory;
     try {
       let { stored } = staged;
       if (result === errno.EEXIST) {
@@ -132,8 +132,8 @@ export class DumpWriter {
 
   /** Somebody put a file of the same name into the directory since the id was chosen. */
   #storeUnderNewId(staged: StagedDump): StoredRecord {
-    const { temporaryPath, stored, place, inode, journal, mayBeLast } = staged;
-    const { directory } = place;
+    const { temporaryPath, stored, storeDirectory, inode, journal, mayBeLast } = staged;
+    const { directory } = storeDirectory;
     directory.readAnew();
     const name: RecordName = { ...stored, id: directory.next.id };
     const path = directory.pathOf(name);

@@ -15,6 +15,6 @@ export type { RecordContents } from "./read-record.js";
 export { RefusedError } from "./refused-error.js";
 export type { Dropped } from "./room-limiter.js";
 export { DEFAULT_ROOMS, type Room, type Rooms } from "./rooms.js";
-export type { Reading } from "./shown-records.js";
 export { errorText, StoreError } from "./store-error.js";
 export type { BatchResult, OnErase, StoredRecord, StoreOptions } from "./store-options.js";
+export type { Reading } from "./visible-records.js";

@@ -9,7 +9,7 @@ import {
   recordKey,
   type StreamTypeName,
 } from "../records/record-name.js";
-import { STREAMS_NAME } from "../records/stream-piece.js";
+import { STREAMS_NAME } from "../records/stream-segment.js";
 import { DirectoryReading } from "./directory-reading.js";
 import { DumpHeaders } from "./dump-headers.js";
 import { EndList } from "./end-list.js";

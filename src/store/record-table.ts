@@ -1,7 +1,7 @@
 import {
   RECORD_TYPES,
   type RecordName,
-  type RecordPlace,
+  type RecordPosition,
   type RecordTypeName,
   recordKey,
 } from "../records/record-name.js";
@@ -25,7 +25,7 @@ export interface Totals {
 
 const NONE: Totals = { records: 0, bytes: 0 };
 
-function isBefore(a: RecordPlace, b: RecordPlace): boolean {
+function isBefore(a: RecordPosition, b: RecordPosition): boolean {
   if (a.id !== b.id) return a.id < b.id;
   return RECORD_TYPES.indexOf(a.type) < RECORD_TYPES.indexOf(b.type);
 }
@@ -124,17 +124,17 @@ export class RecordTable {
     return this.#order.flatMap(({ entry }) => (types.includes(entry.name.type) ? [entry] : []));
   }
 
-  /** The first record behind `place`, or of all; undefined where there is none. */
-  after(place: RecordPlace | undefined): TableEntry | undefined {
-    return this.#order[this.#indexAfter(place)]?.entry;
+  /** The first record behind `position`, or of all; undefined where there is none. */
+  after(position: RecordPosition | undefined): TableEntry | undefined {
+    return this.#order[this.#indexAfter(position)]?.entry;
   }
 
-  /** The first record behind `place`, or of all, that isn't erased and that `matches` says yes to. */
-  firstShown(
-    place: RecordPlace | undefined,
+  /** The first record behind `position`, or of all, that isn't erased and that `matches` says yes to. */
+  firstVisible(
+    position: RecordPosition | undefined,
     matches: (entry: TableEntry) => boolean,
   ): TableEntry | undefined {
-    for (let i = this.#indexAfter(place); i < this.#order.length; i++) {
+    for (let i = this.#indexAfter(position); i < this.#order.length; i++) {
       const item = this.#order[i];
       if (item?.isErased === false && matches(item.entry)) return item.entry;
     }
@@ -142,7 +142,7 @@ export class RecordTable {
   }
 
   /** The last such record. */
-  lastShown(matches: (entry: TableEntry) => boolean): TableEntry | undefined {
+  lastVisible(matches: (entry: TableEntry) => boolean): TableEntry | undefined {
     return this.#order.findLast(({ entry, isErased }) => !isErased && matches(entry))?.entry;
   }
 
@@ -154,26 +154,26 @@ export class RecordTable {
     return item;
   }
 
-  /** Of the first item that isn't before `place`. */
-  #indexOf(place: RecordPlace): number {
+  /** Of the first item that isn't before `position`. */
+  #indexOf(position: RecordPosition): number {
     const last = this.#order.at(-1)?.entry.name;
-    if (last === undefined || isBefore(last, place)) return this.#order.length;
+    if (last === undefined || isBefore(last, position)) return this.#order.length;
     let from = 0;
     let to = this.#order.length - 1;
     while (from < to) {
       const middle = (from + to) >> 1;
       const item = this.#order[middle];
-      if (item !== undefined && isBefore(item.entry.name, place)) from = middle + 1;
+      if (item !== undefined && isBefore(item.entry.name, position)) from = middle + 1;
       else to = middle;
     }
     return from;
   }
 
-  #indexAfter(place: RecordPlace | undefined): number {
-    if (place === undefined) return 0;
-    const index = this.#indexOf(place);
+  #indexAfter(position: RecordPosition | undefined): number {
+    if (position === undefined) return 0;
+    const index = this.#indexOf(position);
     const found = this.#order[index]?.entry.name;
-    return found !== undefined && !isBefore(place, found) ? index + 1 : index;
+    return found !== undefined && !isBefore(position, found) ? index + 1 : index;
   }
 
   #tell({ name }: TableEntry): void {

@@ -1,7 +1,7 @@
 import {
   isStream,
   type RecordName,
-  type RecordPlace,
+  type RecordPosition,
   type RecordTypeName,
   recordKey,
 } from "../records/record-name.js";
@@ -40,7 +40,7 @@ export class Retention {
   /** The newest dump, and its newest part. */
   #newest: { readonly group: RecordGroup; readonly part: PartBeginning } | undefined;
   /** The newest record that was looked at. */
-  #at: RecordPlace | undefined;
+  #at: RecordPosition | undefined;
 
   constructor(type: RecordTypeName, directory: KnownRecords, room: Room) {
     this.#type = type;

@@ -1,5 +1,5 @@
 import type { RecordTypeName } from "../records/record-name.js";
-import { MAX_PIECE_BYTES } from "../records/stream-piece.js";
+import { MAX_SEGMENT_BYTES } from "../records/stream-segment.js";
 
 /** What the records of one type may take in a directory. */
 export interface Room {
@@ -24,8 +24,8 @@ export const DEFAULT_ROOMS: Rooms = {
 };
 
 /** A stream goes on in another file behind so many bytes: a small room has eight such files, too. */
-export function pieceBytes({ bytes }: Room): number {
-  return Math.min(MAX_PIECE_BYTES, Math.ceil(bytes / 8));
+export function segmentBytes({ bytes }: Room): number {
+  return Math.min(MAX_SEGMENT_BYTES, Math.ceil(bytes / 8));
 }
 
 export const sum = (a: Room, b: Room): Room => ({

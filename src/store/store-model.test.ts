@@ -52,12 +52,12 @@ function check(model: Model, { store, directory }: Real): void {
     if (!current) expected.set(`${type}-${id}`, text);
     expect(readFileSync(join(directory, `${type}-${id}`), "utf8")).toBe(text);
   }
-  const records = store.shown.records(["dmesg", "console", "pmsg"]);
+  const records = store.visible.records(["dmesg", "console", "pmsg"]);
   expect(new Set(records.map(({ type, id }) => `${type}-${id}`))).toEqual(new Set(expected.keys()));
   records.forEach((record, i) => {
     const before = records[i - 1];
     if (before !== undefined) expect(record.id > before.id).toBe(true);
-    const contents = store.shown.read(record, 1000);
+    const contents = store.visible.read(record, 1000);
     expect(contents?.data.toString()).toBe(expected.get(`${record.type}-${record.id}`));
   });
   // What is erased is hidden, and its file is where on-erase says.

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { errno, SystemError } from "../os/index.js";
 import { missingNote } from "../records/note.js";
-import { readStreamIndex } from "../records/stream-piece.js";
+import { readStreamIndex } from "../records/stream-segment.js";
 import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import { type Files, systemFiles } from "./files.js";
@@ -248,7 +248,7 @@ describe("notes on what is gone", () => {
       const id = BigInt(1501 + i);
       expect(keeping.erase("dmesg", id)).toBe(true);
       unlinkSync(at(`dmesg-${id}`));
-      if (i % 100 === 0) keeping.shown.records([]);
+      if (i % 100 === 0) keeping.visible.records([]);
     }
     keeping.close();
     expect(lines(".erased")).toBeLessThan(1110);
@@ -350,7 +350,7 @@ describe("rooms", () => {
     expect(store.erase("dmesg", 1n)).toBe(true);
     write(store, 10);
     unlinkSync(at("dmesg-2"));
-    store.shown.records(["dmesg"]);
+    store.visible.records(["dmesg"]);
     write(store, 10);
     expect(recordNames()).toEqual(["dmesg-3"]);
   });
@@ -437,17 +437,17 @@ describe("a stream that goes on in another file", () => {
     const store = open({ rooms });
     store.beginBoot(bootA);
     for (const text of ["12345", "6789"]) store.append("console", line(text));
-    expect(store.shown.records(["console"])).toEqual([]);
+    expect(store.visible.records(["console"])).toEqual([]);
     expect(store.erase("console", 1n)).toBe(false);
     store.close();
     const again = open({ rooms });
-    expect(again.shown.records(["console"])).toHaveLength(2);
+    expect(again.visible.records(["console"])).toHaveLength(2);
     again.beginBoot(bootA);
-    expect(again.shown.records(["console"])).toEqual([]);
+    expect(again.visible.records(["console"])).toEqual([]);
     again.append("console", line("abc"));
     expect(contents("console-2")).toBe("6789\nabc\n");
     again.endBoot();
-    expect(again.shown.records(["console"])).toEqual([name(1n), name(2n)]);
+    expect(again.visible.records(["console"])).toEqual([name(1n), name(2n)]);
   });
 
   test("keeps its beginning and its newest; the offsets tell what is missing between", () => {

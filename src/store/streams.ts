@@ -9,7 +9,7 @@ import {
   type RecordName,
   type StreamTypeName,
 } from "../records/record-name.js";
-import type { StreamPiece } from "../records/stream-piece.js";
+import type { StreamSegment } from "../records/stream-segment.js";
 import { type Files, isSystemError, lengthOf } from "./files.js";
 import { GrowingFile } from "./growing-file.js";
 import { type JournalEntry, RequestJournal } from "./journal/index.js";
@@ -34,11 +34,11 @@ export interface StreamHost {
   /** The file has so many bytes more. */
   grew(name: RecordName, bytes: number): void;
   /** The most bytes that one file of the type may have. */
-  pieceBytes(type: StreamTypeName): number;
+  segmentBytes(type: StreamTypeName): number;
 }
 
 /** The file that a stream is at. */
-interface OpenPiece extends StreamPiece {
+interface OpenSegment extends StreamSegment {
   readonly file: GrowingFile;
   readonly inode: number;
   /** In bytes. */
@@ -57,7 +57,7 @@ export interface StreamFiles {
 export class Streams {
   readonly #host: StreamHost;
   readonly #index: StreamIndex;
-  readonly #open = new Map<StreamTypeName, OpenPiece>();
+  readonly #open = new Map<StreamTypeName, OpenSegment>();
   readonly #dirty = new Set<number>();
   /** Of files that nothing is appended to any more. */
   #left: number[] = [];
@@ -112,9 +112,9 @@ export class Streams {
 
   /** Ends the boot. */
   end(): StreamFiles {
-    for (const [type, piece] of this.#open) {
-      this.#noteAtEnd(type, piece);
-      this.#left.push(piece.file.fd);
+    for (const [type, segment] of this.#open) {
+      this.#noteAtEnd(type, segment);
+      this.#left.push(segment.file.fd);
     }
     this.#open.clear();
     this.#boot = undefined;
@@ -127,15 +127,15 @@ export class Streams {
     const former = this.#current(type) ?? this.#resume(type);
     const all = [...this.#missingNote(type, former), ...data];
     const bytes = lengthOf(all);
-    const most = this.#host.pieceBytes(type);
+    const most = this.#host.segmentBytes(type);
     const fits = former !== undefined && (former.size === 0 || former.size + bytes <= most);
     const makeRoom = this.#host.findRoom(type, fits ? former.name : undefined, bytes);
-    const piece = fits ? former : this.#begin(type, former);
-    this.#note(piece);
+    const segment = fits ? former : this.#begin(type, former);
+    this.#note(segment);
     // Bytes of what failed before would be taken for this request's, did the process die now.
-    piece.file.mend();
-    entry?.appending(piece.name, piece.size, bytes);
-    this.#grow(piece, all);
+    segment.file.mend();
+    entry?.appending(segment.name, segment.size, bytes);
+    this.#grow(segment, all);
     this.#journal.setMissing(type, 0);
     entry?.appended();
     makeRoom();
@@ -158,22 +158,22 @@ export class Streams {
     return this.#dirty.size > 0;
   }
 
-  #last(type: StreamTypeName): StreamPiece | undefined {
+  #last(type: StreamTypeName): StreamSegment | undefined {
     return this.#boot === undefined ? undefined : this.#index.last(this.#boot, type);
   }
 
   /** The open file, unless the host's owner removed it: what comes now belongs into another. */
-  #current(type: StreamTypeName): OpenPiece | undefined {
-    const piece = this.#open.get(type);
-    if (piece === undefined || this.#host.files.fstat(piece.file.fd).nlink > 0) return piece;
+  #current(type: StreamTypeName): OpenSegment | undefined {
+    const segment = this.#open.get(type);
+    if (segment === undefined || this.#host.files.fstat(segment.file.fd).nlink > 0) return segment;
     this.#open.delete(type);
-    this.#dirty.delete(piece.file.fd);
-    this.#left.push(piece.file.fd);
+    this.#dirty.delete(segment.file.fd);
+    this.#left.push(segment.file.fd);
     return undefined;
   }
 
   /** The file that the journal knows, which may have no line in `.streams` yet. */
-  #journaled(type: StreamTypeName): StreamPiece | undefined {
+  #journaled(type: StreamTypeName): StreamSegment | undefined {
     const file = this.#journal.streamFile(type);
     if (file === undefined) return undefined;
     const name = { type, id: file.id, compressed: false };
@@ -181,10 +181,10 @@ export class Streams {
   }
 
   /** The file that this boot's stream was at before a reset, or before this process was started. */
-  #resume(type: StreamTypeName): OpenPiece | undefined {
+  #resume(type: StreamTypeName): OpenSegment | undefined {
     const journaled = this.#journaled(type);
-    const piece = journaled && this.#reopen(journaled, this.#journal.streamFile(type)?.inode);
-    if (piece !== undefined) return piece;
+    const segment = journaled && this.#reopen(journaled, this.#journal.streamFile(type)?.inode);
+    if (segment !== undefined) return segment;
     const last = this.#last(type);
     return last === undefined ? undefined : this.#reopen(last);
   }
@@ -195,15 +195,15 @@ export class Streams {
    */
   #goOn(type: StreamTypeName): void {
     try {
-      const piece = this.#resume(type);
-      if (piece !== undefined) this.#dirty.add(piece.file.fd);
+      const segment = this.#resume(type);
+      if (segment !== undefined) this.#dirty.add(segment.file.fd);
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }
   }
 
   /** Undefined where the file isn't there any more, has another inode than expected, or was erased. */
-  #reopen(last: StreamPiece, inode?: number): OpenPiece | undefined {
+  #reopen(last: StreamSegment, inode?: number): OpenSegment | undefined {
     const { files, directory } = this.#host;
     if (!isStream(last.name.type) || this.#host.isErased(last.name)) return undefined;
     let fd: number;
@@ -221,19 +221,19 @@ export class Streams {
       return undefined;
     }
     const noted = last.boot === undefined || this.#index.get(last.name) !== undefined;
-    const piece = { ...last, file: new GrowingFile(files, fd), inode: ino, size, noted };
-    this.#open.set(last.name.type, piece);
+    const segment = { ...last, file: new GrowingFile(files, fd), inode: ino, size, noted };
+    this.#open.set(last.name.type, segment);
     this.#journal.setStreamFile(last.name.type, last.name.id, ino);
-    return piece;
+    return segment;
   }
 
   /** A new file: for a new stream, or for one that goes on. */
-  #begin(type: StreamTypeName, former: OpenPiece | undefined): OpenPiece {
+  #begin(type: StreamTypeName, former: OpenSegment | undefined): OpenSegment {
     const { name, file, inode } = this.#host.begin(type, (id, ino) => {
       // One that goes on with another is the stream's once `.streams` says so.
       if (former === undefined) this.#journal.setStreamFile(type, id, ino);
     });
-    const piece: OpenPiece = {
+    const segment: OpenSegment = {
       boot: this.#boot,
       name,
       first: former?.first ?? name,
@@ -244,49 +244,49 @@ export class Streams {
       noted: this.#boot === undefined && former === undefined,
     };
     if (former !== undefined) this.#left.push(former.file.fd);
-    this.#open.set(type, piece);
-    return piece;
+    this.#open.set(type, segment);
+    return segment;
   }
 
   /**
    * Behind the file, not before: a line without its file could come to mean another boot's. Where it
    * fails the data isn't taken, and the next data tries it again.
    */
-  #note(piece: OpenPiece): void {
-    if (piece.noted) return;
-    const { boot, name, first, offset } = piece;
+  #note(segment: OpenSegment): void {
+    if (segment.noted) return;
+    const { boot, name, first, offset } = segment;
     this.#index.add({ boot, name, first, offset });
-    piece.noted = true;
-    if (isStream(name.type)) this.#journal.setStreamFile(name.type, name.id, piece.inode);
+    segment.noted = true;
+    if (isStream(name.type)) this.#journal.setStreamFile(name.type, name.id, segment.inode);
   }
 
-  #grow(piece: OpenPiece, data: readonly Bytes[]): void {
+  #grow(segment: OpenSegment, data: readonly Bytes[]): void {
     const bytes = lengthOf(data);
-    piece.file.append(data);
-    piece.size += bytes;
-    this.#host.grew(piece.name, bytes);
-    this.#dirty.add(piece.file.fd);
+    segment.file.append(data);
+    segment.size += bytes;
+    this.#host.grew(segment.name, bytes);
+    this.#dirty.add(segment.file.fd);
   }
 
   /** A line that says how much is missing between what is in the stream and what comes now. */
-  #missingNote(type: StreamTypeName, piece: OpenPiece | undefined): Uint8Array[] {
+  #missingNote(type: StreamTypeName, segment: OpenSegment | undefined): Uint8Array[] {
     const bytes = this.#journal.missing(type);
     if (bytes === 0) return [];
-    const start = piece === undefined || this.#endsLine(piece) ? "" : "\n";
+    const start = segment === undefined || this.#endsLine(segment) ? "" : "\n";
     return [Buffer.from(start + missingNote(bytes))];
   }
 
-  #endsLine({ file, size }: OpenPiece): boolean {
+  #endsLine({ file, size }: OpenSegment): boolean {
     const last = Buffer.alloc(1);
     const count = size === 0 ? 0 : this.#host.files.read(file.fd, last, size - 1);
     return count === 0 || last[0] === 0x0a;
   }
 
   /** Nothing more comes behind what is missing. What can't be noted was told to the guest, and is logged. */
-  #noteAtEnd(type: StreamTypeName, piece: OpenPiece): void {
+  #noteAtEnd(type: StreamTypeName, segment: OpenSegment): void {
     try {
-      const note = this.#missingNote(type, piece);
-      if (note.length > 0) this.#grow(piece, note);
+      const note = this.#missingNote(type, segment);
+      if (note.length > 0) this.#grow(segment, note);
       this.#journal.setMissing(type, 0);
     } catch (error) {
       if (!isSystemError(error)) throw error;

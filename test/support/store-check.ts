@@ -44,9 +44,9 @@ export function checkStore(directory: string, onErase: OnErase, expected: Expect
     const { dumps, streams } = contents(directory);
     for (const [name, text] of dumps) expect(sent, `${name} is no whole record`).toContain(text);
     const there = [...dumps.values()];
-    const shown = store.shown
+    const shown = store.visible
       .records(["dmesg"])
-      .map((record) => store.shown.read(record, 10_000)?.data.toString() ?? "");
+      .map((record) => store.visible.read(record, 10_000)?.data.toString() ?? "");
     for (const text of erased) expect(shown).not.toContain(text);
     for (const one of told) {
       if (one.kind !== "stored" || removed.includes(one.text)) continue;

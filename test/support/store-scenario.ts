@@ -147,8 +147,8 @@ export class Scenario {
   /** The nth of the records that are shown. */
   erase(store: DirectoryStore, nth: number): void {
     attempt(() => {
-      const record = store.shown.records(["dmesg"])[nth];
-      const text = record && store.shown.read(record, 1000)?.data.toString();
+      const record = store.visible.records(["dmesg"])[nth];
+      const text = record && store.visible.read(record, 1000)?.data.toString();
       if (record === undefined || text === undefined) return;
       this.#told({ kind: "erasing", text });
       if (!store.erase("dmesg", record.id)) return;

@@ -112,10 +112,10 @@ export class ErstCopier {
   }
 
   #newestKey(): string | undefined {
-    const newest = this.#store.shown.records(["dmesg"]).at(-1);
+    const newest = this.#store.visible.records(["dmesg"]).at(-1);
     // Whoever compressed it was its owner.
     if (newest === undefined || newest.gzip === true) return undefined;
-    const contents = this.#store.shown.read(newest, Number.MAX_SAFE_INTEGER);
+    const contents = this.#store.visible.read(newest, Number.MAX_SAFE_INTEGER);
     return contents && partKey(newest.compressed, contents.data);
   }
 

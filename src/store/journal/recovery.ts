@@ -15,7 +15,7 @@ import type { RequestJournal } from "./request-journal.js";
 export interface Evidence {
   readonly directory: string;
   readonly files: Files;
-  readonly shown: { isShown(type: RecordTypeName, id: bigint): boolean };
+  readonly visible: { isVisible(type: RecordTypeName, id: bigint): boolean };
 }
 
 /**
@@ -48,7 +48,7 @@ function recoverEntry(entry: JournalEntry, journal: RequestJournal, store: Evide
       }
       return;
     case "erase":
-      if (store.shown.isShown(effect.type, effect.id)) entry.begin(entry.position);
+      if (store.visible.isVisible(effect.type, effect.id)) entry.begin(entry.position);
   }
 }
 

@@ -1,22 +1,22 @@
 import {
   type RecordName,
-  type RecordPlace,
+  type RecordPosition,
   type RecordTypeName,
   recordKey,
 } from "../records/record-name.js";
 import type { CurrentDirectory } from "./current-directory.js";
-import type { Place } from "./place.js";
 import { type RecordContents, readRecord } from "./read-record.js";
 import type { TableEntry } from "./record-table.js";
+import type { StoreDirectory } from "./store-directory.js";
 
 /** A reading of the directory, as far as a request needs it. */
 export interface Reading {
-  readonly place: Place;
+  readonly storeDirectory: StoreDirectory;
   readonly number: number;
 }
 
 /** The records that the guest is shown. */
-export class ShownRecords {
+export class VisibleRecords {
   readonly #current: CurrentDirectory;
   readonly #isTurnOver: () => boolean;
 
@@ -30,43 +30,50 @@ export class ShownRecords {
    * erased, nor the streams of its current boot.
    */
   records(types: readonly RecordTypeName[]): RecordName[] {
-    const place = this.#current.here();
-    const { directory } = place;
+    const storeDirectory = this.#current.here();
+    const { directory } = storeDirectory;
     directory.read(directory.nextReading(), () => false);
     return directory.table
       .ofType(...types)
-      .filter((entry) => !place.isHidden(entry))
+      .filter((entry) => !storeDirectory.isHidden(entry))
       .map(({ name }) => name);
   }
 
   /** The reading that isRead() waits for: it has all that has changed in the directory until now. */
   get reading(): Reading {
-    const place = this.#current.here();
-    return { place, number: place.directory.nextReading() };
+    const storeDirectory = this.#current.here();
+    return { storeDirectory, number: storeDirectory.directory.nextReading() };
   }
 
   /**
-   * Whether firstShown() and lastShown() know what had changed in the directory; goes on with reading it until the
+   * Whether firstVisible() and lastVisible() know what had changed in the directory; goes on with reading it until the
    * turn is over. Throws the system call's error.
    */
-  isRead({ place, number }: Reading): boolean {
+  isRead({ storeDirectory, number }: Reading): boolean {
     // Another directory in its place was read whole.
-    return this.#current.here() !== place || place.directory.read(number, this.#isTurnOver);
+    return (
+      this.#current.here() !== storeDirectory ||
+      storeDirectory.directory.read(number, this.#isTurnOver)
+    );
   }
 
   /** The first of the records that the guest is shown which is behind `after`; undefined where there is none. */
-  firstShown(
+  firstVisible(
     types: readonly RecordTypeName[],
-    after: RecordPlace | undefined,
+    after: RecordPosition | undefined,
   ): RecordName | undefined {
-    const place = this.#current.here();
-    return place.directory.table.firstShown(after, this.#isShownOf(types, place))?.name;
+    const storeDirectory = this.#current.here();
+    return storeDirectory.directory.table.firstVisible(
+      after,
+      this.#isVisibleOf(types, storeDirectory),
+    )?.name;
   }
 
   /** The last of them. */
-  lastShown(types: readonly RecordTypeName[]): RecordName | undefined {
-    const place = this.#current.here();
-    return place.directory.table.lastShown(this.#isShownOf(types, place))?.name;
+  lastVisible(types: readonly RecordTypeName[]): RecordName | undefined {
+    const storeDirectory = this.#current.here();
+    return storeDirectory.directory.table.lastVisible(this.#isVisibleOf(types, storeDirectory))
+      ?.name;
   }
 
   /**
@@ -74,20 +81,23 @@ export class ShownRecords {
    * Undefined where it isn't there (any more). Throws the system call's error.
    */
   read(record: RecordName, room: number): RecordContents | undefined {
-    const place = this.#current.here();
-    if (place.isHidden({ name: record })) return undefined;
-    return readRecord(place.directory.pathOf(record), record, room);
+    const storeDirectory = this.#current.here();
+    if (storeDirectory.isHidden({ name: record })) return undefined;
+    return readRecord(storeDirectory.directory.pathOf(record), record, room);
   }
 
   /** Whether the guest is shown such a record. */
-  isShown(type: RecordTypeName, id: bigint): boolean {
-    const place = this.#current.here();
-    const entry = place.directory.table.get(recordKey({ type, id }));
-    return entry !== undefined && !place.isHidden(entry);
+  isVisible(type: RecordTypeName, id: bigint): boolean {
+    const storeDirectory = this.#current.here();
+    const entry = storeDirectory.directory.table.get(recordKey({ type, id }));
+    return entry !== undefined && !storeDirectory.isHidden(entry);
   }
 
   /** Whether the guest is shown an entry of these types; the table leaves out what was erased. */
-  #isShownOf(types: readonly RecordTypeName[], { streams }: Place): (entry: TableEntry) => boolean {
+  #isVisibleOf(
+    types: readonly RecordTypeName[],
+    { streams }: StoreDirectory,
+  ): (entry: TableEntry) => boolean {
     return ({ name, pending }) =>
       types.includes(name.type) && pending !== true && !streams.isCurrent(name);
   }

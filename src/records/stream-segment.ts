@@ -8,10 +8,10 @@ export const MAX_INDEX_BYTES = 4 << 20;
 const LINE = /^([0-9a-f]{32}|-) ([a-z]+-[0-9]+)(?: ([a-z]+-[0-9]+) ([0-9]{1,15}))?$/;
 
 /** No file of a stream has more, but for a note at its end. */
-export const MAX_PIECE_BYTES = 64 << 20;
+export const MAX_SEGMENT_BYTES = 64 << 20;
 
 /** What `.streams` says of a stream's file. */
-export interface StreamPiece {
+export interface StreamSegment {
   /** The guest's boot, 32 hexadecimal digits; undefined where its driver told none. */
   readonly boot: string | undefined;
   readonly name: RecordName;
@@ -26,7 +26,7 @@ function parseStream(text: string | undefined): RecordName | undefined {
   return name !== undefined && isStream(name.type) ? name : undefined;
 }
 
-export function parseLine(line: string): StreamPiece[] {
+export function parseLine(line: string): StreamSegment[] {
   const [, boot, file, from, offset] = LINE.exec(line) ?? [];
   const name = parseStream(file);
   const first = from === undefined ? name : parseStream(from);
@@ -34,7 +34,7 @@ export function parseLine(line: string): StreamPiece[] {
   return [{ boot: boot === "-" ? undefined : boot, name, first, offset: Number(offset ?? 0) }];
 }
 
-export function formatLine({ boot = "-", name, first, offset }: StreamPiece): string {
+export function formatLine({ boot = "-", name, first, offset }: StreamSegment): string {
   const start = `${boot} ${formatRecordName(name)}`;
   return first.id === name.id ? start : `${start} ${formatRecordName(first)} ${offset}`;
 }
@@ -43,5 +43,5 @@ export function formatLine({ boot = "-", name, first, offset }: StreamPiece): st
  * `.streams` of a directory: one line for each file that belongs to a stream with a boot id, or goes on
  * with another file's, oldest first. Empty where there is none. A line cut off by a crash is left out.
  */
-export const readStreamIndex = (directory: string): StreamPiece[] =>
+export const readStreamIndex = (directory: string): StreamSegment[] =>
   readLines(join(directory, STREAMS_NAME), MAX_INDEX_BYTES).flatMap(parseLine);

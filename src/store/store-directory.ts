@@ -3,11 +3,11 @@ import type { Files } from "./files.js";
 import { OpenDirectory } from "./open-directory.js";
 import type { TableEntry } from "./record-table.js";
 import { type Dropped, RoomLimiter } from "./room-limiter.js";
-import { pieceBytes, type Rooms } from "./rooms.js";
+import { type Rooms, segmentBytes } from "./rooms.js";
 import { type StreamHost, Streams } from "./streams.js";
 
-/** What a place is opened with. */
-export interface PlaceOptions {
+/** What a StoreDirectory is opened with. */
+export interface StoreDirectoryOptions {
   readonly files: Files;
   readonly path: string;
   /** Ids begin here, or behind those that the directory knows of. */
@@ -23,13 +23,13 @@ export interface PlaceOptions {
 }
 
 /** A directory, and what works on it. Another takes its place where another directory does. */
-export class Place {
+export class StoreDirectory {
   readonly directory: OpenDirectory;
   readonly streams: Streams;
   readonly rooms: RoomLimiter;
 
   /** Throws DirectoryInUseError, or the system call's error. */
-  constructor(options: PlaceOptions) {
+  constructor(options: StoreDirectoryOptions) {
     const { files, path, firstId, rooms, retire } = options;
     const directory = new OpenDirectory({ files, retire }, path, firstId);
     const limiter = new RoomLimiter({ ...options, directory });
@@ -47,7 +47,7 @@ export class Place {
         const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
         directory.table.set({ name, size: size + bytes, timeMs: Date.now() });
       },
-      pieceBytes: (type) => pieceBytes(rooms[type]),
+      segmentBytes: (type) => segmentBytes(rooms[type]),
     };
     this.directory = directory;
     this.rooms = limiter;

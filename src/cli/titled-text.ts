@@ -19,7 +19,7 @@ import type { CrashesAt } from "./crashes-at.js";
 import { howRecorded } from "./nothing-found.js";
 
 /** Something to show. */
-export interface Shown {
+export interface TitledText {
   /** Whose it is. */
   readonly guest: string;
   /** What it is, in a line; undefined where the user named the very record. */
@@ -28,21 +28,21 @@ export interface Shown {
 }
 
 /** All of a type at a path, oldest first; a boot's stream counts as old as its last line. */
-export function allOf(at: CrashesAt, type: RecordTypeName): Shown[] {
-  if (type === "dmesg") return at.crashes.map((crash) => crashShown(at, crash));
-  if (isStream(type)) return findStreams(at.records, type).map(streamShown);
+export function allOf(at: CrashesAt, type: RecordTypeName): TitledText[] {
+  if (type === "dmesg") return at.crashes.map((crash) => titledCrash(at, crash));
+  if (isStream(type)) return findStreams(at.records, type).map(titledStream);
   return groupDumps(at.records)
     .filter((dump) => dump.type === type)
-    .map(traceShown);
+    .map(titledTrace);
 }
 
 /** A crash's log, or what else was recorded of its boot; UserError where there is none. */
-export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Shown {
-  if (type === "dmesg") return crashShown(at, crash);
+export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): TitledText {
+  if (type === "dmesg") return titledCrash(at, crash);
   const { ftrace, console, pmsg } = at.related(crash);
-  if (type === "ftrace" && ftrace !== undefined) return traceShown(ftrace);
+  if (type === "ftrace" && ftrace !== undefined) return titledTrace(ftrace);
   const stream = type === "console" ? console : type === "pmsg" ? pmsg : undefined;
-  if (stream !== undefined) return streamShown(stream);
+  if (stream !== undefined) return titledStream(stream);
   const why =
     crash.dump.boot === undefined
       ? ": its records don't say which boot it was in"
@@ -51,7 +51,7 @@ export function ofCrash(at: CrashesAt, crash: Crash, type: RecordTypeName): Show
 }
 
 /** What one record holds; its bytes where nothing reads it and `raw` asks for them, UserError else. */
-export function recordShown(record: RecordEntry, raw: boolean): Shown {
+export function titledRecord(record: RecordEntry, raw: boolean): TitledText {
   const text = () => recordText(readHeader(record));
   if (!raw && text() === undefined) throw new UserError(unreadableLine(record));
   return {
@@ -64,7 +64,7 @@ export function recordShown(record: RecordEntry, raw: boolean): Shown {
   };
 }
 
-const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
+const titledCrash = (at: CrashesAt, crash: Crash): TitledText => ({
   guest: crash.guest,
   title: () => {
     const { title, release, cutShort } = at.facts(crash);
@@ -74,13 +74,13 @@ const crashShown = (at: CrashesAt, crash: Crash): Shown => ({
   text: () => dumpText(crash.dump),
 });
 
-const traceShown = (dump: Dump): Shown => ({
+const titledTrace = (dump: Dump): TitledText => ({
   guest: ownerOf(dump.parts),
   title: () => `${from(dump.guest)}ftrace: ${dumpTitle(dump)}`,
   text: () => dumpText(dump),
 });
 
-const streamShown = (stream: BootStream): Shown => ({
+const titledStream = (stream: BootStream): TitledText => ({
   guest: ownerOf(stream.records),
   title: () => {
     const { guest, boot, time, records } = stream;
