@@ -1,7 +1,7 @@
 import { MemoryError } from "../../memory/errors.js";
 import { openMemory } from "../../memory/index.js";
 import { findInfos } from "../../memory/kernel/find-info.js";
-import { Kernel } from "../../memory/kernel/index.js";
+import { type Kernel, openKernel } from "../../memory/kernel/index.js";
 import type { PhysicalMemory } from "../../memory/physical-memory.js";
 import { UserError } from "../../service/errors.js";
 import type { Looked } from "./view.js";
@@ -31,7 +31,7 @@ export async function withMemory<T>(
         memory,
         options,
         get kernel() {
-          kernel ??= Kernel.open(memory);
+          kernel ??= openKernel(memory);
           return kernel;
         },
       };

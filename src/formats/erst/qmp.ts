@@ -19,7 +19,7 @@ export class Qmp {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error("QEMU's monitor doesn't answer")));
+    socket.on("timeout", () => socket.destroy(new Error("QEMU's monitor doesn't answer")));
     socket.on("error", (error) => {
       this.#error = error;
     });
@@ -36,6 +36,8 @@ export class Qmp {
       // What has neither is an event.
       else if ("return" in reply || "error" in reply || "QMP" in reply) {
         this.#waiting.shift()?.(reply);
+        // Between two commands it may be silent for as long as it likes: whoever paused the guest has work to do.
+        if (this.#waiting.length === 0) socket.setTimeout(0);
       }
     });
   }
@@ -58,9 +60,9 @@ export class Qmp {
   }
 
   /** Runs a command and returns its answer. Throws what QEMU says is wrong. */
-  async execute(command: string): Promise<unknown> {
+  async execute(command: string, args: object = {}): Promise<unknown> {
     const reply = this.#reply();
-    this.#socket.write(`${JSON.stringify({ execute: command })}\n`);
+    this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     const answer = await reply;
     if (!("return" in answer)) throw this.#failure(answer);
     return answer.return;
@@ -77,6 +79,7 @@ export class Qmp {
 
   #reply(): Promise<Reply> {
     if (this.#socket.destroyed) return Promise.resolve({ error: { desc: this.#error.message } });
+    this.#socket.setTimeout(TIMEOUT_MS);
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
@@ -103,7 +106,7 @@ export const isUnanswered = (error: unknown): boolean =>
  */
 export async function whilePaused(
   path: string,
-  task: () => void,
+  task: () => unknown,
   stopped?: AbortSignal,
 ): Promise<void> {
   const qmp = await Qmp.open(path, stopped);
@@ -111,7 +114,7 @@ export async function whilePaused(
     const { running } = (await qmp.execute("query-status")) as { running: boolean };
     if (running) await qmp.execute("stop");
     try {
-      task();
+      await task();
     } finally {
       if (running) await qmp.execute("cont");
     }

@@ -1,4 +1,3 @@
-import { MemoryError } from "../errors.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import { PAGE_SIZE, PageTables } from "./page-tables.js";
 import { VmcoreInfo } from "./vmcore-info.js";
@@ -64,7 +63,7 @@ function* pageTexts(memory: PhysicalMemory): Generator<string, void, void> {
 }
 
 /** Undefined where it isn't that of a kernel in this memory. */
-export function check(memory: PhysicalMemory, text: string): FoundInfo | undefined {
+function check(memory: PhysicalMemory, text: string): FoundInfo | undefined {
   const info = new VmcoreInfo(text);
   const utsname = info.symbol("init_uts_ns");
   const pageDirectory = info.symbol("init_top_pgt") ?? info.symbol("swapper_pg_dir");
@@ -86,14 +85,4 @@ export function check(memory: PhysicalMemory, text: string): FoundInfo | undefin
   return release.toString("latin1", 0, Math.max(end, 0)) === info.release
     ? { info, tables }
     : undefined;
-}
-
-/** Throws MemoryError where there is none. */
-export function expectInfo(memory: PhysicalMemory): FoundInfo {
-  const [first] = findInfos(memory);
-  if (first !== undefined) return first;
-  throw new MemoryError(
-    "NO_KERNEL",
-    "no Linux that describes itself (VMCOREINFO): it is another system, hasn't started it yet, or was built without CONFIG_VMCORE_INFO",
-  );
 }

@@ -3,6 +3,7 @@ export { Budget } from "./budget.js";
 export { Kernel } from "./kernel.js";
 export { Module, type ModulePart } from "./module.js";
 export { Notes } from "./notes.js";
+export { openKernel } from "./open-kernel.js";
 export { Orc, type OrcEntry, type OrcRegister, type OrcType } from "./orc.js";
 export { PageTables, type Run } from "./page-tables.js";
 export { Struct } from "./struct.js";

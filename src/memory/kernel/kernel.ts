@@ -2,7 +2,7 @@ import { MemoryError } from "../errors.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import { Btf } from "./btf.js";
 import { Budget } from "./budget.js";
-import { expectInfo, type FoundInfo } from "./find-info.js";
+import type { FoundInfo } from "./find-info.js";
 import { Kallsyms } from "./kallsyms.js";
 import { Module } from "./module.js";
 import { moduleSymbols } from "./module-symbols.js";
@@ -45,11 +45,7 @@ export class Kernel implements StructSource {
   #perCpuOffsets: Buffer | undefined;
   #presentCpus: readonly number[] | undefined;
 
-  /** Throws MemoryError where there is no Linux in it. */
-  static open(memory: PhysicalMemory): Kernel {
-    return new Kernel(memory, expectInfo(memory));
-  }
-
+  /** What can't be read of its symbols and types is noted. */
   constructor(memory: PhysicalMemory, { info, tables }: FoundInfo) {
     this.memory = memory;
     this.info = info;

@@ -1,0 +1,99 @@
+import { MemoryError } from "../errors.js";
+import type { PhysicalMemory } from "../physical-memory.js";
+import type { FoundInfo } from "./find-info.js";
+import { Kernel } from "./kernel.js";
+import { PageTables } from "./page-tables.js";
+
+/** Any address in the kernel's own mapping: all processes' page tables have the same entry for it. */
+const KERNEL_TEXT = 0xffffffff80000000n;
+
+/** A process in user space runs with the other half of a pair of tables (page table isolation). */
+const USER_HALF = 0x1000n;
+
+/** Ticks of an idle guest come now and then, but more often than that. */
+const CLOCK_MS = 200;
+
+/** struct timekeeper lies behind a sequence count, which has been 4 to 64 bytes with what aligns it. */
+const TIMEKEEPER_AT = [8, 16, 32, 64];
+
+/** Seconds since 1970 that a clock may show: 2001 to 2105. */
+const OLDEST = 1n << 30n;
+const NEWEST = 1n << 32n;
+
+/**
+ * Of the kernels that a memory describes, the one that runs or ran last: after a reset, that of the boot before is
+ * whole, too. `registers` are the CPUs' CR3, where they are known.
+ */
+export function chooseBoot(
+  memory: PhysicalMemory,
+  found: readonly FoundInfo[],
+  registers: readonly bigint[] = [],
+): Kernel {
+  const [first, ...others] = found;
+  if (first === undefined) {
+    throw new MemoryError(
+      "NO_KERNEL",
+      "there is no Linux in it that describes itself (VMCOREINFO): another system, one that has just begun to boot, or a kernel without CONFIG_VMCORE_INFO",
+    );
+  }
+  if (others.length === 0) return new Kernel(memory, first);
+  const running = found.filter((one) => registers.some((cr3) => isUsed(memory, one, cr3)));
+  const [only] = running;
+  if (running.length === 1 && only !== undefined) return new Kernel(memory, only);
+  const kernels = found.map((one) => new Kernel(memory, one));
+  const { kernel, how } = byClock(kernels);
+  kernel.notes.add(
+    `the memory holds ${found.length} boots' kernels: this is ${how} (Linux ${kernel.info.release})`,
+  );
+  return kernel;
+}
+
+function isUsed(memory: PhysicalMemory, { tables }: FoundInfo, cr3: bigint): boolean {
+  const own = tables.topEntry(KERNEL_TEXT);
+  if (own === undefined) return false;
+  const root = cr3 & 0x000ffffffffff000n;
+  return [root, root & ~USER_HALF].some(
+    (one) => new PageTables(memory, Number(one), tables.levels).topEntry(KERNEL_TEXT) === own,
+  );
+}
+
+function byClock(kernels: readonly Kernel[]): { readonly kernel: Kernel; readonly how: string } {
+  const ticks = kernels.map(ticksOf);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, CLOCK_MS);
+  const moved = kernels.filter((kernel, i) => ticksOf(kernel) !== ticks[i]);
+  const [mover] = moved;
+  if (moved.length === 1 && mover !== undefined) return { kernel: mover, how: "the one that runs" };
+  const byTime = kernels
+    .map((kernel) => ({ kernel, time: timeOf(kernel) }))
+    .sort((a, b) => Number(b.time - a.time));
+  const [newest, second] = byTime;
+  if (newest === undefined) throw new MemoryError("NO_KERNEL", "there is no Linux in it");
+  const isClear = newest.time !== second?.time;
+  return { kernel: newest.kernel, how: isClear ? "the newest" : "the first that was found" };
+}
+
+function ticksOf(kernel: Kernel): bigint | undefined {
+  kernel.budget.renew();
+  return quietly(() => kernel.u64(kernel.expectSymbol("jiffies_64")));
+}
+
+/** Seconds since 1970 by the guest's own clock; 0 where it can't be had. */
+function timeOf(kernel: Kernel): bigint {
+  const time = quietly(() => {
+    const at = kernel.expectSymbol("tk_core");
+    const seconds = BigInt(kernel.expectTypes().expect("timekeeper").offset("xtime_sec"));
+    const values = TIMEKEEPER_AT.map((skip) => kernel.u64(at + BigInt(skip) + seconds));
+    return values.find((value) => value > OLDEST && value < NEWEST);
+  });
+  return time ?? 0n;
+}
+
+/** A former boot's memory may have been overwritten. */
+function quietly<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof MemoryError) return undefined;
+    throw error;
+  }
+}

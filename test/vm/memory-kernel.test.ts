@@ -1,0 +1,124 @@
+import { expect, it } from "vitest";
+import { openMemory } from "../../src/memory/index.js";
+import { type Kernel, openKernel } from "../../src/memory/kernel/index.js";
+import { KernelLog, logText } from "../../src/memory/log.js";
+import { until } from "../support/patience.js";
+import { HAND_OVER, memoryGuest } from "./memory-guest.js";
+import { describeGuests } from "./support.js";
+
+/** Files that claim to be VMCOREINFO, which stay in the page cache. */
+const LIES = `
+lie() {
+  { printf 'OSRELEASE=%s\\nPAGESIZE=4096\\nSYMBOL(init_uts_ns)=%s\\nOFFSET(uts_namespace.name)=0\\n' "$1" "$2"
+    printf 'SYMBOL(swapper_pg_dir)=%s\\nNUMBER(phys_base)=%s\\nNUMBER(pgtable_l5_enabled)=%s\\n' "$3" "$4" "$5"
+    printf 'KERNELOFFSET=0\\nlie %s\\n' "$6"; } > /lies/$6
+}
+mkdir -p /lies
+n=0
+while [ $n -lt 300 ]; do
+  lie $(uname -r) ffffffff82$((n % 10))00000 ffffffff8$((n % 7))010000 $((n * 4096 * 1024)) $((n % 2)) $n
+  n=$((n + 1))
+done
+lie ../../etc ffffffff81000000 ffffffffffffffff 99999999999999999999 1 $n
+`;
+
+const SCRIPT = `${LIES}
+printf 'tab\\there, two lines\\nof one message' > /dev/kmsg
+echo "<2>critical" > /dev/kmsg
+cat /proc/kallsyms > /out/kallsyms
+grep -c . /proc/modules > /out/modules
+dmesg -r > /out/dmesg
+${HAND_OVER}`;
+
+const logOf = (kernel: Kernel) =>
+  Buffer.concat([...logText(new KernelLog(kernel).entries())].map((text) => Buffer.from(text)));
+
+/** As /proc/kallsyms has them. */
+const kallsymsOf = (kernel: Kernel) =>
+  [...(kernel.symbols?.all() ?? [])].map(
+    ({ address, type, name, module }) =>
+      `${address.toString(16).padStart(16, "0")} ${type} ${name}${module === undefined ? "" : `\t[${module}]`}`,
+  );
+
+/** What isn't vmlinux's nor a module's: trampolines and programs that the kernel made. */
+const isMade = (line: string) => /\t\[(?:__builtin__\w+|bpf)\]$/.test(line);
+
+/** Where VMCOREINFO and BTF tell of the same thing, they say the same. */
+function compareTypes({ info, types }: Kernel): number {
+  let compared = 0;
+  for (const name of info.names("SIZE")) {
+    const size = types?.size(name);
+    if (size === undefined) continue;
+    expect(size, name).toBe(info.size(name));
+    compared++;
+  }
+  for (const name of info.names("OFFSET")) {
+    const [structure = "", member = ""] = name.split(".");
+    const field = types?.struct(structure)?.field(member);
+    if (field === undefined) continue;
+    expect(field.offset, name).toBe(info.offset(name));
+    compared++;
+  }
+  return compared;
+}
+
+describeGuests("the Linux in a guest's memory", () => {
+  it.each([
+    ["6.1", "max,la57=off", 4],
+    ["6.12", "max,la57=off", 4],
+    ["7.3", "max,la57=on", 5],
+  ] as const)("%s, -cpu %s", async (name, cpu, levels) => {
+    const guest = await memoryGuest({ kernel: name, script: SCRIPT, cpu });
+    const dmesg = guest.told("dmesg");
+    const live = openKernel(openMemory(guest.pid));
+    expect(logOf(live).subarray(0, dmesg.length).toString()).toBe(dmesg.toString());
+    live.memory.close();
+    // As a host's operator finds it after the VMM was killed.
+    await guest.kill();
+    const kernel = openKernel(openMemory(guest.memory));
+    expect(kernel.notes.lines).toEqual([]);
+    expect(kernel.info.kernelOffset, "KASLR").not.toBe(0n);
+    expect(kernel.tables.levels).toBe(levels);
+    expect(logOf(kernel).subarray(0, dmesg.length).toString()).toBe(dmesg.toString());
+    expect(dmesg.toString()).toContain("critical");
+    const told = guest.told("kallsyms").toString("latin1").trimEnd().split("\n");
+    expect(kallsymsOf(kernel)).toEqual(told.filter((line) => !isMade(line)));
+    expect(compareTypes(kernel)).toBeGreaterThan(40);
+    expect(kernel.presentCpus).toEqual([0, 1]);
+    for (const cpu of kernel.presentCpus) {
+      expect(kernel.struct("rq", kernel.perCpuSymbol("runqueues", cpu)).number("cpu")).toBe(cpu);
+    }
+    expect(kernel.notes.lines).toEqual([]);
+    kernel.memory.close();
+  });
+
+  it("of two boots it is the one that runs, or ran last", async () => {
+    const guest = await memoryGuest({
+      kernel: "6.12",
+      reboots: true,
+      script: `
+id=$(cat /proc/sys/kernel/random/boot_id)
+echo "this boot is $id" | tee /dev/kmsg
+echo OUT-DONE
+read _
+echo b > /proc/sysrq-trigger
+`,
+    });
+    guest.goOn();
+    await until(
+      () => guest.output().split("OUT-DONE").length > 2,
+      () => `it booted once:\n${guest.output()}`,
+    );
+    const [former = "", latter = ""] = guest.output().match(/this boot is \S+/g) ?? [];
+    expect(latter).not.toBe(former);
+    const running = openKernel(openMemory(guest.memory));
+    await guest.kill();
+    const killed = openKernel(openMemory(guest.memory));
+    for (const kernel of [running, killed]) {
+      const text = logOf(kernel).toString();
+      expect(text).toContain(latter);
+      expect(text).not.toContain(former);
+      kernel.memory.close();
+    }
+  });
+});
