@@ -44,6 +44,10 @@ const MAX_CPU = 8191;
 const EVENT =
   /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}(\d{1,4})([^\d\s]\S{2,7}) {1,20}(\d{1,18})(us.?)?: (.*)$/;
 
+/** The same as the file `trace` in tracefs has it: `TASK-PID [CPU] FLAGS SECONDS.MICROS: TEXT`, or a clock's count. */
+const TRACEFS =
+  /^ {0,16}(.{1,60})-(\d{1,10}) {1,16}\[(\d{1,4})\] ([^\d\s]\S{2,7}) {1,20}(?:(\d{1,9})\.(\d{6})|(\d{1,18})): (.*)$/;
+
 /** `TIME | CPU) TASK-PID | FLAGS | DURATION | TEXT`, all but CPU and TEXT where it is asked for. */
 const GRAPH =
   /^ {0,16}(?:(\d{1,9}\.\d{6}) \| {1,4})?(\d{1,4})\) (?: {0,16}(.{1,60}?)-(\d{1,10}) {0,16}\| )?(?: {0,4}([^\s|]{4,8}) {0,4}\| )?([ !+#*@$]{0,4}) {0,16}(?:(\d{1,12}(?:\.\d{1,3})?) us)? {0,20}(?:([=<>]{11}) )?\| {0,2}(.*)$/;
@@ -53,7 +57,8 @@ const SWITCH =
 
 const LOST = /^CPU:(\d{1,4}) \[LOST (?:(\d{1,20}) )?EVENTS\]$/;
 
-const NOTHING = /^(?:Dumping ftrace buffer:| ?-{20,60}| {1,4}\(ftrace buffer empty\)|#.*| *)$/;
+const NOTHING =
+  /^(?:Dumping ftrace buffer:|##### CPU \d{1,4} buffer started ####| ?-{20,60}| {1,4}\(ftrace buffer empty\)|#.*| *)$/;
 
 const CALL = /^(\S{1,300}(?: \[[\w-]{1,64}\])?) <-(\S.*)$/;
 
@@ -77,6 +82,14 @@ function parse(line: string): TraceLine | undefined {
     const of = { task, pid: Number(pid), flags };
     const at = { cpu: Number(cpu), us: Number(time), isCount: unit === undefined };
     return { kind: "event", ...at, ...named(text, of) };
+  }
+  const tracefs = TRACEFS.exec(line);
+  if (tracefs !== null) {
+    const [, task = "", pid, cpu, flags = "", seconds, micros = "", count, text = ""] = tracefs;
+    const of = { task, pid: Number(pid), flags };
+    const isCount = count !== undefined;
+    const us = Number(isCount ? count : `${seconds}${micros}`);
+    return { kind: "event", cpu: Number(cpu), us, isCount, ...named(text, of) };
   }
   const to = SWITCH.exec(line);
   if (to !== null) return { kind: "switch", cpu: Number(to[1]), to: to[3] ?? "" };

@@ -42,11 +42,14 @@ export class GraphLines {
   ];
   readonly #texts: EventTexts;
   readonly #contexts: Contexts;
+  readonly #withTimes: boolean;
   readonly #cpuWidth: number;
   readonly #interrupts: { readonly start: bigint; readonly end: bigint };
   readonly #rows = new Map<number, Row>();
 
-  constructor(kernel: Kernel, texts: EventTexts, contexts: Contexts) {
+  /** @param withTimes the option funcgraph-abstime, which isn't set by default. */
+  constructor(kernel: Kernel, texts: EventTexts, contexts: Contexts, withTimes: boolean) {
+    this.#withTimes = withTimes;
     this.#texts = texts;
     this.#contexts = contexts;
     const count = kernel.attempt("the number of CPUs", () =>
@@ -85,7 +88,7 @@ export class GraphLines {
     const shown = isText ? text.slice(text.indexOf(": ") + 2) : text;
     return [
       ...this.#taskSwitch(record),
-      `${this.#cpu(record.cpu)}${NO_DURATION}${indent}/* ${shown} */`,
+      `${this.#start(record)}${NO_DURATION}${indent}/* ${shown} */`,
     ];
   }
 
@@ -101,7 +104,7 @@ export class GraphLines {
   #entry(record: TraceRecord, following: CpuRecords): string[] {
     const { func, depth } = this.#call(record.data);
     const lines = this.#taskSwitch(record);
-    if (this.#isInterrupt(func)) lines.push(`${this.#cpu(record.cpu)}  ==========> |`);
+    if (this.#isInterrupt(func)) lines.push(`${this.#start(record)}  ==========> |`);
     const row = this.#row(record.cpu);
     const name = this.#texts.surroundings.symbol(func, false);
     const indent = "  ".repeat(depth);
@@ -110,13 +113,13 @@ export class GraphLines {
       const took = taken === undefined ? 0n : this.#call(taken.data).took;
       row.depth = depth - 1;
       if (depth < MAX_DEPTH) row.entered.delete(depth);
-      lines.push(`${this.#cpu(record.cpu)}${duration(took)}${indent}${name}();`);
-      if (this.#isInterrupt(func)) lines.push(`${this.#cpu(record.cpu)}  <========== |`);
+      lines.push(`${this.#start(record)}${duration(took)}${indent}${name}();`);
+      if (this.#isInterrupt(func)) lines.push(`${this.#start(record)}  <========== |`);
       return lines;
     }
     row.depth = depth;
     if (depth < MAX_DEPTH) row.entered.set(depth, func);
-    lines.push(`${this.#cpu(record.cpu)}${NO_DURATION}${indent}${name}() {`);
+    lines.push(`${this.#start(record)}${NO_DURATION}${indent}${name}() {`);
     return lines;
   }
 
@@ -128,8 +131,8 @@ export class GraphLines {
     if (depth < MAX_DEPTH) row.entered.delete(depth);
     const lines = this.#taskSwitch(record);
     const name = matches ? "" : ` /* ${this.#texts.surroundings.symbol(func, false)} */`;
-    lines.push(`${this.#cpu(record.cpu)}${duration(took)}${"  ".repeat(depth)}}${name}`);
-    if (this.#isInterrupt(func)) lines.push(`${this.#cpu(record.cpu)}  <========== |`);
+    lines.push(`${this.#start(record)}${duration(took)}${"  ".repeat(depth)}}${name}`);
+    if (this.#isInterrupt(func)) lines.push(`${this.#start(record)}  <========== |`);
     return lines;
   }
 
@@ -159,6 +162,11 @@ export class GraphLines {
     return func >= this.#interrupts.start && func < this.#interrupts.end;
   }
 
+  /** How a line begins that tells of an event. */
+  #start({ cpu, time }: TraceRecord): string {
+    return `${this.#withTimes ? graphTime(time) : ""}${this.#cpu(cpu)}`;
+  }
+
   #cpu(cpu: number): string {
     return ` ${cpu.toString().padStart(this.#cpuWidth)}) `;
   }
@@ -177,6 +185,13 @@ export class GraphLines {
     const left = Math.max(0, TASK_WIDTH - shown.length) >> 1;
     return (" ".repeat(left) + shown).padEnd(TASK_WIDTH);
   }
+}
+
+/** As print_graph_abs_time(). */
+function graphTime(nanoseconds: bigint): string {
+  const seconds = (nanoseconds / 1_000_000_000n).toString().padStart(5);
+  const micros = ((nanoseconds / 1000n) % 1_000_000n).toString().padStart(6, "0");
+  return `${seconds}.${micros} |  `;
 }
 
 /** As trace_print_graph_duration(): microseconds, as many digits behind the point as there is room for. */

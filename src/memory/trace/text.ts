@@ -26,17 +26,23 @@ export function timeText(time: bigint, { inNanoseconds }: Clock): string {
   return ` ${seconds}.${(microseconds % 1_000_000n).toString().padStart(6, "0")}`;
 }
 
-/** The lines of a buffer as the file `trace` in tracefs has them, without their ends; latin1, each character a byte. */
+/**
+ * The lines of a buffer as the file `trace` in tracefs has them, without their ends; latin1, each character a byte.
+ * @param graphTimes whether a graph's lines tell when they were.
+ */
 export function* traceLines(
   kernel: Kernel,
   events: Events,
   contexts: Contexts,
   instance: Instance,
   buffer: RingBuffer,
+  graphTimes = false,
 ): Generator<string, void, void> {
   const texts = new EventTexts(kernel, events, instance);
   const graph =
-    instance.tracer === "function_graph" ? new GraphLines(kernel, texts, contexts) : undefined;
+    instance.tracer === "function_graph"
+      ? new GraphLines(kernel, texts, contexts, graphTimes)
+      : undefined;
   yield `# tracer: ${instance.tracer}`;
   yield "#";
   if (graph === undefined) {

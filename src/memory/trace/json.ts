@@ -1,0 +1,62 @@
+import type { Kernel } from "../kernel/index.js";
+import type { Contexts } from "./contexts.js";
+import { EventTexts, fieldValue } from "./event-text.js";
+import type { Events } from "./events.js";
+import type { Instance } from "./instances.js";
+import { merged, type TraceRecord } from "./records.js";
+import type { RingBuffer } from "./ring-buffer.js";
+
+/** An event, for JSON. */
+export interface JsonEvent {
+  readonly cpu: number;
+  /** In the instance's clock: nanoseconds, or what it counts. */
+  readonly time: string;
+  readonly task: string;
+  readonly pid: number;
+  readonly flags: string;
+  /** `SYSTEM:NAME`. */
+  readonly event: string;
+  readonly text: string;
+  /** Numbers of 64 bits are texts. */
+  readonly fields: Readonly<Record<string, string | number | readonly string[]>>;
+}
+
+/** The newest events of a buffer, the oldest first, and how many before them are left out. */
+export function jsonEvents(
+  { kernel, events, contexts }: { kernel: Kernel; events: Events; contexts: Contexts },
+  instance: Instance,
+  buffer: RingBuffer | undefined,
+  most: number,
+): { readonly left: number; readonly list: readonly JsonEvent[] } {
+  if (buffer === undefined) return { left: 0, list: [] };
+  const texts = new EventTexts(kernel, events, instance);
+  const records = [...merged(buffer, kernel.notes)].map(({ record }) => record);
+  const left = Math.max(0, records.length - most);
+  const list = records.slice(left).map((record) => jsonEvent(record, contexts, texts));
+  return { left, list };
+}
+
+function jsonEvent(record: TraceRecord, contexts: Contexts, texts: EventTexts): JsonEvent {
+  const { cpu, time, data } = record;
+  const format = texts.format(data);
+  const { task, pid, flags } = contexts.of(data);
+  const fields = (format?.fields ?? []).map((field) => {
+    const value = fieldValue(field, data);
+    if (Array.isArray(value)) return [field.name, value.map(String)] as const;
+    const isWide = typeof value === "bigint" && field.size > 4;
+    return [
+      field.name,
+      typeof value === "bigint" && !isWide ? Number(value) : String(value),
+    ] as const;
+  });
+  return {
+    ...{ cpu, time: String(time), task: decoded(task), pid, flags },
+    event: format === undefined ? "" : `${format.system}:${format.name}`,
+    text: decoded(texts.text(data)),
+    fields: Object.fromEntries(
+      fields.map(([name, value]) => [name, typeof value === "string" ? decoded(value) : value]),
+    ),
+  };
+}
+
+const decoded = (latin1: string): string => Buffer.from(latin1, "latin1").toString("utf8");
