@@ -3,6 +3,7 @@ import { Chains } from "./targets/chains.js";
 import { Messages } from "./targets/messages.js";
 import { Records } from "./targets/records.js";
 import { Requests } from "./targets/requests.js";
+import { Trace } from "./targets/trace.js";
 
 /** Every target: its name, under which its corpus lies in corpus/, and how it is made. */
 export const TARGETS: Readonly<Record<string, () => FuzzTarget>> = {
@@ -10,4 +11,5 @@ export const TARGETS: Readonly<Record<string, () => FuzzTarget>> = {
   chains: () => new Chains(),
   requests: () => new Requests(),
   records: () => new Records(),
+  trace: () => new Trace(),
 };

@@ -83,6 +83,23 @@ test("events, marks and calls: their time, task and text", () => {
   expect(lost[0]?.ts).toBe(732509);
 });
 
+test("the lines of tracefs's trace are understood as those of a dump", () => {
+  const text = [
+    "# tracer: nop",
+    "##### CPU 1 buffer started ####",
+    "          <idle>-0       [001] d.h1.     4.360067: softirq_raise: vec=7 [action=SCHED]",
+    "              sh-135     [000] .....      7130970: vfs_open <-path_openat",
+  ].join("\n");
+  const { events, skipped } = traced(text);
+  expectRules(events);
+  expect(skipped).toBe(0);
+  expect(events).toContainEqual({
+    ...{ ph: "i", pid: 1, tid: 2, ts: 4360067, s: "t", name: "softirq_raise" },
+    args: { task: "<idle>", pid: 0, flags: "d.h1.", text: "vec=7 [action=SCHED]" },
+  });
+  expect(traced(text.split("\n")[3] ?? "").counted).toBe(true);
+});
+
 test("a clock without a unit: its counts stand for nanoseconds, and the trace says so", () => {
   const text = [
     "      sh-135       0..... 7130970: tracing_mark_write: before the end",

@@ -17,6 +17,9 @@ import {
   wrapped,
 } from "./value.js";
 
+/** The kernel's own lines have 8 KiB at most (TRACE_SEQ_BUFFER_SIZE). */
+const MAX_LINE = 8192;
+
 /** Deeper than any of the kernel's: an end to what a module's text can make. */
 const MAX_DEPTH = 100;
 
@@ -32,7 +35,14 @@ export function compilePrintFmt(
 ): (record: Buffer) => string {
   const parser = new Parser(tokens(printFmt), fields, kernel);
   const pieces = parser.line();
-  return (record) => pieces.map((piece) => piece(record)).join("");
+  return (record) => {
+    let text = "";
+    for (const piece of pieces) {
+      text += piece(record);
+      if (text.length > MAX_LINE) return text.slice(0, MAX_LINE);
+    }
+    return text;
+  };
 }
 
 /** C's binary operators, by how strongly they bind (C11, 6.5.5 and on). */
