@@ -49,16 +49,17 @@ export class EvictionQueue {
 
   /**
    * What has to go so that what is to come fits; undefined where that is more than may go. What is to come, with the
-   * dump that it goes on with, takes at most half of the room away from what is there.
+   * dump that it goes on with, takes at most half of the room away from what is there. Of more than `most` groups the
+   * first ones.
    */
-  toEvict(wish: Wish): RecordGroup[] | undefined {
+  toEvict(wish: Wish, most = Number.POSITIVE_INFINITY): RecordGroup[] | undefined {
     const stays = this.#staying(wish);
     if (stays === undefined) return undefined;
     const { room, used, needed } = wish;
     const evicted: RecordGroup[] = [];
     let all = sum(used, needed);
     for (const group of this.#inOrder()) {
-      if (fits(all, room)) break;
+      if (fits(all, room) || evicted.length === most) return evicted;
       if (stays.has(group) || group.isPending) continue;
       evicted.push(group);
       all = { records: all.records - group.records, bytes: all.bytes - group.bytes };

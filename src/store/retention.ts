@@ -66,11 +66,12 @@ export class Retention {
    * The groups that have to go, or undefined, as EvictionQueue's toEvict() has it, of the records that catchUp() has put
    * into groups. `used` is without records that are going already.
    */
-  toEvict(wanted: Wanted, used: Totals): RecordGroup[] | undefined {
+  toEvict(wanted: Wanted, used: Totals, most?: number): RecordGroup[] | undefined {
     const { part, into } = wanted;
     const continued = part === undefined ? undefined : this.#continued(part);
     const appended = into === undefined ? undefined : this.#groups.get(recordKey(into));
-    return this.#queue.toEvict({ room: this.#room, used, needed: wanted, continued, appended });
+    const wish = { room: this.#room, used, needed: wanted, continued, appended };
+    return this.#queue.toEvict(wish, most);
   }
 
   /** These are going: they aren't named again. */

@@ -11,6 +11,9 @@ import { fits, type Rooms, sum } from "./rooms.js";
 /** For a full room the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
 const READ_MS = 1000;
 
+/** So many groups are chosen at once where a room has more than its bounds allow: it may be any number of them. */
+const GROUPS_AT_ONCE = 64;
+
 /** Records that went because their type's room was full. */
 export interface Dropped {
   readonly type: RecordTypeName;
@@ -95,10 +98,15 @@ export class RoomLimiter {
     }
     const { type } = wanted;
     if (!this.#of(type).retention.catchUp(isTurnOver)) return false;
-    if (this.#isWithin(type)) return true;
-    if (this.#of(type).going.length === 0) this.#evict(type, this.#plan(wanted));
-    this.#remove(type, isTurnOver);
-    return this.#fits(wanted) || this.#of(type).going.length === 0;
+    while (!this.#isWithin(type)) {
+      if (this.#of(type).going.length === 0) {
+        this.#evict(type, this.#plan(wanted, GROUPS_AT_ONCE));
+      }
+      // Where none can be removed, find() says that there is no room.
+      if (this.#remove(type, isTurnOver) === 0) break;
+      if (isTurnOver()) return this.#isWithin(type);
+    }
+    return true;
   }
 
   #of(type: RecordTypeName): Eviction {
@@ -131,7 +139,7 @@ export class RoomLimiter {
   }
 
   /** What has to go beside what is going. */
-  #plan(wanted: Wanted): readonly RecordGroup[] {
+  #plan(wanted: Wanted, most?: number): readonly RecordGroup[] {
     const { type } = wanted;
     const { retention, going } = this.#of(type);
     let { records, bytes } = this.#options.directory.table.totals(type);
@@ -139,7 +147,7 @@ export class RoomLimiter {
       records--;
       bytes -= size;
     }
-    const groups = retention.toEvict(wanted, { records, bytes });
+    const groups = retention.toEvict(wanted, { records, bytes }, most);
     if (groups === undefined) throw this.#full(type);
     return groups;
   }
@@ -150,8 +158,8 @@ export class RoomLimiter {
     eviction.going.push(...groups.flatMap(({ entries }) => entries));
   }
 
-  /** Removes what is going, at least one, until the turn is over; other turns go on. */
-  #remove(type: RecordTypeName, isTurnOver: () => boolean): void {
+  /** Removes what is going, at least one, until the turn is over; other turns go on. Returns how many are gone. */
+  #remove(type: RecordTypeName, isTurnOver: () => boolean): number {
     const { files, directory, onDropped } = this.#options;
     const eviction = this.#of(type);
     const gone: TableEntry[] = [];
@@ -173,13 +181,14 @@ export class RoomLimiter {
     }
     eviction.going.splice(0, done);
     this.#schedule(type, eviction);
-    if (gone.length === 0) return;
+    if (gone.length === 0) return 0;
     directory.namesChanged = true;
     onDropped({
       type,
       paths: gone.map(({ name }) => directory.pathOf(name)),
       bytes: gone.reduce((sum, { size }) => sum + size, 0),
     });
+    return gone.length;
   }
 
   #schedule(type: RecordTypeName, eviction: Eviction): void {
