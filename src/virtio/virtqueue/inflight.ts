@@ -56,10 +56,10 @@ export class InflightRegion {
   }
 
   /**
-   * The heads that were taken and not given back, in the order in which they were taken. A front-end can say of
-   * 32,768 of them that they were, as often as it likes: so without an object or a comparison of ours for each.
+   * Goes on where a former back-end ended: how many chains were taken and not given back. A front-end can say that of
+   * 32,768, and have the ring begin anew as often as it likes: so nothing is allocated here.
    */
-  recover(usedIndex: number): Uint16Array {
+  recover(usedIndex: number): number {
     let given = (usedIndex - this.#view.getUint16(USED_IDX_AT, true)) & 0xffff;
     let head = this.#view.getUint16(LAST_BATCH_HEAD_AT, true);
     // The batch that was given back just before its back-end died.
@@ -68,11 +68,18 @@ export class InflightRegion {
       head = this.#view.getUint16(this.#at(head) + NEXT_AT, true);
     }
     this.#view.setUint16(USED_IDX_AT, usedIndex, true);
+    let count = 0;
+    for (let i = 0; i < this.#size; i++) if (this.#isInflight(i)) count++;
+    return count;
+  }
+
+  /** Their heads, in the order in which they were taken. What is taken from now on comes behind them. */
+  heads(): Uint16Array {
     // Of each the counter's lower 49 bits, and the head behind them.
     const keys = new Uint32Array(2 * this.#size);
     let count = 0;
     for (let i = 0, at = HEADER_BYTES / 4; i < this.#size; i++, at += STATE_BYTES / 4) {
-      if (((this.#words[at] ?? 0) & 0xff) !== 1) continue;
+      if (!this.#isInflight(i)) continue;
       const low = this.#words[at + COUNTER_AT / 4] ?? 0;
       const high = this.#words[at + COUNTER_AT / 4 + 1] ?? 0;
       keys[2 * count] = (low << HEAD_BITS) | i;
@@ -110,6 +117,10 @@ export class InflightRegion {
 
   #at(head: number): number {
     return HEADER_BYTES + head * STATE_BYTES;
+  }
+
+  #isInflight(head: number): boolean {
+    return ((this.#words[(HEADER_BYTES + head * STATE_BYTES) / 4] ?? 0) & 0xff) === 1;
   }
 
   #setInflight(head: number, inflight: number): void {

@@ -56,9 +56,10 @@ export class Virtqueue {
   #inFlight = 0;
   #stopped = false;
   readonly #inflight: InflightRegion | undefined;
-  /** Heads that a back-end before this one took: they come first. */
-  readonly #again: Uint16Array;
-  #againAt = 0;
+  /** How many of the heads that a back-end before this one took are to come again: they come first. */
+  #leftAgain: number;
+  /** All these heads, once the first of them comes again: until then the ring may begin anew any number of times. */
+  #again: Uint16Array | undefined;
   /** Heads that were pushed and not published. */
   #pushed: number[] = [];
 
@@ -93,15 +94,15 @@ export class Virtqueue {
     const { aheadOfUsed } = layout;
     const next = aheadOfUsed === undefined ? layout.nextAvailable : this.#nextUsed + aheadOfUsed;
     this.#inflight = layout.inflight;
-    this.#again = this.#inflight?.recover(this.#nextUsed) ?? new Uint16Array();
+    this.#leftAgain = this.#inflight?.recover(this.#nextUsed) ?? 0;
     this.#nextAvailable =
-      (this.#inflight === undefined ? next : this.#nextUsed + this.#again.length) & 0xffff;
+      (this.#inflight === undefined ? next : this.#nextUsed + this.#leftAgain) & 0xffff;
     this.#published = this.#nextUsed;
   }
 
   /** The available ring's index of the next chain to take: what GET_VRING_BASE answers. */
   get nextAvailable(): number {
-    return (this.#nextAvailable - (this.#again.length - this.#againAt)) & 0xffff;
+    return (this.#nextAvailable - this.#leftAgain) & 0xffff;
   }
 
   /** By how much that would be ahead of the used ring's index if all that is in flight were given back. */
@@ -131,11 +132,8 @@ export class Virtqueue {
    */
   pop(): DescriptorChain | MalformedChain | undefined {
     if (this.#stopped) return undefined;
-    const again = this.#again[this.#againAt];
-    if (again !== undefined) {
-      this.#againAt++;
-      return this.#take(again);
-    }
+    const again = this.#nextAgain();
+    if (again !== undefined) return this.#take(again);
     let index = Atomics.load(this.#available, 1);
     if (index === this.#nextAvailable) {
       if (!this.#eventIndex) return undefined;
@@ -158,6 +156,15 @@ export class Virtqueue {
     }
     this.#nextAvailable = (this.#nextAvailable + 1) & 0xffff;
     return this.#take(head);
+  }
+
+  #nextAgain(): number | undefined {
+    if (this.#inflight === undefined) return undefined;
+    this.#again ??= this.#inflight.heads();
+    // The front-end may have changed what was counted.
+    const head = this.#again[this.#again.length - this.#leftAgain];
+    if (this.#leftAgain > 0) this.#leftAgain--;
+    return head;
   }
 
   #take(head: number): DescriptorChain | MalformedChain {
