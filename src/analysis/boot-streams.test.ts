@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DEFAULT_ROOMS, DirectoryStore } from "../store/index.js";
+import { DEFAULT_QUOTAS, DirectoryStore } from "../store/index.js";
 import { findStreams, streamText } from "./boot-streams.js";
 import { findRecords } from "./find-records.js";
 import { ConsoleFollower } from "./follow.js";
@@ -20,7 +20,7 @@ afterEach(() => {
 });
 
 /** Files of 8 bytes, so that each line has its own. */
-const rooms = { ...DEFAULT_ROOMS, console: { records: 5, bytes: 64 } };
+const quotas = { ...DEFAULT_QUOTAS, console: { records: 5, bytes: 64 } };
 
 const shown = () =>
   findStreams(findRecords(folder), "console").map((stream) =>
@@ -34,7 +34,7 @@ const print = (store: DirectoryStore, ...texts: readonly string[]) => {
 test.each(["a".repeat(32), undefined])(
   "the files of one boot are one stream, which says what is missing (boot %s)",
   (boot) => {
-    const store = new DirectoryStore(folder, { rooms });
+    const store = new DirectoryStore(folder, { quotas });
     store.beginBoot();
     print(store, "other\n");
     store.beginBoot(boot);
@@ -119,7 +119,7 @@ test("follow says what is missing in a line of its own", () => {
 });
 
 test("follow goes on from one file to the next without a word, and says what is missing", () => {
-  const store = new DirectoryStore(folder, { rooms });
+  const store = new DirectoryStore(folder, { quotas });
   const follower = new ConsoleFollower(folder, 10);
   const followed = () => {
     let text = "";

@@ -10,7 +10,7 @@ const LARGEST_BUFFER = 4 << 20;
 
 /** The options as commander parses them. */
 export interface DeviceOptions
-  extends Omit<DeviceSettings, "rooms" | "rates" | "minFree">,
+  extends Omit<DeviceSettings, "quotas" | "rates" | "minFree">,
     LimitOptions {
   readonly console: boolean;
   readonly logLevel: Level;

@@ -4,13 +4,13 @@ import { parseSize } from "../service/size.js";
 import {
   type Bound,
   DEFAULT_MIN_FREE,
+  DEFAULT_QUOTAS,
   DEFAULT_RATES,
-  DEFAULT_ROOMS,
   type MinFree,
+  type Quota,
+  type Quotas,
   type Rate,
   type Rates,
-  type Room,
-  type Rooms,
 } from "../store/index.js";
 import { sizeOption } from "./size.js";
 
@@ -113,16 +113,16 @@ export function addLimitOptions(command: Command): Command {
     );
 }
 
-function rooms({ maxRecords, maxBytes }: LimitOptions): Rooms {
-  const room = (type: RecordTypeName): Room => {
-    const { records, bytes } = DEFAULT_ROOMS[type];
+function quotas({ maxRecords, maxBytes }: LimitOptions): Quotas {
+  const quota = (type: RecordTypeName): Quota => {
+    const { records, bytes } = DEFAULT_QUOTAS[type];
     return { records: maxRecords?.get(type) ?? records, bytes: maxBytes?.get(type) ?? bytes };
   };
   return {
-    dmesg: room("dmesg"),
-    ftrace: room("ftrace"),
-    console: room("console"),
-    pmsg: room("pmsg"),
+    dmesg: quota("dmesg"),
+    ftrace: quota("ftrace"),
+    console: quota("console"),
+    pmsg: quota("pmsg"),
   };
 }
 
@@ -150,7 +150,7 @@ function rates({ rate, rateRequests }: LimitOptions): Rates {
 
 /** The defaults, but for what was asked for. */
 export const limitSettings = (options: LimitOptions) => ({
-  rooms: rooms(options),
+  quotas: quotas(options),
   rates: rates(options),
   minFree: options.minFree ?? DEFAULT_MIN_FREE,
 });

@@ -23,8 +23,8 @@ export function addStatus(program: Command): void {
       "Asks the daemon of `serve` or `run` about its guests. CONNECTED says for how long a VMM has been connected. " +
         "DRIVER is the running driver's interface, extended or 2016; or stopped, when the driver has reset the device " +
         "or the machine is paused; or, when no VMM is connected, how the last one ended. LINE and DUMP are the ages of " +
-        "the console's last line and of the newest dump. ROOM says which type of records has used the most of its " +
-        "bounds. REFUSED counts what was refused since the daemon started.",
+        "the console's last line and of the newest dump. QUOTA says which type of records has used the most of its quota. " +
+        "REFUSED counts what was refused since the daemon started.",
     )
     .argument("[path]", "the daemon's --directory")
     .option("--control <socket>", "the daemon's control socket, instead of PATH")
@@ -89,7 +89,7 @@ function tableOf({ guests }: DaemonStatus): string {
     fullest(guest),
     refusedOf(guest),
   ]);
-  const head = ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "ROOM", "REFUSED"];
+  const head = ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "QUOTA", "REFUSED"];
   return formatTable([head, ...rows], terminalWidth());
 }
 
@@ -106,8 +106,8 @@ function driverOf({ driver, lastEnd }: GuestStatus): string {
 }
 
 /** Of the type that has the least left. */
-function fullest({ rooms }: GuestStatus): string {
-  const shares = rooms.map(({ type, records, bytes, maxRecords, maxBytes }) => ({
+function fullest({ quotas }: GuestStatus): string {
+  const shares = quotas.map(({ type, records, bytes, maxRecords, maxBytes }) => ({
     type,
     share: Math.max(records / maxRecords, bytes / maxBytes),
   }));

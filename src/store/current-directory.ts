@@ -1,7 +1,7 @@
 import { errno, errnoOf } from "../os/index.js";
 import type { Commit, CommitResult, Committer, StagedRecord } from "./commit.js";
 import type { Files } from "./files.js";
-import { DEFAULT_ROOMS } from "./rooms.js";
+import { DEFAULT_QUOTAS } from "./quota.js";
 import { StoreDirectory } from "./store-directory.js";
 import type { StoreOptions } from "./store-options.js";
 
@@ -65,7 +65,7 @@ export class CurrentDirectory {
       files: this.#files,
       path: this.path,
       firstId,
-      rooms: this.#options.rooms ?? DEFAULT_ROOMS,
+      quotas: this.#options.quotas ?? DEFAULT_QUOTAS,
       retire: (fd) => {
         this.#close([fd]);
       },

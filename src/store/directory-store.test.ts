@@ -359,7 +359,7 @@ describe(".erased", () => {
     expect(erase(store, 1n)).toBe(true);
     const limit = (bytes: string) =>
       spawnSync("prlimit", ["--pid", `${process.pid}`, `--fsize=${bytes}:`]).status;
-    // Room for 3 more bytes: the kernel takes as many, and says so.
+    // Quota for 3 more bytes: the kernel takes as many, and says so.
     expect(limit("11")).toBe(0);
     try {
       expect(() => store.erase("dmesg", 2n)).toThrow("EFBIG");

@@ -16,9 +16,9 @@ import { DumpWriter } from "./dump-writer.js";
 import { type Files, isSystemError, lengthOf, systemFiles } from "./files.js";
 import { FreeSpace } from "./free-space.js";
 import type { JournalEntry, RequestJournal } from "./journal/index.js";
+import { DEFAULT_QUOTAS, type Quota } from "./quota.js";
 import { RateLimiter } from "./rate-limit.js";
 import { RefusedError } from "./refused-error.js";
-import { DEFAULT_ROOMS, type Room } from "./rooms.js";
 import { storeError } from "./store-error.js";
 import type { BatchResult, StoredRecord, StoreOptions } from "./store-options.js";
 import { VisibleRecords } from "./visible-records.js";
@@ -162,14 +162,14 @@ export class DirectoryStore {
    */
   isReadyFor(type: RecordTypeName, data: readonly Bytes[], compressed = false): boolean {
     try {
-      const { rooms, streams } = this.#current.storeDirectory;
+      const { quotas, streams } = this.#current.storeDirectory;
       const bytes = lengthOf(data);
       if (isStream(type)) {
         const into = streams.openPiece(type);
-        return rooms.isReadyFor({ type, records: into === undefined ? 1 : 0, bytes, into });
+        return quotas.isReadyFor({ type, records: into === undefined ? 1 : 0, bytes, into });
       }
       const part = { compressed, timeMs: Date.now(), header: headerOf({ compressed }, data) };
-      return rooms.isReadyFor({ type, records: 1, bytes, part });
+      return quotas.isReadyFor({ type, records: 1, bytes, part });
     } catch (error) {
       if (isSystemError(error)) return true;
       throw error;
@@ -240,9 +240,9 @@ export class DirectoryStore {
   }
 
   /** What the records of a type take, and may take. */
-  usage(type: RecordTypeName): { readonly used: Room; readonly room: Room } {
-    const rooms = this.#options.rooms ?? DEFAULT_ROOMS;
-    return { used: this.#current.storeDirectory.directory.table.totals(type), room: rooms[type] };
+  usage(type: RecordTypeName): { readonly used: Quota; readonly quota: Quota } {
+    const quotas = this.#options.quotas ?? DEFAULT_QUOTAS;
+    return { used: this.#current.storeDirectory.directory.table.totals(type), quota: quotas[type] };
   }
 
   /** The id of the record that was stored last, whatever became of it. */
@@ -281,7 +281,7 @@ export class DirectoryStore {
 
   #expectRate(type: RecordTypeName, bytes: number): void {
     if (this.#limiter.take(type, bytes)) return;
-    throw new RefusedError("RATE", errno.EBUSY, `${type} comes faster than is taken`);
+    throw new RefusedError("RATE", errno.EBUSY, `${type} exceeds its rate limit`);
   }
 
   #tellRefused(type: RecordTypeName, data: readonly Bytes[], error: unknown): void {

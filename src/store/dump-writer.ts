@@ -47,18 +47,18 @@ export class DumpWriter {
    */
   stage(dump: NewDump, storeDirectory: StoreDirectory, journal: JournalEntry | undefined): number {
     const { type, compressed, gzip, bytes, header } = dump;
-    const { directory, rooms } = storeDirectory;
+    const { directory, quotas } = storeDirectory;
     const { next, table, headers } = directory;
     const size = lengthOf(bytes);
     const timeMs = Date.now();
     const wanted = { type, records: 1, bytes: size, part: { compressed, timeMs, header } };
     // Reading a full directory may give the next record another id.
-    rooms.prepare(wanted);
+    quotas.prepare(wanted);
     const prepared = next.get();
     const plain = { type, id: prepared.id, compressed };
     const name: RecordName = gzip ? { ...plain, gzip } : plain;
     const entry: TableEntry = { name, size, timeMs, pending: true };
-    const makeRoom = rooms.find(wanted);
+    const makeRoom = quotas.find(wanted);
     try {
       prepared.file.append(bytes);
     } catch (error) {

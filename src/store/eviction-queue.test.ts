@@ -6,7 +6,7 @@ import type { TableEntry } from "./record-table.js";
 
 const HOUR = 3_600_000;
 
-const room = { records: 20, bytes: 2000 };
+const quota = { records: 20, bytes: 2000 };
 const one = { records: 1, bytes: 10 };
 
 interface Given {
@@ -37,13 +37,13 @@ const totals = (all: readonly RecordGroup[]) => ({
   bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
 });
 
-type Asked = Partial<Pick<Wish, "room" | "needed" | "continued" | "appended">>;
+type Asked = Partial<Pick<Wish, "quota" | "needed" | "continued" | "appended">>;
 
 /** What goes of these groups. */
 function evicted(all: readonly RecordGroup[], asked: Asked = {}): RecordGroup[] | undefined {
   const queue = new EvictionQueue();
   for (const each of all) queue.add(each);
-  const wish = { room, needed: one, continued: undefined, appended: undefined, ...asked };
+  const wish = { quota, needed: one, continued: undefined, appended: undefined, ...asked };
   return queue.toEvict({ ...wish, used: totals(all) });
 }
 
@@ -59,7 +59,7 @@ function kept(times: readonly number[]): number[] {
   const queue = new EvictionQueue();
   for (const at of times) {
     const used = totals(all.map((each) => each.group));
-    const wish = { room, used, needed: one, continued: undefined, appended: undefined };
+    const wish = { quota, used, needed: one, continued: undefined, appended: undefined };
     for (const gone of queue.toEvict(wish) ?? []) {
       queue.remove(gone);
       all.splice(
@@ -80,7 +80,7 @@ const range = (from: number, count: number, step: number) =>
 const atHour = (hour: number): Given => ({ at: hour * HOUR });
 
 describe("what has to make room", () => {
-  test("nothing while there is room", () => {
+  test("nothing while there is quota", () => {
     expect(kept(range(0, 20, 5))).toEqual(range(0, 20, 5));
   });
 
@@ -118,7 +118,7 @@ describe("what has to make room", () => {
     ]);
   });
 
-  test("a dump without an end takes half of the room, and no more", () => {
+  test("a dump without an end takes half of the quota, and no more", () => {
     const former = groups(...range(0, 10, HOUR).map((at) => ({ at })));
     const goesOn = group({ at: 50 * HOUR, records: 9 });
     expect(left([...former, goesOn], { continued: goesOn })).toHaveLength(11);
@@ -126,7 +126,7 @@ describe("what has to make room", () => {
     expect(left([...former, half], { continued: half })).toBeUndefined();
   });
 
-  test("nor does what is beyond half of the room go on", () => {
+  test("nor does what is beyond half of the quota go on", () => {
     const first = group({ at: 0, records: 10 });
     const beyond = group({ at: 0, records: 3, isContinuation: true });
     const others = groups(...range(1, 7, 1).map((at) => ({ at })));
@@ -182,7 +182,7 @@ describe("what has to make room", () => {
         const former = filesOf(old, 0, HOUR / 3).slice(0, 9);
         let all = former;
         for (const next of filesOf(flood, 1000 * HOUR, 1)) {
-          if (all.length === room.records) all = left(all) ?? [];
+          if (all.length === quota.records) all = left(all) ?? [];
           all = [...all, next];
         }
         expect(all.slice(0, former.length)).toEqual(former);
@@ -190,11 +190,11 @@ describe("what has to make room", () => {
     );
   });
 
-  test("a record that alone would take more than half of the room takes nothing away", () => {
+  test("a record that alone would take more than half of the quota takes nothing away", () => {
     const all = groups(...range(0, 20, 100).map((at) => ({ at })));
     const plan = (bytes: number) => {
       const needed = { records: 1, bytes };
-      return evicted(all, { needed, room: { records: 30, bytes: 200 } });
+      return evicted(all, { needed, quota: { records: 30, bytes: 200 } });
     };
     expect(plan(100)).toHaveLength(10);
     expect(plan(101)).toBeUndefined();
@@ -225,8 +225,8 @@ describe("what has to make room", () => {
         const gone = evicted(all, { needed, continued });
         if (gone === undefined) return;
         const fits = (without: { records: number; bytes: number }) =>
-          used.records + needed.records - without.records <= room.records &&
-          used.bytes + needed.bytes - without.bytes <= room.bytes;
+          used.records + needed.records - without.records <= quota.records &&
+          used.bytes + needed.bytes - without.bytes <= quota.bytes;
         expect(fits(totals(gone))).toBe(true);
         expect(gone).not.toContain(all[0]);
         if (continued !== undefined) expect(gone).not.toContain(continued);
@@ -241,7 +241,7 @@ describe("what has to make room", () => {
     fc.assert(
       fc.property(fc.array(given, { maxLength: 60 }), size, (some, records) => {
         const all = made(some.map((each) => ({ ...each, size: 1 })));
-        const gone = evicted(all, { room: { records, bytes: 2000 } });
+        const gone = evicted(all, { quota: { records, bytes: 2000 } });
         if (gone === undefined) return;
         const order = byTheRule(all);
         expect(gone).toEqual(order.slice(0, Math.max(0, all.length + 1 - records)));
@@ -282,14 +282,14 @@ describe("what has to make room", () => {
         }
         const asked = { continued: undefined, appended: undefined };
         const all20 = { records: all.length, bytes: 1e6 };
-        const gone = queue.toEvict({ ...asked, room: all20, used: totals(all), needed: one });
+        const gone = queue.toEvict({ ...asked, quota: all20, used: totals(all), needed: one });
         const rule = byTheRule(ever, all);
         if (all.length >= 20) expect(gone).toEqual(rule.slice(0, 1));
       }),
     );
   });
 
-  test("of a large room not each group is looked at for each that comes or goes", () => {
+  test("of a large quota not each group is looked at for each that comes or goes", () => {
     const count = 100_000;
     let looks = 0;
     class Counted extends RecordGroup {
@@ -302,7 +302,7 @@ describe("what has to make room", () => {
     const large = { records: count, bytes: 1e9 };
     const next = (i: number) => queue.add(new Counted(entry(nextId++, i * (HOUR / 100))));
     for (let i = 1; i <= count; i++) next(i);
-    const wish = { room: large, needed: one, continued: undefined, appended: undefined };
+    const wish = { quota: large, needed: one, continued: undefined, appended: undefined };
     for (let i = count + 1; i <= count + 1000; i++) {
       const gone = queue.toEvict({ ...wish, used: { records: count, bytes: 10 * count } });
       expect(gone).toHaveLength(1);
@@ -313,7 +313,7 @@ describe("what has to make room", () => {
   });
 });
 
-/** The rule as docs/design.md says it, for groups of one record in a room of at least twenty, of which `there` are left. */
+/** The rule as docs/design.md says it, for groups of one record in a quota of at least twenty, of which `there` are left. */
 function byTheRule(
   ever: readonly RecordGroup[],
   there: readonly RecordGroup[] = ever,

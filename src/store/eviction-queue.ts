@@ -1,13 +1,13 @@
+import { fits, isHalf, type Quota, sum } from "./quota.js";
 import type { RecordGroup } from "./record-group.js";
 import type { Totals } from "./record-table.js";
-import { fits, isHalf, type Room, sum } from "./rooms.js";
 
-/** So many of the newest stay, as long as they take no more than half of the room. */
+/** So many of the newest stay, as long as they take no more than half of the quota. */
 const NEWEST = 8;
 
 /** What is to come, and what it needs. */
 export interface Wish {
-  readonly room: Room;
+  readonly quota: Quota;
   /** What is there, without what is going already. */
   readonly used: Totals;
   readonly needed: Totals;
@@ -49,33 +49,33 @@ export class EvictionQueue {
 
   /**
    * What has to go so that what is to come fits; undefined where that is more than may go. What is to come, with the
-   * dump that it goes on with, takes at most half of the room away from what is there. Of more than `most` groups the
+   * dump that it goes on with, takes at most half of the quota away from what is there. Of more than `most` groups the
    * first ones.
    */
   toEvict(wish: Wish, most = Number.POSITIVE_INFINITY): RecordGroup[] | undefined {
     const stays = this.#staying(wish);
     if (stays === undefined) return undefined;
-    const { room, used, needed } = wish;
+    const { quota, used, needed } = wish;
     const evicted: RecordGroup[] = [];
     let all = sum(used, needed);
     for (const group of this.#inOrder()) {
-      if (fits(all, room) || evicted.length === most) return evicted;
+      if (fits(all, quota) || evicted.length === most) return evicted;
       if (stays.has(group) || group.isPending) continue;
       evicted.push(group);
       all = { records: all.records - group.records, bytes: all.bytes - group.bytes };
     }
-    return fits(all, room) ? evicted : undefined;
+    return fits(all, quota) ? evicted : undefined;
   }
 
   /** Undefined where what is to come takes too much. */
-  #staying({ room, needed, continued, appended }: Wish): Set<RecordGroup | undefined> | undefined {
+  #staying({ quota, needed, continued, appended }: Wish): Set<RecordGroup | undefined> | undefined {
     let taken = continued === undefined ? needed : sum(needed, continued);
-    // What goes on with a dump's second group has half of the room already.
-    if (!isHalf(taken, room) || continued?.isContinuation === true) return undefined;
+    // What goes on with a dump's second group has half of the quota already.
+    if (!isHalf(taken, quota) || continued?.isContinuation === true) return undefined;
     const stays = new Set([continued, appended, this.#oldest()]);
     for (const group of this.#newest()) {
       if (group !== continued) taken = sum(taken, group);
-      if (!isHalf(taken, room)) break;
+      if (!isHalf(taken, quota)) break;
       stays.add(group);
     }
     return stays;

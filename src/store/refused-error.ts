@@ -1,7 +1,7 @@
 import { SystemError } from "../os/index.js";
 
 /** Why data wasn't taken, though the disk would have had it. */
-export type Refusal = "ROOM" | "RATE" | "FREE_SPACE";
+export type Refusal = "QUOTA" | "RATE" | "FREE_SPACE";
 
 /** The store keeps to a bound. `errno` is what the guest is told. */
 export class RefusedError extends SystemError {

@@ -17,7 +17,7 @@ const partOf = (line: string, timeMs: number): PartBeginning => ({
   header: parseHeader(Buffer.from(`${line}\n`))?.header,
 });
 
-/** A room for 20 records of a guest's log. */
+/** A quota for 20 records of a guest's log. */
 class LogRoom {
   readonly #table = new RecordTable();
   readonly #headers = new Map<bigint, RecordHeader | undefined>();
@@ -37,7 +37,7 @@ class LogRoom {
     return this.#table.ofType("dmesg").map(({ name }) => Number(name.id));
   }
 
-  /** Takes a part where there is room, and drops what has to go for it. False where it is refused. */
+  /** Takes a part where there is quota, and drops what has to go for it. False where it is refused. */
   take(line: string, timeMs: number): boolean {
     const part = partOf(line, timeMs);
     if (this.#table.size >= RECORDS && !this.#makeRoom(part)) return false;
@@ -79,60 +79,60 @@ class LogRoom {
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-describe("a room of dumps", () => {
+describe("a quota of dumps", () => {
   test("a part that says it is the first dump's doesn't push that out", () => {
-    const room = new LogRoom();
-    room.take(`Panic#1 Part1 boot=${A}`, 0);
-    room.take(`Panic#2 Part1 boot=${A}`, 50_000);
-    room.take(`Panic#1 Part2 boot=${A}`, 100_000);
-    for (let id = 4; id <= 60; id++) room.take(`Oops#${id} Part1 boot=${B}`, 1e6 + id);
-    expect(room.ids.slice(0, 4)).toEqual([1, 2, 3, 4]);
+    const quota = new LogRoom();
+    quota.take(`Panic#1 Part1 boot=${A}`, 0);
+    quota.take(`Panic#2 Part1 boot=${A}`, 50_000);
+    quota.take(`Panic#1 Part2 boot=${A}`, 100_000);
+    for (let id = 4; id <= 60; id++) quota.take(`Oops#${id} Part1 boot=${B}`, 1e6 + id);
+    expect(quota.ids.slice(0, 4)).toEqual([1, 2, 3, 4]);
   });
 
   test("parts that name the dumps there are, in turn, are a flood like any other", () => {
-    const room = new LogRoom();
-    for (let id = 1; id <= 9; id++) room.take(`Panic#${id} Part1 boot=${A}`, id * 50_000);
+    const quota = new LogRoom();
+    for (let id = 1; id <= 9; id++) quota.take(`Panic#${id} Part1 boot=${A}`, id * 50_000);
     for (let id = 10; id <= 500; id++) {
-      room.take(`Panic#${1 + (id % 9)} Part2 boot=${A} last`, 1e6 + id);
+      quota.take(`Panic#${1 + (id % 9)} Part2 boot=${A} last`, 1e6 + id);
     }
-    expect(room.ids.slice(0, 9)).toEqual(range(1, 9));
+    expect(quota.ids.slice(0, 9)).toEqual(range(1, 9));
   });
 
-  test("a first dump without an end ends with the room, and leaves half of it to others", () => {
-    const room = new LogRoom();
+  test("a first dump without an end ends with the quota, and leaves half of it to others", () => {
+    const quota = new LogRoom();
     let id = 0;
-    const next = (line: string) => room.take(line, ++id);
+    const next = (line: string) => quota.take(line, ++id);
     for (let part = 1; part <= 20; part++) expect(next(`Oops#1 Part${part} boot=${A}`)).toBe(true);
     expect(next(`Oops#1 Part21 boot=${A}`)).toBe(false);
     for (let count = 2; count < 100; count++) {
       expect(next(`Oops#${count} Part1 boot=${A}`)).toBe(true);
       next(`Oops#1 Part${20 + count} boot=${A}`);
     }
-    expect(room.ids.slice(0, 10)).toEqual(range(1, 10));
+    expect(quota.ids.slice(0, 10)).toEqual(range(1, 10));
   });
 
   test("a dump goes as a whole", () => {
-    const room = new LogRoom();
-    for (let count = 1; count <= 3; count++) room.take(`Oops#${count} Part1 boot=${A}`, count);
-    for (let part = 1; part <= 9; part++) room.take(`Oops#4 Part${part} boot=${A}`, 10 + part);
+    const quota = new LogRoom();
+    for (let count = 1; count <= 3; count++) quota.take(`Oops#${count} Part1 boot=${A}`, count);
+    for (let part = 1; part <= 9; part++) quota.take(`Oops#4 Part${part} boot=${A}`, 10 + part);
     for (let count = 5; count <= 13; count++)
-      room.take(`Oops#${count} Part1 boot=${A}`, 1e5 + count);
-    expect(room.ids).toEqual([1, 2, 3, ...range(13, 21)]);
+      quota.take(`Oops#${count} Part1 boot=${A}`, 1e5 + count);
+    expect(quota.ids).toEqual([1, 2, 3, ...range(13, 21)]);
   });
 
   test("what its owner removes, and puts among the others, counts as it lies there", () => {
-    const room = new LogRoom();
-    for (let count = 1; count <= 21; count++) room.take(`Oops#${count} Part1 boot=${A}`, count);
-    expect(room.ids).toEqual([...range(1, 11), ...range(13, 21)]);
-    room.remove(1);
-    room.remove(11);
-    room.put(12, 12);
-    room.put(5, 5);
-    for (let count = 22; count <= 24; count++) room.take(`Oops#${count} Part1 boot=${A}`, count);
-    expect(room.ids).toEqual([...range(2, 10), 12, 13, ...range(16, 24)]);
+    const quota = new LogRoom();
+    for (let count = 1; count <= 21; count++) quota.take(`Oops#${count} Part1 boot=${A}`, count);
+    expect(quota.ids).toEqual([...range(1, 11), ...range(13, 21)]);
+    quota.remove(1);
+    quota.remove(11);
+    quota.put(12, 12);
+    quota.put(5, 5);
+    for (let count = 22; count <= 24; count++) quota.take(`Oops#${count} Part1 boot=${A}`, count);
+    expect(quota.ids).toEqual([...range(2, 10), 12, 13, ...range(16, 24)]);
   });
 
-  test("whatever a guest sends: the first dump stays, up to half of the room, and only one that goes on is refused", () => {
+  test("whatever a guest sends: the first dump stays, up to half of the quota, and only one that goes on is refused", () => {
     const sent = fc.record({
       gap: fc.constantFrom(0, 1, 5000, 20_000, 4_000_000),
       line: fc.constantFrom(
@@ -148,7 +148,7 @@ describe("a room of dumps", () => {
     });
     fc.assert(
       fc.property(fc.array(sent, { minLength: 1, maxLength: 100 }), (all) => {
-        const room = new LogRoom();
+        const quota = new LogRoom();
         let time = 0;
         let last: { part: PartBeginning; parts: number } | undefined;
         let first = 0;
@@ -158,7 +158,7 @@ describe("a room of dumps", () => {
           const part = partOf(line, time);
           const isSame = last !== undefined && goesOn(last.part, part, last.parts);
           isFirst &&= isSame || last === undefined;
-          if (room.take(line, time)) {
+          if (quota.take(line, time)) {
             last = { part, parts: isSame && last !== undefined ? last.parts + 1 : 1 };
             if (isFirst) first++;
           } else {
@@ -166,7 +166,7 @@ describe("a room of dumps", () => {
           }
         }
         const kept = range(1, Math.min(first, RECORDS / 2));
-        expect(room.ids.slice(0, kept.length)).toEqual(kept);
+        expect(quota.ids.slice(0, kept.length)).toEqual(kept);
       }),
     );
   });

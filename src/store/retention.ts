@@ -8,9 +8,9 @@ import {
 import { goesOn, type PartBeginning } from "../records/same-dump.js";
 import type { DumpHeaders } from "./dump-headers.js";
 import { EvictionQueue } from "./eviction-queue.js";
+import { isHalf, type Quota } from "./quota.js";
 import { RecordGroup } from "./record-group.js";
 import type { RecordTable, TableEntry, Totals } from "./record-table.js";
-import { isHalf, type Room } from "./rooms.js";
 import type { StreamIndex } from "./stream-index.js";
 
 /** What is to be stored. */
@@ -33,7 +33,7 @@ export interface KnownRecords {
 export class Retention {
   readonly #type: RecordTypeName;
   readonly #directory: KnownRecords;
-  readonly #room: Room;
+  readonly #quota: Quota;
   #queue = new EvictionQueue();
   /** By the records' keys. */
   readonly #groups = new Map<string, RecordGroup>();
@@ -42,10 +42,10 @@ export class Retention {
   /** The newest record that was looked at. */
   #at: RecordPosition | undefined;
 
-  constructor(type: RecordTypeName, directory: KnownRecords, room: Room) {
+  constructor(type: RecordTypeName, directory: KnownRecords, quota: Quota) {
     this.#type = type;
     this.#directory = directory;
-    this.#room = room;
+    this.#quota = quota;
     directory.table.watch((name) => {
       if (name.type === type) this.#follow(name);
     });
@@ -70,7 +70,7 @@ export class Retention {
     const { part, into } = wanted;
     const continued = part === undefined ? undefined : this.#continued(part);
     const appended = into === undefined ? undefined : this.#groups.get(recordKey(into));
-    const wish = { room: this.#room, used, needed: wanted, continued, appended };
+    const wish = { quota: this.#quota, used, needed: wanted, continued, appended };
     return this.#queue.toEvict(wish, most);
   }
 
@@ -117,9 +117,9 @@ export class Retention {
     return group;
   }
 
-  /** So the first dump, which stays, leaves half of the room to others. */
+  /** So the first dump, which stays, leaves half of the quota to others. */
   #mayTake({ records, bytes }: RecordGroup, { size }: TableEntry): boolean {
-    return isHalf({ records: records + 1, bytes: bytes + size }, this.#room);
+    return isHalf({ records: records + 1, bytes: bytes + size }, this.#quota);
   }
 
   #remove(group: RecordGroup): void {

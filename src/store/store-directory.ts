@@ -1,9 +1,9 @@
 import { recordKey } from "../records/record-name.js";
 import type { Files } from "./files.js";
 import { OpenDirectory } from "./open-directory.js";
+import { type Quotas, segmentBytes } from "./quota.js";
+import { type Dropped, QuotaLimiter } from "./quota-limiter.js";
 import type { TableEntry } from "./record-table.js";
-import { type Dropped, RoomLimiter } from "./room-limiter.js";
-import { type Rooms, segmentBytes } from "./rooms.js";
 import { type StreamHost, Streams } from "./streams.js";
 
 /** What a StoreDirectory is opened with. */
@@ -12,7 +12,7 @@ export interface StoreDirectoryOptions {
   readonly path: string;
   /** Ids begin here, or behind those that the directory knows of. */
   readonly firstId: bigint;
-  readonly rooms: Rooms;
+  readonly quotas: Quotas;
   /** Closes a descriptor once no commit that is under way uses it. */
   readonly retire: (fd: number) => void;
   /** Whether the guest's turn has lasted long enough. */
@@ -26,13 +26,13 @@ export interface StoreDirectoryOptions {
 export class StoreDirectory {
   readonly directory: OpenDirectory;
   readonly streams: Streams;
-  readonly rooms: RoomLimiter;
+  readonly quotas: QuotaLimiter;
 
   /** Throws DirectoryInUseError, or the system call's error. */
   constructor(options: StoreDirectoryOptions) {
-    const { files, path, firstId, rooms, retire } = options;
+    const { files, path, firstId, quotas, retire } = options;
     const directory = new OpenDirectory({ files, retire }, path, firstId);
-    const limiter = new RoomLimiter({ ...options, directory });
+    const limiter = new QuotaLimiter({ ...options, directory });
     const host: StreamHost = {
       files,
       directory: path,
@@ -47,10 +47,10 @@ export class StoreDirectory {
         const { size } = directory.table.get(recordKey(name)) ?? { size: 0 };
         directory.table.set({ name, size: size + bytes, timeMs: Date.now() });
       },
-      segmentBytes: (type) => segmentBytes(rooms[type]),
+      segmentBytes: (type) => segmentBytes(quotas[type]),
     };
     this.directory = directory;
-    this.rooms = limiter;
+    this.quotas = limiter;
     this.streams = new Streams(host, directory.index);
   }
 

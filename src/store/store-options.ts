@@ -2,10 +2,10 @@ import type { RecordName, RecordTypeName } from "../records/record-name.js";
 import type { Committer } from "./commit.js";
 import type { Files } from "./files.js";
 import type { MinFree } from "./free-space.js";
+import type { Quotas } from "./quota.js";
+import type { Dropped } from "./quota-limiter.js";
 import type { Rates } from "./rate-limit.js";
 import type { RefusedError } from "./refused-error.js";
-import type { Dropped } from "./room-limiter.js";
-import type { Rooms } from "./rooms.js";
 
 /** What ERASE does to the host's file. */
 export type OnErase = "keep" | "remove";
@@ -21,8 +21,8 @@ export interface StoredRecord extends RecordName {
 export interface StoreOptions {
   readonly onErase?: OnErase;
   readonly committer?: Committer;
-  /** Each type's own; DEFAULT_ROOMS where not given. */
-  readonly rooms?: Rooms;
+  /** Each type's own; DEFAULT_QUOTAS where not given. */
+  readonly quotas?: Quotas;
   /** How fast they may come; as fast as they do where not given. */
   readonly rates?: Rates;
   /** RATE_LEVELS numbers that outlive this process; zeros where nothing came yet. */

@@ -20,8 +20,8 @@ import { type Commit, type CommitResult, commit } from "./commit.js";
 import { DirectoryStore } from "./directory-store.js";
 import { type Files, systemFiles } from "./files.js";
 import { RequestJournal } from "./journal/index.js";
-import type { Dropped } from "./room-limiter.js";
-import { DEFAULT_ROOMS } from "./rooms.js";
+import { DEFAULT_QUOTAS } from "./quota.js";
+import type { Dropped } from "./quota-limiter.js";
 import type { StoreOptions } from "./store-options.js";
 
 let directory = "";
@@ -277,13 +277,13 @@ describe("notes on what is gone", () => {
   });
 });
 
-describe("rooms", () => {
-  const rooms = {
-    ...DEFAULT_ROOMS,
+describe("quotas", () => {
+  const quotas = {
+    ...DEFAULT_QUOTAS,
     dmesg: { records: 3, bytes: 12 },
     console: { records: 4, bytes: 80 },
   };
-  const full = expect.objectContaining({ errno: errno.ENOSPC, refusal: "ROOM" });
+  const full = expect.objectContaining({ errno: errno.ENOSPC, refusal: "QUOTA" });
   const write = (store: DirectoryStore, bytes: number) => {
     store.write("dmesg", false, [Buffer.alloc(bytes, "x")]);
     store.commit(({ writes }) => {
@@ -292,17 +292,17 @@ describe("rooms", () => {
   };
 
   test("bound the number and the bytes of records, also those of former runs: the first and the newest are kept", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     for (let i = 0; i < 5; i++) write(store, 4);
     const kept = (newest: string) => ["dmesg-1", expect.any(String), newest];
     expect(recordNames()).toEqual(kept("dmesg-5"));
     store.close();
-    write(open({ rooms }), 4);
+    write(open({ quotas }), 4);
     expect(recordNames()).toEqual(kept("dmesg-6"));
   });
 
   test("count a record that had to go by another name", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     writeFileSync(at("dmesg-1"), "1234");
     write(store, 4);
     expect(recordNames()).toEqual(["dmesg-1", "dmesg-2"]);
@@ -312,7 +312,7 @@ describe("rooms", () => {
   });
 
   test("refuse at once what can't fit, and drop nothing for it", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     write(store, 4);
     write(store, 4);
     expect(() => write(store, 9)).toThrow(full);
@@ -323,7 +323,7 @@ describe("rooms", () => {
   test("count what isn't committed yet, and never drop it", () => {
     const held: (() => void)[] = [];
     const store = open({
-      rooms,
+      quotas,
       committer: {
         run: (batch, done) => {
           held.push(() => {
@@ -344,7 +344,7 @@ describe("rooms", () => {
   });
 
   test("are there again when the guest's erasing removes files, or their owner does", () => {
-    const store = open({ rooms, onErase: "remove" });
+    const store = open({ quotas, onErase: "remove" });
     write(store, 10);
     expect(() => write(store, 10)).toThrow(full);
     expect(store.erase("dmesg", 1n)).toBe(true);
@@ -359,14 +359,14 @@ describe("rooms", () => {
     const store = open();
     for (let i = 0; i < 9; i++) write(store, 1);
     store.close();
-    write(open({ rooms }), 1);
+    write(open({ quotas }), 1);
     expect(recordNames()).toEqual(["dmesg-1", "dmesg-10", expect.any(String)]);
   });
 
   test("what is dropped is told, whole dumps at a time", () => {
     const dropped: Dropped[] = [];
     const store = open({
-      rooms: { ...rooms, dmesg: { records: 8, bytes: 10_000 } },
+      quotas: { ...quotas, dmesg: { records: 8, bytes: 10_000 } },
       onDropped: (one) => dropped.push(one),
     });
     const dump = (boot: string, part: number) => {
@@ -386,7 +386,7 @@ describe("rooms", () => {
   });
 
   test("the first dump stays, whoever says that more of it comes", () => {
-    const store = open({ rooms: { ...rooms, dmesg: { records: 20, bytes: 10_000 } } });
+    const store = open({ quotas: { ...quotas, dmesg: { records: 20, bytes: 10_000 } } });
     const dump = (line: string) => {
       store.write("dmesg", false, [Buffer.from(`${line}\n`)]);
       store.commit(() => undefined);
@@ -401,7 +401,7 @@ describe("rooms", () => {
   });
 
   test("a flood of one type leaves the others alone", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     write(store, 1);
     store.beginBoot(bootA);
     for (let i = 0; i < 200; i++) store.append("console", line(`${i} is a line`));
@@ -415,11 +415,11 @@ describe("rooms", () => {
 
 describe("a stream that goes on in another file", () => {
   /** Pieces of 10 bytes. */
-  const rooms = { ...DEFAULT_ROOMS, console: { records: 4, bytes: 80 } };
+  const quotas = { ...DEFAULT_QUOTAS, console: { records: 4, bytes: 80 } };
   const name = (id: bigint) => ({ type: "console", id, compressed: false }) as const;
 
   test.each([bootA, undefined])("says where it stands in its stream (boot %s)", (boot) => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     store.beginBoot(boot);
     for (const text of ["12345", "6789", "and on", "on"]) store.append("console", line(text));
     expect(contents("console-1")).toBe("12345\n");
@@ -434,13 +434,13 @@ describe("a stream that goes on in another file", () => {
   });
 
   test("goes on in its last file after a restart, and none of its files is shown meanwhile", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     store.beginBoot(bootA);
     for (const text of ["12345", "6789"]) store.append("console", line(text));
     expect(store.visible.records(["console"])).toEqual([]);
     expect(store.erase("console", 1n)).toBe(false);
     store.close();
-    const again = open({ rooms });
+    const again = open({ quotas });
     expect(again.visible.records(["console"])).toHaveLength(2);
     again.beginBoot(bootA);
     expect(again.visible.records(["console"])).toEqual([]);
@@ -451,7 +451,7 @@ describe("a stream that goes on in another file", () => {
   });
 
   test("keeps its beginning and its newest; the offsets tell what is missing between", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     store.beginBoot(bootB);
     store.append("console", line("another"));
     store.beginBoot(bootA);
@@ -467,7 +467,7 @@ describe("a stream that goes on in another file", () => {
   });
 
   test("stays whole while a flood of boots comes behind it", () => {
-    const options = { rooms: { ...rooms, console: { records: 20, bytes: 800 } } };
+    const options = { quotas: { ...quotas, console: { records: 20, bytes: 800 } } };
     const before = open(options);
     before.beginBoot(bootA);
     for (const digit of ["1", "2", "3"]) before.append("console", line(digit.repeat(60)));
@@ -488,7 +488,7 @@ describe("a stream that goes on in another file", () => {
   });
 
   test("what is larger than a file gets one of its own", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     store.append("console", line("x".repeat(30)));
     store.append("console", line("y"));
     expect(recordNames()).toEqual(["console-1", "console-2"]);
@@ -530,10 +530,10 @@ test("what is left of data that failed is gone before the next is noted: else it
 });
 
 describe("data that isn't taken", () => {
-  const rooms = { ...DEFAULT_ROOMS, console: { records: 2, bytes: 1000 } };
+  const quotas = { ...DEFAULT_QUOTAS, console: { records: 2, bytes: 1000 } };
 
   test("is counted, and said in the stream where it is missing", () => {
-    const store = open({ rooms });
+    const store = open({ quotas });
     store.append("console", line("before"));
     for (let i = 0; i < 3; i++) {
       expect(() => store.append("console", [Buffer.alloc(2000)])).toThrow("ENOSPC");

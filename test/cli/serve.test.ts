@@ -160,7 +160,7 @@ describe("serving one guest", () => {
     expect(stdout).toMatch(/^\{"time":"[^"]+","level":"info","kind":"ready"\}\n$/);
   });
 
-  test("--max-records and --max-bytes: each type has that much room, and what is dropped is told", async () => {
+  test("--max-records and --max-bytes: each type has that much, and what is dropped is told", async () => {
     const { socket, records } = paths();
     const room = ["--console", "--max-records", "2", "--max-bytes", "1M", "--json"];
     const server = await serve(["--socket-path", socket, "--directory", records, ...room]);
@@ -184,7 +184,7 @@ describe("serving one guest", () => {
       { details: { type: "console", files: 1, bytes: 120_000 } },
     ]);
     expect(dropped[0]?.message).toBe(
-      `dropped ${join(records, "dmesg-2")}, 25 bytes: the room for dmesg is full; since the start 1 files, 25 bytes`,
+      `dropped ${join(records, "dmesg-2")}, 25 bytes: the quota for dmesg is used up; since the start 1 files, 25 bytes`,
     );
   });
 

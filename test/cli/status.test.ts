@@ -75,7 +75,7 @@ test("what a daemon knows of a guest, before it comes, while it is there, and wh
     {
       guest: "",
       directory: records,
-      rooms: [
+      quotas: [
         { type: "dmesg", records: 0, bytes: 0, maxRecords: 1000, maxBytes: 8 << 20 },
         { type: "ftrace", records: 0, bytes: 0, maxRecords: 1000, maxBytes: 256 << 20 },
         { type: "console", records: 0, bytes: 0, maxRecords: 1000, maxBytes: 1 << 30 },
@@ -91,7 +91,7 @@ test("what a daemon knows of a guest, before it comes, while it is there, and wh
   expect(there).toMatchObject({
     driver: { state: "running", interface: "2016", types: ["dmesg", "console"], queues: 2 },
     lastDump: { name: "dmesg-2" },
-    rooms: [
+    quotas: [
       { type: "dmesg", records: 1, bytes: 10 },
       { type: "ftrace", records: 0 },
       { type: "console", records: 1, bytes: 5 },
@@ -132,7 +132,7 @@ test("of several guests a line each, in the order in which they were named; the 
   expect(stderr).toBe("");
   const rows = stdout.split("\n").map((line) => line.split(/ {2,}/));
   expect(rows).toEqual([
-    ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "ROOM", "REFUSED"],
+    ["GUEST", "CONNECTED", "DRIVER", "TYPES", "LINE", "DUMP", "QUOTA", "REFUSED"],
     ["b", "-", "-", "-", "-", "-", "dmesg 0%", "-"],
     [
       "a",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { errno } from "../../src/os/index.js";
-import { DEFAULT_RATES, DEFAULT_ROOMS } from "../../src/store/index.js";
+import { DEFAULT_QUOTAS, DEFAULT_RATES } from "../../src/store/index.js";
 import { closeAll } from "../support/in-process.js";
 import {
   connectGuest,
@@ -226,15 +226,15 @@ describe("boot ids", () => {
   });
 });
 
-describe("room", () => {
+describe("quota", () => {
   test.each([
     [FTRACE, "ftrace"],
     [DMESG, "dmesg"],
   ] as const)(
-    "pstore: type %i's room is full: the first and the newest are kept, and other types go on",
+    "pstore: type %i's quota is used up: the first and the newest are kept, and other types go on",
     async (type, name) => {
-      const rooms = { ...DEFAULT_ROOMS, [name]: { records: 2, bytes: 100 } };
-      const { driver, directory } = await startExtended({ rooms });
+      const quotas = { ...DEFAULT_QUOTAS, [name]: { records: 2, bytes: 100 } };
+      const { driver, directory } = await startExtended({ quotas });
       const answers: number[] = [];
       for (let i = 0; i < 3; i++) answers.push((await driver.write({ type }, text)).ret);
       expect(answers).toEqual([0, 0, 0]);
@@ -246,9 +246,9 @@ describe("room", () => {
     },
   );
 
-  test("pstore: a stream's room is full: its beginning and its newest are kept, and other types go on", async () => {
-    const rooms = { ...DEFAULT_ROOMS, console: { records: 3, bytes: 800 } };
-    const { driver, directory } = await startExtended({ rooms });
+  test("pstore: a stream's quota is used up: its beginning and its newest are kept, and other types go on", async () => {
+    const quotas = { ...DEFAULT_QUOTAS, console: { records: 3, bytes: 800 } };
+    const { driver, directory } = await startExtended({ quotas });
     for (const letter of "abcde") {
       const data = Buffer.alloc(99, letter);
       expect(await driver.write({ type: CONSOLE }, data)).toMatchObject({ ret: 0 });

@@ -1,11 +1,11 @@
 import { rmSync } from "node:fs";
-import { DirectoryStore, type Rooms } from "../../src/store/index.js";
+import { DirectoryStore, type Quotas } from "../../src/store/index.js";
 import { fastFolder } from "./good-guest.js";
 
 const room = { records: 4, bytes: 1 << 18 };
 
 /** Full soon: a store's refusals are to be seen, too. */
-const ROOMS: Rooms = { dmesg: room, ftrace: room, console: room, pmsg: room };
+const QUOTAS: Quotas = { dmesg: room, ftrace: room, console: room, pmsg: room };
 
 /** Inputs after which the store is empty again. */
 const RENEW_INPUTS = 500;
@@ -33,6 +33,6 @@ export class HostileStore {
   #open(): DirectoryStore {
     this.#directory = fastFolder();
     const onErase = this.#count++ % 2 === 0 ? "keep" : "remove";
-    return new DirectoryStore(this.#directory, { rooms: ROOMS, onErase });
+    return new DirectoryStore(this.#directory, { quotas: QUOTAS, onErase });
   }
 }

@@ -48,7 +48,7 @@ export const everyBytes =
   };
 
 export interface PstoreDriverOptions {
-  /** Room for data in a READ, in bytes: 16 KiB where not given. */
+  /** Quota for data in a READ, in bytes: 16 KiB where not given. */
   readonly bufsize?: number;
   readonly cut?: Cut;
   /** All descriptors in an indirect table, which must have been negotiated. */

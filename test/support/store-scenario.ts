@@ -1,4 +1,4 @@
-import { DEFAULT_ROOMS, DirectoryStore, type StoreOptions } from "../../src/store/index.js";
+import { DEFAULT_QUOTAS, DirectoryStore, type StoreOptions } from "../../src/store/index.js";
 
 /** What was done with a store, and what it answered. All texts differ. */
 export type Told =
@@ -16,8 +16,8 @@ export type Told =
   | { readonly kind: "erased"; readonly text: string };
 
 /** Small enough that records are dropped and streams rotated. */
-const rooms = {
-  ...DEFAULT_ROOMS,
+const quotas = {
+  ...DEFAULT_QUOTAS,
   dmesg: { records: 5, bytes: 4096 },
   console: { records: 4, bytes: 256 },
 };
@@ -44,7 +44,7 @@ export class Scenario {
   /** Throws StoreError where the directory can't be used. */
   open(): DirectoryStore {
     return new DirectoryStore(this.#directory, {
-      rooms,
+      quotas,
       after: (_, task) => this.#timers.push(task),
       ...this.#options,
     });

@@ -244,7 +244,7 @@ describeGuests("erst watch", () => {
     const folder = temporaryFolder();
     const [path, directory, qmp] = ["erst", "records", "qmp"].map((name) => join(folder, name));
     if (path === undefined || directory === undefined || qmp === undefined) throw new Error();
-    // Room for two dumps: without clearing, the third crash would be lost.
+    // Quota for two dumps: without clearing, the third crash would be lost.
     ErstFile.create(path, 8 * 8192, 8192);
     let watcher = watch(path, "--directory", directory, "--qmp", qmp);
     const monitor = ["-qmp", `unix:${qmp},server=on,wait=off`];

@@ -282,7 +282,7 @@ describeGuests("the console", () => {
     async (kernel) => {
       const directory = temporaryFolder();
       const guest = await crashGuest(kernel, {
-        // Room for all of them: on a busy host printk overwrites lines before they are sent.
+        // Quota for all of them: on a busy host printk overwrites lines before they are sent.
         append: "loglevel=0 log_buf_len=4M",
         script: "insmod /crash.ko how=panic lines=5000\n",
       });

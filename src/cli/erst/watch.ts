@@ -79,7 +79,7 @@ async function watch(path: string, options: WatchOptions): Promise<void> {
       const began = process.cpuUsage();
       const left = copier.copy();
       if (left.late > 0) {
-        const message = `${left.late} records wait: they come faster than is taken`;
+        const message = `${left.late} records wait: they exceed the rate limit`;
         log({ level: "warn", code: "RATE", message });
       }
       const isLast = options.once && (left.busy === 0 || looks === LOOKS_ONCE);
@@ -108,13 +108,13 @@ function tellLeft({ busy }: Left): void {
 
 function open(path: string, options: WatchOptions, log: (event: LogEvent) => void): ErstCopier {
   const { directory, once } = options;
-  const { rooms, rates, minFree } = limitSettings(options);
+  const { quotas, rates, minFree } = limitSettings(options);
   const storeLog = new StoreLog(log);
   try {
     return new ErstCopier({
       path,
       directory,
-      rooms,
+      quotas,
       // What is there is no more than the file holds.
       rates: once ? {} : rates,
       minFree,

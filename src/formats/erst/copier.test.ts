@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { encodeCper, encodeStore, type TestRecord } from "../../../test/support/erst-records.js";
 import { errno } from "../../os/index.js";
-import { DEFAULT_ROOMS } from "../../store/index.js";
+import { DEFAULT_QUOTAS } from "../../store/index.js";
 import { type CopierOptions, ErstCopier } from "./copier.js";
 import { HEADER } from "./cper.js";
 import { ErstFile } from "./erst-file.js";
@@ -40,7 +40,7 @@ function setUp(records: readonly TestRecord[]) {
     new ErstCopier({
       path,
       directory,
-      rooms: DEFAULT_ROOMS,
+      quotas: DEFAULT_QUOTAS,
       rates: {},
       minFree: { bytes: 0, share: 0 },
       onStored: (at) => stored.push(at.slice(directory.length + 1)),
@@ -274,14 +274,14 @@ test("an earlier copy isn't replaced by one of the same id, and the same bytes a
   expect(copy()).toEqual([]);
 });
 
-test("other records have a room of their own, and none is dropped", () => {
+test("other records have a quota of their own, and none is dropped", () => {
   const small = { records: 2, bytes: 2 ** 20 };
   const second = { ...mce, id: 6n };
   const { directory, open, write, contents, failed } = setUp([mce, second, { ...mce, id: 8n }]);
-  const copier = open({ rooms: { ...DEFAULT_ROOMS, dmesg: small } });
+  const copier = open({ quotas: { ...DEFAULT_QUOTAS, dmesg: small } });
   copier.copy();
   expect(contents()).toEqual(["cper-0000000000000005", "cper-0000000000000006"]);
-  expect(failed).toMatchObject([{ refusal: "ROOM", errno: errno.ENOSPC }]);
+  expect(failed).toMatchObject([{ refusal: "QUOTA", errno: errno.ENOSPC }]);
   write(part(9n, "a dump"));
   copier.copy();
   expect(contents()).toContain("dmesg-1.enc.z");
@@ -296,9 +296,9 @@ test("other records have a room of their own, and none is dropped", () => {
   copier.close();
 });
 
-test("other records' room has bytes, too", () => {
+test("other records' quota has bytes, too", () => {
   const { open, contents } = setUp([mce, { ...mce, id: 6n }]);
-  const copier = open({ rooms: { ...DEFAULT_ROOMS, dmesg: { records: 9, bytes: 300 } } });
+  const copier = open({ quotas: { ...DEFAULT_QUOTAS, dmesg: { records: 9, bytes: 300 } } });
   copier.copy();
   expect(contents()).toEqual(["cper-0000000000000005"]);
   copier.close();
@@ -315,7 +315,7 @@ test("a file system is left as much free space as is asked for", () => {
   copier.close();
 });
 
-test("what comes faster than is taken waits in its slot", () => {
+test("what exceeds the rate limit waits in its slot", () => {
   const { open, write, contents, used, failed } = setUp([part(7n, "first"), part(8n, "second")]);
   const requests = { perSecond: 1e-9, burst: 3 };
   const copier = open({ rates: { dmesg: { bytes: undefined, requests } } });

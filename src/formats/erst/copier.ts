@@ -5,9 +5,9 @@ import {
   type Dropped,
   FreeSpace,
   type MinFree,
+  type Quotas,
   RateLimiter,
   type Rates,
-  type Rooms,
   systemFiles,
 } from "../../store/index.js";
 import { CopiedList, digestOf } from "./copied.js";
@@ -25,7 +25,7 @@ export interface CopierOptions {
   readonly path: string;
   readonly directory: string;
   /** The one for dmesg; as much again is for all other records. */
-  readonly rooms: Rooms;
+  readonly quotas: Quotas;
   /** The one for dmesg counts for all that is read, whatever it is. */
   readonly rates: Rates;
   readonly minFree: MinFree;
@@ -57,10 +57,10 @@ export class ErstCopier {
   /** Throws ErstError for what is no ERST file, StoreError, and the system call's error. */
   constructor(options: CopierOptions) {
     this.#options = options;
-    const { path, directory, rooms, rates, minFree, onDropped, onStored } = options;
+    const { path, directory, quotas, rates, minFree, onDropped, onStored } = options;
     expectErst(path);
     this.#store = new DirectoryStore(directory, {
-      rooms,
+      quotas,
       minFree,
       onDropped,
       onStored: ({ path, size }) => {
@@ -68,7 +68,7 @@ export class ErstCopier {
       },
     });
     this.#copied = new CopiedList(join(directory, COPIED_NAME));
-    this.#others = new OtherRecords(directory, rooms.dmesg, new FreeSpace(systemFiles, minFree));
+    this.#others = new OtherRecords(directory, quotas.dmesg, new FreeSpace(systemFiles, minFree));
     const limiter = new RateLimiter(rates);
     this.#slots = new SlotWatch(path, limiter, (key) => this.#copied.has(key));
     this.#newest = this.#newestKey();

@@ -14,8 +14,8 @@ import { join } from "node:path";
 import { errno, renameNew } from "../../os/index.js";
 import {
   type FreeSpace,
+  type Quota,
   RefusedError,
-  type Room,
   syncDirectory,
   systemFiles,
 } from "../../store/index.js";
@@ -26,20 +26,20 @@ const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
 const TEMPORARY_NAME = ".cper";
 
-/** A full room is looked at anew so often: its owner may have removed files. */
+/** A full quota is looked at anew so often: its owner may have removed files. */
 const SCAN_MS = 1000;
 
 /** Records of an ERST file that are no dump's parts: each whole, in a file of its own. */
 export class OtherRecords {
   readonly #directory: string;
-  readonly #room: Room;
+  readonly #quota: Quota;
   readonly #free: FreeSpace;
-  #used: Room | undefined;
+  #used: Quota | undefined;
   #scannedMs = 0;
 
-  constructor(directory: string, room: Room, free: FreeSpace) {
+  constructor(directory: string, quota: Quota, free: FreeSpace) {
     this.#directory = directory;
-    this.#room = room;
+    this.#quota = quota;
     this.#free = free;
   }
 
@@ -71,17 +71,17 @@ export class OtherRecords {
       this.#used = this.#scan();
       if (this.#fits(bytes)) return;
     }
-    const why = `${this.#directory}: the room for other records is full`;
-    throw new RefusedError("ROOM", errno.ENOSPC, why);
+    const why = `${this.#directory}: the quota for other records is used up`;
+    throw new RefusedError("QUOTA", errno.ENOSPC, why);
   }
 
   #fits(bytes: number): boolean {
     this.#used ??= this.#scan();
     const { records, bytes: used } = this.#used;
-    return records < this.#room.records && used + bytes <= this.#room.bytes;
+    return records < this.#quota.records && used + bytes <= this.#quota.bytes;
   }
 
-  #scan(): Room {
+  #scan(): Quota {
     this.#scannedMs = performance.now();
     const sizes = readdirSync(this.#directory)
       .filter((name) => CPER_NAME.test(name))

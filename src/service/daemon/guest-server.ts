@@ -72,7 +72,7 @@ export class GuestServer {
     this.#store = new DirectoryStore(guest.directory, {
       onErase: device.onErase,
       compress: device.compress,
-      rooms: device.rooms,
+      quotas: device.quotas,
       rates: device.rates,
       rateLevels: session?.rateLevels,
       minFree: device.minFree,
@@ -167,7 +167,7 @@ export class GuestServer {
       lastLineMs,
       lastDump,
       lastEnd,
-      rooms: new Map(device.types.map((type) => [type, this.#store.usage(type)])),
+      quotas: new Map(device.types.map((type) => [type, this.#store.usage(type)])),
       refused: this.#storeLog.refusedSince,
     };
   }

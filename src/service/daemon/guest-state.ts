@@ -1,6 +1,6 @@
 import type { DriverSummary } from "../../device/index.js";
 import type { GuestEnd, RecordName, RecordTypeName } from "../../records/index.js";
-import type { Room } from "../../store/index.js";
+import type { Quota } from "../../store/index.js";
 import type { DriverActivity } from "../../virtio/vhost-user/index.js";
 
 /** What is known of a guest now: what a command that asks the daemon shows. Times are in milliseconds since 1970. */
@@ -21,7 +21,7 @@ export interface GuestState {
   /** How its front-end went away the last time. */
   readonly lastEnd: GuestEnd | undefined;
   /** What the records of each type that is taken take, and may take. */
-  readonly rooms: ReadonlyMap<RecordTypeName, { readonly used: Room; readonly room: Room }>;
+  readonly quotas: ReadonlyMap<RecordTypeName, { readonly used: Quota; readonly quota: Quota }>;
   /** What wasn't taken since this process began, because of a bound. */
   readonly refused: { readonly times: number; readonly bytes: number };
 }

@@ -1,5 +1,5 @@
 import type { EndKind, RecordTypeName } from "../../records/index.js";
-import type { MinFree, OnErase, Rates, Rooms } from "../../store/index.js";
+import type { MinFree, OnErase, Quotas, Rates } from "../../store/index.js";
 import type { SessionDescriptors } from "../session/index.js";
 
 /** How far a daemon's process is kept from what it doesn't need. */
@@ -35,7 +35,7 @@ export interface DeviceSettings {
   readonly compress: boolean;
   readonly onErase: OnErase;
   /** What the records of each type may take in a guest's directory. */
-  readonly rooms: Rooms;
+  readonly quotas: Quotas;
   /** How fast a guest's records of each type may come. */
   readonly rates: Rates;
   /** What is left free on each directory's file system. */

@@ -4,8 +4,8 @@ import type { GuestState } from "./guest-state.js";
 
 // What the command `status` is answered on the control socket (docs/json.md). Times are ISO 8601.
 
-/** The room of one type of records, in files and bytes. */
-export interface RoomStatus {
+/** The quota of one type of records, in files and bytes. */
+export interface QuotaStatus {
   readonly type: RecordTypeName;
   readonly records: number;
   readonly bytes: number;
@@ -28,7 +28,7 @@ export interface GuestStatus {
   readonly lastLine?: string;
   readonly lastDump?: { readonly name: string; readonly time: string };
   readonly lastEnd?: { readonly kind: string; readonly time: string };
-  readonly rooms: readonly RoomStatus[];
+  readonly quotas: readonly QuotaStatus[];
   readonly refused: { readonly times: number; readonly bytes: number };
 }
 
@@ -61,12 +61,12 @@ function guestStatus(state: GuestState): GuestStatus {
       lastDump: { name: formatRecordName(lastDump), time: iso(lastDump.timeMs) },
     }),
     ...(lastEnd && { lastEnd: { kind: lastEnd.kind, time: iso(lastEnd.timeMs) } }),
-    rooms: [...state.rooms].map(([type, { used, room }]) => ({
+    quotas: [...state.quotas].map(([type, { used, quota }]) => ({
       type,
       records: used.records,
       bytes: used.bytes,
-      maxRecords: room.records,
-      maxBytes: room.bytes,
+      maxRecords: quota.records,
+      maxBytes: quota.bytes,
     })),
     refused: state.refused,
   };

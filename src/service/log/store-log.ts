@@ -25,7 +25,7 @@ export class StoreLog {
       level: "warn",
       code: "DROPPED",
       message:
-        `dropped ${files}, ${bytes} bytes: the room for ${type} is full; ` +
+        `dropped ${files}, ${bytes} bytes: the quota for ${type} is used up; ` +
         `since the start ${all.number} files, ${all.bytes} bytes`,
       details: { type, files: paths.length, bytes, allFiles: all.number, allBytes: all.bytes },
     });

@@ -2,19 +2,19 @@ import { errno, errnoOf } from "../os/index.js";
 import { type RecordTypeName, recordKey } from "../records/record-name.js";
 import { type Files, isSystemError } from "./files.js";
 import type { OpenDirectory } from "./open-directory.js";
+import { fits, type Quotas, sum } from "./quota.js";
 import type { RecordGroup } from "./record-group.js";
 import type { TableEntry } from "./record-table.js";
 import { RefusedError } from "./refused-error.js";
 import { Retention, type Wanted } from "./retention.js";
-import { fits, type Rooms, sum } from "./rooms.js";
 
-/** For a full room the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
+/** For a full quota the directory is read so often: its owner may have removed files. A guest may ask at any rate. */
 const READ_MS = 1000;
 
-/** So many groups are chosen at once where a room has more than its bounds allow: it may be any number of them. */
+/** So many groups are chosen at once where a quota is exceeded: it may be any number of them. */
 const GROUPS_AT_ONCE = 64;
 
-/** Records that went because their type's room was full. */
+/** Records that went because their type's quota was full. */
 export interface Dropped {
   readonly type: RecordTypeName;
   /** The files' paths, oldest first. */
@@ -22,9 +22,9 @@ export interface Dropped {
   readonly bytes: number;
 }
 
-export interface RoomLimiterOptions {
+export interface QuotaLimiterOptions {
   readonly files: Files;
-  readonly rooms: Rooms;
+  readonly quotas: Quotas;
   readonly directory: OpenDirectory;
   /** Whether the guest's turn has lasted long enough. */
   readonly isTurnOver: () => boolean;
@@ -42,15 +42,15 @@ interface Eviction {
   isScheduled: boolean;
 }
 
-/** Keeps each type of a directory's records within its room. */
-export class RoomLimiter {
-  readonly #options: RoomLimiterOptions;
+/** Keeps each type of a directory's records within its quota. */
+export class QuotaLimiter {
+  readonly #options: QuotaLimiterOptions;
   readonly #evictions = new Map<RecordTypeName, Eviction>();
   #readMs = 0;
-  /** The reading that a full room waits for. */
+  /** The reading that a full quota waits for. */
   #reading: number | undefined;
 
-  constructor(options: RoomLimiterOptions) {
+  constructor(options: QuotaLimiterOptions) {
     this.#options = options;
   }
 
@@ -60,7 +60,7 @@ export class RoomLimiter {
   }
 
   /**
-   * Has find() know all that it needs. Where the room's bounds are lower than they were, or what had to go isn't gone yet,
+   * Has find() know all that it needs. Where the quota's bounds are lower than they were, or what had to go isn't gone yet,
    * that goes now. Throws the system call's error, or RefusedError.
    */
   prepare(wanted: Wanted): void {
@@ -112,9 +112,9 @@ export class RoomLimiter {
   #of(type: RecordTypeName): Eviction {
     let eviction = this.#evictions.get(type);
     if (eviction === undefined) {
-      const { directory, rooms } = this.#options;
+      const { directory, quotas } = this.#options;
       eviction = {
-        retention: new Retention(type, directory, rooms[type]),
+        retention: new Retention(type, directory, quotas[type]),
         going: [],
         isScheduled: false,
       };
@@ -129,13 +129,13 @@ export class RoomLimiter {
 
   #fits(wanted: Wanted): boolean {
     const used = this.#options.directory.table.totals(wanted.type);
-    return fits(sum(used, wanted), this.#options.rooms[wanted.type]);
+    return fits(sum(used, wanted), this.#options.quotas[wanted.type]);
   }
 
   #full(type: RecordTypeName): RefusedError {
     const { directory } = this.#options;
-    const why = `${directory.path}: the room for ${type} is full`;
-    return new RefusedError("ROOM", errno.ENOSPC, why);
+    const why = `${directory.path}: the quota for ${type} is used up`;
+    return new RefusedError("QUOTA", errno.ENOSPC, why);
   }
 
   /** What has to go beside what is going. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { DirectoryStore } from "./directory-store.js";
-import { DEFAULT_ROOMS } from "./rooms.js";
+import { DEFAULT_QUOTAS } from "./quota.js";
 import type { StoreOptions } from "./store-options.js";
 
 const BOOT = "a".repeat(32);
@@ -11,7 +11,7 @@ const BOOT = "a".repeat(32);
 let directory: string;
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date", "performance"], now: new Date("2026-01-01T12:00:00Z") });
-  directory = mkdtempSync(join(tmpdir(), "pstore-room-"));
+  directory = mkdtempSync(join(tmpdir(), "pstore-quota-"));
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -27,12 +27,12 @@ const ids = () =>
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-/** A store with room for 20 records, in turns that are over at once; and what it has left for others. */
+/** A store with quota for 20 records, in turns that are over at once; and what it has left for others. */
 function opened(options: StoreOptions = {}) {
   const tasks: (() => void)[] = [];
-  const rooms = { ...DEFAULT_ROOMS, dmesg: { records: 20, bytes: 1 << 20 } };
+  const quotas = { ...DEFAULT_QUOTAS, dmesg: { records: 20, bytes: 1 << 20 } };
   const store = new DirectoryStore(directory, {
-    rooms,
+    quotas,
     isTurnOver: () => true,
     after: (_delayMs, task) => tasks.push(task),
     ...options,
@@ -80,7 +80,7 @@ test("a dump of many parts goes as one, in as many turns as it takes", () => {
 
 test("a record that many have to go for is stored first, and the next one when they are gone", () => {
   const { store, tasks, write, fill } = opened({
-    rooms: { ...DEFAULT_ROOMS, dmesg: { records: 1000, bytes: 2200 } },
+    quotas: { ...DEFAULT_QUOTAS, dmesg: { records: 1000, bytes: 2200 } },
   });
   fill();
   for (let count = 13; count <= 102; count++) write(`Oops#${count} Part1`, 1000);
@@ -103,7 +103,7 @@ test("a record that many have to go for is stored first, and the next one when t
 });
 
 test("what is over the bounds, which are lower than they were, goes in as many turns as it takes", () => {
-  const first = opened({ rooms: DEFAULT_ROOMS });
+  const first = opened({ quotas: DEFAULT_QUOTAS });
   first.fill();
   for (let count = 13; count <= 52; count++) first.write(`Oops#${count} Part1`, 1000);
   first.store.close();
@@ -132,7 +132,7 @@ test("what is going makes room before anything else has to", () => {
   store.close();
 });
 
-test("the first write to a full room waits for what it has to know, the next ones for little", () => {
+test("the first write to a full quota waits for what it has to know, the next ones for little", () => {
   const first = opened();
   first.fill();
   first.store.close();
@@ -142,7 +142,7 @@ test("the first write to a full room waits for what it has to know, the next one
   store.close();
 });
 
-test("files that their owner removes, and removes amid all this, are room like any other", () => {
+test("files that their owner removes, and removes amid all this, are quota like any other", () => {
   const { store, tasks, write, fill } = opened();
   fill();
   write("Oops#13 Part1", 60_000);
