@@ -1,10 +1,10 @@
 // The ways for a guest's text to leave it that `npm run bench:guest` compares, and how each is set up.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { joinDump } from "../src/analysis/dumps.js";
 import { decodeRecord, findRecords, groupDumps } from "../src/analysis/index.js";
 import { ErstFile, payloadOf } from "../src/formats/erst/index.js";
 import { formatRecordName } from "../src/records/index.js";
+import { joinDump } from "../test/support/join-dump.js";
 
 /** A boot of the guest that prints, and dies, in one way. */
 export interface Way {

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
+import { joinDump } from "../../test/support/join-dump.js";
 import type { RecordHeader } from "../records/index.js";
 import { type HeadedRecord, readHeader, unreadableLine } from "./decode.js";
-import { isCutShort, joinDump } from "./dumps.js";
+import { isCutShort } from "./dumps.js";
 import { findRecords } from "./find-records.js";
 import { groupDumps } from "./group-dumps.js";
 

@@ -104,8 +104,3 @@ function partsApart({ parts }: Dump): Map<Piece, number> {
 /** A guest sends all parts without a pause: they were copied without their times, or this one was added. */
 const apartNote = ({ name }: DumpPart, ms: number): string =>
   note(`the time of ${name} is ${Math.round(ms / 1000)} s from that of the part before it`);
-
-/** A dump's text as a whole, for a dump that is known to be small. */
-export function joinDump(dump: Dump): Buffer {
-  return Buffer.concat([...dumpText(dump)]);
-}

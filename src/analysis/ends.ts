@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type EndKind, readEnds } from "../records/index.js";
 import type { OnSkipped, RecordEntry } from "../records/record.js";
@@ -18,8 +18,9 @@ export interface GuestEnded {
   readonly boot?: string;
 }
 
-/** What is kept in the directories at `path` of how guests ended, oldest first. */
+/** What is kept in the directories at `path` of how guests ended, oldest first; none where it is a file. */
 export function findEnds(path: string, onSkipped: OnSkipped): GuestEnded[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
   return guestFolders(path)
     .flatMap((folder) => endsIn(join(path, folder), folder, onSkipped))
     .sort((a, b) => a.time.getTime() - b.time.getTime());

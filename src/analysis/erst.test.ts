@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
 import { encodeCper, encodeStore, type TestStore } from "../../test/support/erst-records.js";
+import { joinDump } from "../../test/support/join-dump.js";
 import { SECTION_DMESG, SECTION_MCE } from "../formats/erst/guid.js";
 import { decodeRecord } from "./decode.js";
-import { joinDump } from "./dumps.js";
 import { findRecords } from "./find-records.js";
 import { groupDumps } from "./group-dumps.js";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
+import { joinDump } from "../../test/support/join-dump.js";
 import type { HeadedRecord } from "./decode.js";
-import { joinDump } from "./dumps.js";
 import { groupDumps } from "./group-dumps.js";
 
 const summary = (records: readonly HeadedRecord[]) =>

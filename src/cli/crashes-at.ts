@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import {
   type Crash,
   type CrashFacts,
@@ -11,11 +10,11 @@ import {
   relations,
   stemOf,
 } from "../analysis/index.js";
-import { isStream, type RecordTypeName } from "../records/index.js";
+import type { RecordTypeName } from "../records/index.js";
 import { errorLine, UserError, warn } from "../service/errors.js";
 import { fullName, Names } from "../service/names.js";
-import { type CrashFilter, isEndWanted, isFiltered, isWanted } from "./crash-filter.js";
-import { howRecorded, othersBelow } from "./nothing-found.js";
+import { type CrashFilter, isEndWanted, isWanted } from "./crash-filter.js";
+import { nothingFound } from "./nothing-found.js";
 import { Progress } from "./progress.js";
 import { recordsAsked } from "./records-at.js";
 
@@ -61,7 +60,10 @@ export class CrashesAt {
     this.crashes = findCrashes(this.records).filter((crash) =>
       isWanted(crash, filter, (one) => this.facts(one)),
     );
-    this.ends = endsAt(path, skipped).filter((end) => isEndWanted(end, filter));
+    const ends = findEnds(path, (error) => {
+      skipped(`skipped ${errorLine(error)}`);
+    });
+    this.ends = ends.filter((end) => isEndWanted(end, filter));
   }
 
   facts(crash: Crash): CrashFacts {
@@ -88,17 +90,9 @@ export class CrashesAt {
     return newest;
   }
 
-  /** For where nothing is found. Streams aren't shown with dumps: one can be very long. */
+  /** For where nothing is found. */
   nothing(type: RecordTypeName = "dmesg"): UserError {
-    const holds = `${this.path} holds no ${type === "dmesg" ? "crash" : `${type} record`}`;
-    const others = this.records.length === 0 ? othersBelow(this.path) : undefined;
-    if (others !== undefined && this.#filter.guest === undefined) return new UserError(others);
-    const fits = isFiltered(this.#filter) ? " that fits" : "";
-    if (type !== "dmesg") return new UserError(`${holds}${fits}${howRecorded(type)}`);
-    const stream = this.records.findLast((record) => isStream(record.type));
-    if (fits !== "" || stream === undefined) return new UserError(`${holds}${fits}`);
-    const what = stream.type === "console" ? "console output" : "what user space wrote";
-    return new UserError(`${holds}, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`);
+    return nothingFound(this.path, this.records, this.#filter, type);
   }
 
   /** By its name or id, or those of any of its log's records, without the guest where that is clear. */
@@ -140,13 +134,6 @@ export class CrashesAt {
       ? `${this.path} holds no crash ${name}`
       : `${name} is a record and no crash: \`virtio-pstore show ${record.path}\` shows it`;
   }
-}
-
-function endsAt(path: string, skipped: (line: string) => void): GuestEnded[] {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
-  return findEnds(path, (error) => {
-    skipped(`skipped ${errorLine(error)}`);
-  });
 }
 
 export const newReader = (tell: (line: string) => void): CrashReader =>

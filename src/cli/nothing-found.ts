@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { findRecords, isErstFile } from "../analysis/index.js";
-import type { RecordEntry, RecordTypeName } from "../records/index.js";
+import { isStream, type RecordEntry, type RecordTypeName } from "../records/index.js";
 import { UserError, warn } from "../service/errors.js";
 import { type CrashFilter, isFiltered } from "./crash-filter.js";
 
@@ -36,8 +36,26 @@ export function tellOthers(
   return true;
 }
 
+/** The error of a command that finds none of a type. Streams aren't shown with dumps: one can be very long. */
+export function nothingFound(
+  path: string,
+  records: readonly RecordEntry[],
+  filter: CrashFilter,
+  type: RecordTypeName,
+): UserError {
+  const holds = `${path} holds no ${type === "dmesg" ? "crash" : `${type} record`}`;
+  const others = records.length === 0 ? othersBelow(path) : undefined;
+  if (others !== undefined && filter.guest === undefined) return new UserError(others);
+  const fits = isFiltered(filter) ? " that fits" : "";
+  if (type !== "dmesg") return new UserError(`${holds}${fits}${howRecorded(type)}`);
+  const stream = records.findLast((record) => isStream(record.type));
+  if (fits !== "" || stream === undefined) return new UserError(`${holds}${fits}`);
+  const what = stream.type === "console" ? "console output" : "what user space wrote";
+  return new UserError(`${holds}, but ${what}: \`virtio-pstore show ${stream.path}\` shows it`);
+}
+
 /** A directory may hold what is a path of its own: guests' ERST files, or directories of directories of records. */
-export function othersBelow(path: string): string | undefined {
+function othersBelow(path: string): string | undefined {
   if (!statSync(path).isDirectory()) return undefined;
   const entries = readdirSync(path, { withFileTypes: true });
   const file = entries.find(({ name }) => name.endsWith(".erst") && isErstFile(join(path, name)));

@@ -214,7 +214,7 @@ function named(path: string): string {
 function forget(state: WatchState, path: string): void {
   const { files, skipped } = recordsAt(path);
   const unread: unknown[] = [];
-  const ends = statSync(path).isDirectory() ? findEnds(path, (error) => unread.push(error)) : [];
+  const ends = findEnds(path, (error) => unread.push(error));
   if (skipped.length + unread.length === 0 && files.length > 0) state.keep(files, ends);
 }
 

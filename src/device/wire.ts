@@ -10,7 +10,7 @@ export const VIRTIO_ID_PSTORE = 22;
  * queue 0: the driver waits for the answer; queue 1: several requests in flight; queue 2, with
  * F_PANIC_VQ: only a dying guest uses it.
  */
-export const QUEUE_COUNT = 3;
+export { QUEUE_COUNT } from "../store/journal/index.js";
 
 /** Feature bits: the configuration space goes on behind `flags`; there is a queue 2. */
 export const F_EXTENDED = 1n << 0n;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { joinDump } from "../../src/analysis/dumps.js";
 import { qemuGuest, umlGuest } from "../../vm/guest.js";
 import type { KernelName } from "../../vm/kernel.js";
+import { joinDump } from "../support/join-dump.js";
 import {
   describeGuests,
   dumpsOf,

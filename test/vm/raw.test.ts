@@ -2,10 +2,10 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { joinDump } from "../../src/analysis/dumps.js";
 import { findRecords, isCutShort } from "../../src/analysis/index.js";
 import { qemuGuest, runGuest, umlGuest } from "../../vm/guest.js";
 import { kernelNames } from "../../vm/kernel.js";
+import { joinDump } from "../support/join-dump.js";
 import {
   crashGuest,
   crashLines,

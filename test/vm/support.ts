@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, inject, onTestFinished } from "vitest";
-import { joinDump } from "../../src/analysis/dumps.js";
 import { type Dump, decodeRecord, findRecords, groupDumps } from "../../src/analysis/index.js";
 import { type GuestResult, runGuest } from "../../vm/guest.js";
 import { checkout } from "../../vm/paths.js";
+import { joinDump } from "../support/join-dump.js";
 import { until } from "../support/patience.js";
 
 export { crashGuest, crashModule } from "./crash-guest.js";

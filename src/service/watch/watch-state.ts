@@ -26,19 +26,18 @@ export type Tellable = Crash | GuestEnded;
  * called as its first one, and that may be removed before the others; with the time, because a guest whose
  * directory is made anew has the same names again. It belongs to one process at a time.
  */
-export class WatchState {
-  readonly #file: LineFile;
+export class WatchState extends LineFile {
   readonly #lock: number;
   readonly #lines: Set<string>;
   #isNew: boolean;
 
   /** Throws UserError where `path` is no file of its own or another process has it, or the system call's error. */
   constructor(path: string) {
-    this.#file = new LineFile(OWN_FILE, path);
+    super(OWN_FILE, path);
     if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false) throw noFile(path);
     this.#lock = ours(path, () => locked(path));
     this.#isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
-    this.#lines = new Set(ours(path, () => this.#file.load(MAX_BYTES)));
+    this.#lines = new Set(ours(path, () => this.load(MAX_BYTES)));
   }
 
   /** Nothing was kept yet: begin() does. */
@@ -59,27 +58,27 @@ export class WatchState {
   /** Makes the file, with what counts as told. */
   begin(all: readonly Tellable[]): void {
     for (const line of all.flatMap(linesOf)) this.#lines.add(line);
-    this.#file.replace([...this.#lines]);
+    this.replace([...this.#lines]);
     this.#isNew = false;
   }
 
   add(one: Tellable): void {
     for (const line of linesOf(one)) {
-      this.#file.append(line);
+      this.append(line);
       this.#lines.add(line);
     }
-    this.#file.sync();
+    this.sync();
   }
 
   /** Forgets all but these. */
   keep(records: readonly RecordEntry[], ends: readonly GuestEnded[]): void {
     const there = new Set([...records.map(lineOf), ...ends.flatMap(linesOf)]);
     for (const line of this.#lines) if (!there.has(line)) this.#lines.delete(line);
-    this.#file.replace([...this.#lines]);
+    this.replace([...this.#lines]);
   }
 
   close(): void {
-    for (const fd of this.#file.end()) closeSync(fd);
+    for (const fd of this.end()) closeSync(fd);
     closeSync(this.#lock);
   }
 }

@@ -9,7 +9,8 @@ import { type Effect, ENTRY_WORDS, JournalEntry, type JournalMemory } from "./jo
 /** Requests of one queue that can be under way at a time. */
 export const MAX_UNDER_WAY = 64;
 
-const MAX_QUEUES = 3;
+/** The device's queues: their number is part of the layout. */
+export const QUEUE_COUNT = 3;
 
 /**
  * The layout, in words of 8 bytes. The session's file has its version (src/service/session/session-file.ts).
@@ -30,7 +31,7 @@ const WALK = 1;
 const STREAMS = 3;
 const STREAM_WORDS = 3;
 const ENTRIES = 9;
-const STARTED = ENTRIES + ENTRY_WORDS * MAX_UNDER_WAY * MAX_QUEUES;
+const STARTED = ENTRIES + ENTRY_WORDS * MAX_UNDER_WAY * QUEUE_COUNT;
 const WALK_TYPE = STARTED + 1;
 const JOURNAL_BYTES = 8 * (WALK_TYPE + 1);
 
@@ -59,7 +60,7 @@ const LAST_TYPE: RecordTypeName = RECORD_TYPES.at(-1) ?? "pmsg";
 export class RequestJournal {
   readonly #memory: JournalMemory;
   /** Entries that this process began: they say nothing of a former one. */
-  readonly #own = new Uint8Array(MAX_UNDER_WAY * MAX_QUEUES);
+  readonly #own = new Uint8Array(MAX_UNDER_WAY * QUEUE_COUNT);
 
   /** Memory that is zeroed, or that a former process's journal had. */
   constructor(memory: Uint8Array<ArrayBuffer> = new Uint8Array(JOURNAL_BYTES)) {
@@ -190,7 +191,7 @@ export class RequestJournal {
 
 /** Which entry a request has. */
 function indexOf(queue: number, position: number): number {
-  if (queue >= MAX_QUEUES) throw new RangeError(`queue ${queue}`);
+  if (queue >= QUEUE_COUNT) throw new RangeError(`queue ${queue}`);
   return queue * MAX_UNDER_WAY + (position % MAX_UNDER_WAY);
 }
 
