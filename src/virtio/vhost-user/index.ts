@@ -1,6 +1,6 @@
 /// <reference types="node" preserve="true" />
 export { EventLoop, type Share } from "../../os/index.js";
-export { ArgumentError } from "./arguments.js";
+export { ArgumentError } from "../virtqueue/arguments.js";
 export {
   type Connection,
   doesntRead,

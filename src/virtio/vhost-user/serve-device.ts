@@ -1,5 +1,6 @@
 import { EventLoop } from "../../os/index.js";
-import { expectArgument, expectDevice, expectFunction, expectObject } from "./arguments.js";
+import { expectArgument, expectFunction, expectObject } from "../virtqueue/arguments.js";
+import { expectDevice } from "./arguments.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Server } from "./server.js";
 import { listenAt, removeSocket, type SocketAccess, socketFile } from "./socket-file.js";

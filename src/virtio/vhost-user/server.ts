@@ -1,7 +1,11 @@
 import { acceptUnix, closeDescriptor, type Share, SystemError } from "../../os/index.js";
+import { expectFunction, expectNumber, expectObject } from "../virtqueue/arguments.js";
 import { type Connection, PlainConnection, type SessionStore } from "./connection.js";
 import type { LogEvent, VirtioDevice } from "./device.js";
 import { Session } from "./session.js";
+
+/** An int's. */
+const MAX_DESCRIPTOR = 0x7fffffff;
 
 /** How long a socket whose accept(2) failed is left alone. */
 const ACCEPT_RETRY_MS = 1000;
@@ -40,7 +44,13 @@ export class Server {
   #lookedAgain = false;
   #heldOff = false;
 
+  /** Throws ArgumentError. */
   constructor(options: ServerOptions) {
+    expectObject(options, "options");
+    expectObject(options.loop, "options.loop");
+    expectNumber(options.fd, "options.fd", 0, MAX_DESCRIPTOR);
+    expectFunction(options.createDevice, "options.createDevice");
+    if (options.log !== undefined) expectFunction(options.log, "options.log");
     this.#options = options;
     const connection = options.sessions?.resume();
     if (connection !== undefined) {

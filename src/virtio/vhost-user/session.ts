@@ -1,4 +1,6 @@
 import { closeDescriptor, errno, hasReader, type Share, SystemError } from "../../os/index.js";
+import { expectObject } from "../virtqueue/arguments.js";
+import { expectMethods } from "./arguments.js";
 import { BackEnd } from "./back-end.js";
 import type { Connection } from "./connection.js";
 import type { DriverActivity, LogEvent, StartedDriver, VirtioDevice } from "./device.js";
@@ -60,7 +62,12 @@ export class Session {
   /** What a former process was sent can't be used any more: its front-end may be why that one ended. */
   resumeFailed = false;
 
+  /** Throws ArgumentError. */
   constructor(options: SessionOptions) {
+    expectObject(options, "options");
+    expectObject(options.loop, "options.loop");
+    expectObject(options.connection, "options.connection");
+    expectMethods(options.device, "options.device");
     this.#loop = options.loop;
     this.#connection = options.connection;
     this.#log = options.log ?? (() => undefined);

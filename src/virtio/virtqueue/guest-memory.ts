@@ -1,5 +1,6 @@
 import type { ForeignBytes, Mapping } from "../../os/index.js";
 import type { GuestAddress, UserAddress } from "./address.js";
+import { expectBigint, expectObject } from "./arguments.js";
 import { VirtqueueError } from "./errors.js";
 
 /** One region of guest memory that a front-end shares, and this process's mapping of it. */
@@ -31,8 +32,13 @@ export class GuestMemory {
     return this.#regions;
   }
 
-  /** Takes a region over. Throws BAD_REGION, and leaves the region to the caller, where it can't be. */
+  /** Takes a region over. Throws ArgumentError; or BAD_REGION, and leaves the region to the caller, where it can't be. */
   add(region: MemoryRegion): void {
+    expectObject(region, "region");
+    expectBigint(region.guestAddress, "region.guestAddress");
+    expectBigint(region.userAddress, "region.userAddress");
+    expectBigint(region.size, "region.size");
+    expectObject(region.mapping, "region.mapping");
     if (region.size <= 0n) throw new VirtqueueError("BAD_REGION", "a region of 0 bytes");
     if (
       region.guestAddress + region.size > LAST_ADDRESS ||

@@ -1,5 +1,6 @@
 /// <reference types="node" preserve="true" />
 export { type GuestAddress, guestAddress, type UserAddress, userAddress } from "./address.js";
+export { ArgumentError } from "./arguments.js";
 export {
   DESCRIPTOR_BYTES,
   type DescriptorChain,

@@ -1,3 +1,4 @@
+import { expectArgument, expectNumber, MAX_U32 } from "./arguments.js";
 import { VirtqueueError } from "./errors.js";
 
 /** struct QueueRegionSplit of vhost-user.rst: features u64, version u16, desc_num u16, last_batch_head u16, used_idx u16. */
@@ -35,8 +36,11 @@ export class InflightRegion {
   readonly #size: number;
   #counter = 0n;
 
-  /** Throws VirtqueueError where the region is too short, or was used for a queue of another size. */
+  /** Throws ArgumentError; or VirtqueueError where the region is too short, or was used for a queue of another size. */
   constructor(memory: ArrayBuffer, offset: number, queueSize: number) {
+    expectArgument(memory instanceof ArrayBuffer, "memory", memory, "an ArrayBuffer");
+    expectNumber(offset, "offset", 0, Number.MAX_SAFE_INTEGER);
+    expectNumber(queueSize, "queueSize", 0, MAX_U32);
     if (offset + inflightBytes(queueSize) > memory.byteLength) {
       throw new VirtqueueError("BAD_REGION", "the inflight region is too short for the queue");
     }

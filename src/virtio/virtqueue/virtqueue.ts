@@ -1,4 +1,5 @@
 import type { UserAddress } from "./address.js";
+import { expectArgument, expectBigint, expectNumber, expectObject, MAX_U32 } from "./arguments.js";
 import {
   type ChainContext,
   DESCRIPTOR_BYTES,
@@ -7,7 +8,7 @@ import {
   parseChain,
 } from "./descriptor-chain.js";
 import { VirtqueueError } from "./errors.js";
-import type { GuestMemory } from "./guest-memory.js";
+import { GuestMemory } from "./guest-memory.js";
 import type { InflightRegion } from "./inflight.js";
 
 /** The largest queue that virtio allows (2.7). */
@@ -63,8 +64,10 @@ export class Virtqueue {
   /** Heads that were pushed and not published. */
   #pushed: number[] = [];
 
-  /** Throws VirtqueueError where the layout breaks virtio 2.7's rules or isn't in guest memory. */
+  /** Throws ArgumentError; or VirtqueueError where the layout breaks virtio 2.7's rules or isn't in guest memory. */
   constructor(memory: GuestMemory, layout: VirtqueueLayout) {
+    expectArgument(memory instanceof GuestMemory, "memory", memory, "a GuestMemory");
+    expectLayout(layout);
     const { size } = layout;
     if (size < 1 || size > MAX_QUEUE_SIZE || (size & (size - 1)) !== 0) {
       throw new VirtqueueError("RING_SIZE", `a queue of ${size} descriptors`);
@@ -206,4 +209,18 @@ export class Virtqueue {
     const usedEvent = Atomics.load(this.#available, 2 + this.#size);
     return ((now - usedEvent - 1) & 0xffff) < ((now - before) & 0xffff);
   }
+}
+
+/** Only what no front-end can be the reason of: what it sends breaks virtio's rules, and is a VirtqueueError. */
+function expectLayout(layout: VirtqueueLayout): void {
+  expectObject(layout, "layout");
+  for (const part of ["descriptors", "available", "used"] as const) {
+    expectBigint(layout[part], `layout.${part}`);
+  }
+  expectNumber(layout.size, "layout.size", 0, MAX_U32);
+  const { maxDescriptors, nextAvailable } = layout;
+  if (maxDescriptors !== undefined) {
+    expectNumber(maxDescriptors, "layout.maxDescriptors", 1, MAX_QUEUE_SIZE);
+  }
+  expectNumber(nextAvailable, "layout.nextAvailable", 0, MAX_U32);
 }
