@@ -1,5 +1,6 @@
 import type { FuzzTarget } from "./target.js";
 import { Chains } from "./targets/chains.js";
+import { Kernels } from "./targets/kernels.js";
 import { Messages } from "./targets/messages.js";
 import { Records } from "./targets/records.js";
 import { Requests } from "./targets/requests.js";
@@ -12,4 +13,5 @@ export const TARGETS: Readonly<Record<string, () => FuzzTarget>> = {
   requests: () => new Requests(),
   records: () => new Records(),
   trace: () => new Trace(),
+  kernels: () => new Kernels(),
 };

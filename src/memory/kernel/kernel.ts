@@ -234,13 +234,18 @@ export class Kernel implements StructSource {
     const seen = new Set<bigint>();
     const follow = (address: bigint) =>
       this.attempt(`list of ${type} at ${hex(head)}`, () => this.pointer(address + next));
-    for (let at = follow(head); at !== head && at !== undefined; at = follow(at)) {
+    // Of an element the next one is read first: one that isn't there isn't handed out.
+    let at = follow(head);
+    while (at !== undefined && at !== head) {
       if (seen.has(at)) {
         this.notes.add(`list of ${type} at ${hex(head)}: it goes in a circle after ${seen.size}`);
         return;
       }
       seen.add(at);
+      const after = follow(at);
+      if (after === undefined) return;
       yield new Struct(this, element, at - offset);
+      at = after;
     }
   }
 

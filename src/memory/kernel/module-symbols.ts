@@ -28,6 +28,9 @@ export function moduleSymbols(
     : undefined;
   const nameAt = symbol.offset("st_name");
   const valueAt = symbol.offset("st_value");
+  if (nameAt + 4 > symbol.size || valueAt + 8 > symbol.size) {
+    throw new MemoryError("DAMAGED", `elf64_sym has ${symbol.size} bytes`);
+  }
   let end = 0;
   for (let i = 0; i < count; i++) {
     end = Math.max(end, symtab.readUInt32LE(i * symbol.size + nameAt));

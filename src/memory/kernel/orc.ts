@@ -45,6 +45,9 @@ const SINCE_7: readonly OrcRegister[] = [
 const TWO_BITS: readonly OrcType[] = ["call", "regs", "regs-partial"];
 const THREE_BITS: readonly OrcType[] = ["undefined", "end", "call", "regs", "regs-partial"];
 
+/** An entry has 6. */
+const MAX_ENTRY_BYTES = 64;
+
 /** More entries than any kernel has. */
 const MAX_ENTRIES = 1 << 24;
 
@@ -108,6 +111,10 @@ export class Orc {
   constructor(source: OrcSource) {
     this.#source = source;
     this.#type = source.expectTypes().expect("orc_entry");
+    const { size } = this.#type;
+    if (size === 0 || size > MAX_ENTRY_BYTES) {
+      throw new MemoryError("DAMAGED", `ORC: entries of ${size} bytes`);
+    }
     this.#start = source.expectSymbol("_stext");
     this.#end = source.expectSymbol("_etext");
     const ipsAt = source.expectSymbol("__start_orc_unwind_ip");
@@ -195,7 +202,7 @@ export class Orc {
   /** An entry has two signed offsets of 16 bits, and fields of a few bits. */
   #field(bytes: Buffer, name: string): number {
     const { bits, offset } = this.#type.expect(name);
-    if (bits === undefined) return bytes.readInt16LE(offset);
+    if (bits === undefined) return offset + 2 <= bytes.length ? bytes.readInt16LE(offset) : 0;
     const at = Math.floor(bits.first / 8);
     const value = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
     return (value >>> (bits.first % 8)) & ((1 << bits.count) - 1);
