@@ -45,18 +45,12 @@ function* pageTexts(memory: PhysicalMemory): Generator<string, void, void> {
     const first = Math.ceil(start / PAGE_SIZE) * PAGE_SIZE;
     for (let at = first; at < start + size; at += CHUNK_BYTES) {
       const length = memory.read(at, chunk.subarray(0, Math.min(CHUNK_BYTES, start + size - at)));
-      for (let page = 0; page + PAGE_SIZE <= length; page += PAGE_SIZE) {
-        if (
-          chunk[page] !== START[0] ||
-          chunk.compare(START, 0, START.length, page, page + START.length) !== 0
-        )
-          continue;
-        const end = chunk.indexOf(0, page);
-        yield chunk.toString(
-          "latin1",
-          page,
-          end < 0 || end > page + PAGE_SIZE ? page + PAGE_SIZE : end,
-        );
+      for (let next = 0; next + PAGE_SIZE <= length; next += PAGE_SIZE) {
+        if (chunk[next] !== START[0]) continue;
+        const page = chunk.subarray(next, next + PAGE_SIZE);
+        if (page.compare(START, 0, START.length, 0, START.length) !== 0) continue;
+        const end = page.indexOf(0);
+        yield page.toString("latin1", 0, end < 0 ? PAGE_SIZE : end);
       }
     }
   }

@@ -13,6 +13,9 @@ const TOKEN_TABLE_BYTES = 1 << 16;
 /** What a name has at most, with its type (KSYM_NAME_LEN, and a NUL). */
 const MAX_NAME_BYTES = 2048;
 
+/** No kernel has more symbols of one name (static functions in headers). */
+const MAX_SAME_SUM = 4096;
+
 /** Of the sum that tells names apart: any odd number. */
 const FACTOR = 0x01000193;
 
@@ -88,7 +91,10 @@ export class Kallsyms {
   /** The numbers of all symbols of that name. */
   *indexes(name: string): Generator<number, void, void> {
     const sum = sumOf(Buffer.from(name, "latin1"));
+    // Of names that were made to have the same sum, no more than so many are looked at.
+    let tries = MAX_SAME_SUM;
     for (let i = this.#sums.indexOf(sum); i >= 0; i = this.#sums.indexOf(sum, i + 1)) {
+      if (tries-- === 0) return;
       if (this.#text(i).slice(1) === name) yield i;
     }
   }
@@ -101,17 +107,11 @@ export class Kallsyms {
     this.#sorted ??= this.#sort();
     const { order, distances } = this.#sorted;
     const distance = Number(address - this.#addresses.base);
-    let low = 0;
-    let high = distances.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((distances[middle] ?? 0) <= distance) low = middle + 1;
-      else high = middle;
-    }
-    const end = distances[low];
-    if (low === 0 || end === undefined) return undefined;
-    let first = low - 1;
-    while (first > 0 && distances[first - 1] === distances[first]) first--;
+    const after = placeOf(distances, (one) => one > distance);
+    const end = distances[after];
+    const start = distances[after - 1];
+    if (start === undefined || end === undefined) return undefined;
+    const first = placeOf(distances, (one) => one >= start);
     return { index: order[first] ?? 0, end: this.#addresses.base + BigInt(end) };
   }
 
@@ -149,6 +149,18 @@ export class Kallsyms {
     }
     return text;
   }
+}
+
+/** The first place whose value `isBehind`, of ascending values. */
+function placeOf(values: Float64Array, isBehind: (value: number) => boolean): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (isBehind(values[middle] ?? 0)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 interface Names {
