@@ -1,4 +1,3 @@
-import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import { Option } from "commander";
 import type { Kernel } from "../../memory/kernel/index.js";
@@ -9,7 +8,7 @@ import { jsonEvents } from "../../memory/trace/json.js";
 import type { RingBuffer } from "../../memory/trace/ring-buffer.js";
 import { traceLines } from "../../memory/trace/text.js";
 import { traceDat } from "../../memory/trace/trace-dat.js";
-import { renameNew } from "../../os/index.js";
+import { writeNew } from "../../memory/vmcore/output-file.js";
 import { printable } from "../../records/printable.js";
 import { USAGE, UserError } from "../../service/errors.js";
 import { chromeText } from "../chrome.js";
@@ -36,14 +35,14 @@ export const trace: View = {
     outputOption,
   ],
 
-  show(looked) {
+  async show(looked) {
     const { kernel, options } = looked;
     const events = new Events(kernel);
     const traced: Traced = { kernel, events, contexts: new Contexts(kernel, events) };
     const instances = chosen(readInstances(kernel), options.instance);
     if (typeof options.output === "string") {
       if (options.chrome === true) throw new UserError("--chrome goes to stdout, not -o", USAGE);
-      const written = writeDat(options.output, traced, instances);
+      const written = await writeDat(options.output, traced, instances);
       return { lines: [written], json: () => ({ written }) };
     }
     if (options.chrome === true) return chrome(looked, traced, instances);
@@ -151,7 +150,11 @@ function* linesIn(pieces: Iterable<Uint8Array>): Generator<string, void, void> {
   if (rest !== "") yield rest;
 }
 
-function writeDat(path: string, traced: Traced, instances: readonly Instance[]): string {
+async function writeDat(
+  path: string,
+  traced: Traced,
+  instances: readonly Instance[],
+): Promise<string> {
   const { kernel, events, contexts } = traced;
   const copied = instances.flatMap((instance) => {
     const buffer = kernel.attempt(`instance ${nameOf(instance)}`, () => instance.buffer());
@@ -159,30 +162,14 @@ function writeDat(path: string, traced: Traced, instances: readonly Instance[]):
   });
   if (copied.length === 0) throw new UserError("there is no trace to write");
   const pieces = traceDat(kernel, events, contexts, copied);
-  writeNew(path, pieces);
-  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  let bytes = 0;
+  await writeNew(path, async (file) => {
+    for (const piece of pieces) {
+      file.write(bytes, piece);
+      bytes += piece.length;
+      await file.pause();
+    }
+  });
   const names = copied.map(({ instance }) => nameOf(instance)).join(", ");
   return `${path}: ${bytes} bytes, with ${names}`;
-}
-
-/** Whole and on the disk, or not there at all. */
-function writeNew(path: string, pieces: readonly Uint8Array[]): void {
-  const partial = `${path}.part-${process.pid}`;
-  const fd = openSync(partial, "wx", 0o600);
-  try {
-    try {
-      for (const piece of pieces) {
-        for (let done = 0; done < piece.length; ) {
-          done += writeSync(fd, piece, done, piece.length - done);
-        }
-      }
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameNew(partial, path);
-  } catch (error) {
-    unlinkSync(partial);
-    throw error;
-  }
 }
