@@ -42,12 +42,22 @@ export class Module implements SymbolsOfModule {
   }
 }
 
-/** Since Linux 6.4 an array has a part for each use; before that there are two parts. */
+/** Since Linux 6.4 an array has a part for each use; before that there are two, each with its code first. */
 function partsOf(struct: Struct): ModulePart[] {
-  const paths = struct.has("mem")
-    ? Array.from({ length: struct.length("mem") }, (_, i) => `mem[${i}]`)
-    : ["core_layout", "init_layout"].filter((path) => struct.has(path));
-  return paths
-    .map((path) => ({ base: struct.pointer(`${path}.base`), size: struct.number(`${path}.size`) }))
-    .filter(({ base, size }) => base !== 0n && size > 0);
+  const parts = struct.has("mem")
+    ? Array.from({ length: struct.length("mem") }, (_, i) => partAt(struct, `mem[${i}]`))
+    : ["core_layout", "init_layout"]
+        .filter((path) => struct.has(path))
+        .flatMap((path) => inTwo(partAt(struct, path), struct.number(`${path}.text_size`)));
+  return parts.filter(({ base, size }) => base !== 0n && size > 0);
 }
+
+const partAt = (struct: Struct, path: string): ModulePart => ({
+  base: struct.pointer(`${path}.base`),
+  size: struct.number(`${path}.size`),
+});
+
+const inTwo = ({ base, size }: ModulePart, first: number): ModulePart[] => [
+  { base, size: Math.min(first, size) },
+  { base: base === 0n ? 0n : base + BigInt(first), size: size - first },
+];

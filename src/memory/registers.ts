@@ -1,0 +1,15 @@
+/** What an unwinder needs of a CPU's registers, by the names of Linux's struct pt_regs. */
+export const REGISTER_NAMES = [
+  ...(["ip", "sp", "flags", "cs"] as const),
+  ...(["bp", "ax", "dx", "di", "r10", "r13"] as const),
+] as const;
+
+export type Registers = Readonly<Record<(typeof REGISTER_NAMES)[number], bigint>>;
+
+/** Of RFLAGS: interrupts are on (Intel SDM, volume 1, 3.4.3). */
+const INTERRUPTS_ON = 1n << 9n;
+
+/** Whether they are those of a process, not of the kernel. */
+export const isUserMode = ({ cs }: Pick<Registers, "cs">): boolean => (cs & 3n) !== 0n;
+
+export const areInterruptsOn = ({ flags }: Registers): boolean => (flags & INTERRUPTS_ON) !== 0n;
