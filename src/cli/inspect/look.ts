@@ -1,8 +1,7 @@
 import { MemoryError } from "../../memory/errors.js";
 import { openMemory } from "../../memory/index.js";
-import { findInfos } from "../../memory/kernel/find-info.js";
 import { type Kernel, openKernel } from "../../memory/kernel/index.js";
-import type { PhysicalMemory } from "../../memory/physical-memory.js";
+import { kernelFits } from "../../memory/kernel-fits.js";
 import { UserError } from "../../service/errors.js";
 import type { Looked } from "./view.js";
 
@@ -22,8 +21,7 @@ export async function withMemory<T>(
   const source = typeof place === "number" ? `pid ${place}` : place;
   try {
     const layout = typeof options.layout === "string" ? { layout: options.layout } : {};
-    const fits = (tried: PhysicalMemory) => findInfos(tried).length > 0;
-    const memory = openMemory(place, { ...layout, fits });
+    const memory = openMemory(place, { ...layout, fits: kernelFits });
     let kernel: Kernel | undefined;
     try {
       const looked: Looked = {

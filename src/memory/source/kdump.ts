@@ -65,6 +65,8 @@ export class KdumpCore implements PhysicalMemory {
     const bitmapBytes = header.readUInt32LE(HEADER.bitmapBlocks) * pageBytes;
     const bitmapAt = (1 + subBlocks) * pageBytes;
     if (bitmapBytes / 2 > MAX_BITMAP_BYTES) throw damaged(`bitmaps of ${bitmapBytes} bytes`);
+    // Where the file ends before that, nothing is allocated.
+    if (bitmapBytes > 0) file.read(bitmapAt + bitmapBytes - 1, Buffer.alloc(1));
     const [memory, dumped] = [0, 1].map((which) => {
       const bits = Buffer.alloc(bitmapBytes / 2);
       file.read(bitmapAt + which * bits.length, bits);

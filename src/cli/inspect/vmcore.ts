@@ -1,0 +1,149 @@
+import { InvalidArgumentError, Option } from "commander";
+import { whilePaused } from "../../formats/erst/qmp.js";
+import { MemoryError } from "../../memory/errors.js";
+import { packInThreads } from "../../memory/vmcore/compress-pool.js";
+import type { CoreFacts } from "../../memory/vmcore/core-facts.js";
+import { writeElf } from "../../memory/vmcore/elf.js";
+import { levelOf, PAGE_KINDS, type PageKind, pagesLeftOut } from "../../memory/vmcore/filter.js";
+import { writeKdump } from "../../memory/vmcore/kdump.js";
+import { coreFacts } from "../../memory/vmcore/kernel-facts.js";
+import { systemReason } from "../../os/errno.js";
+import { USAGE, UserError, warn } from "../../service/errors.js";
+import { endBySignal, onSignals } from "../../service/signals.js";
+import { notEmpty } from "../option-values.js";
+import { outputOption } from "./output-option.js";
+import type { Looked, View } from "./view.js";
+
+const FORMATS = ["elf", "kdump-zlib", "kdump-zstd"] as const;
+type Format = (typeof FORMATS)[number];
+
+/** What takes no longer than that is done before anybody wonders. */
+const QUIET_MS = 2000;
+const TELL_MS = 200;
+
+function parseKinds(text: string): ReadonlySet<PageKind> {
+  const kinds = text.split(",").map((word) => {
+    const kind = PAGE_KINDS.find((one) => one === word);
+    if (kind !== undefined) return kind;
+    throw new InvalidArgumentError(`It must be of ${PAGE_KINDS.join(",")}.`);
+  });
+  return new Set(kinds);
+}
+
+export const vmcore: View = {
+  name: "vmcore",
+  summary: "write a core of the guest (-o FILE), for drgn, crash and makedumpfile",
+  options: [
+    outputOption,
+    new Option("--format <format>", "vmcore: sparse ELF, or kdump-compressed")
+      .choices(FORMATS)
+      .default("elf"),
+    new Option(
+      "--filter <kinds>",
+      `vmcore: leave out pages of these kinds, of ${PAGE_KINDS.join(",")}`,
+    ).argParser(parseKinds),
+    new Option(
+      "--pause <socket>",
+      "vmcore: pause the guest meanwhile, at the socket of QEMU's -qmp unix:SOCKET,server=on,wait=off",
+    ).argParser(notEmpty),
+  ],
+
+  async show(looked) {
+    const { output, format, filter, pause } = looked.options as {
+      readonly output?: string;
+      readonly format: Format;
+      readonly filter?: ReadonlySet<PageKind>;
+      readonly pause?: string;
+    };
+    if (output === undefined) throw new UserError("vmcore writes a file: -o FILE", USAGE);
+    const stop = new AbortController();
+    onSignals(["SIGINT", "SIGTERM"], (name) => {
+      if (stop.signal.aborted) endBySignal(name);
+      stop.abort(new UserError("stopped: no core was written"));
+    });
+    const facts = factsOf(looked, filter);
+    const write = () => writeCore(looked, output, format, filter, facts, stop.signal);
+    try {
+      if (pause === undefined) await write();
+      else await whilePaused(pause, write, stop.signal);
+    } catch (error) {
+      throw asUserError(error, output);
+    }
+    return { lines: [], json: () => ({ output, format }) };
+  },
+};
+
+/** A memory without a Linux that is found can be a core, too: its readers see what they make of it. */
+function factsOf(looked: Looked, filter: ReadonlySet<PageKind> | undefined): CoreFacts | undefined {
+  try {
+    return coreFacts(looked.kernel);
+  } catch (error) {
+    if (!(error instanceof MemoryError) || filter !== undefined) throw error;
+    warn(`the core says nothing of a kernel: ${error.message}`);
+    return undefined;
+  }
+}
+
+async function writeCore(
+  looked: Looked,
+  output: string,
+  format: Format,
+  filter: ReadonlySet<PageKind> | undefined,
+  facts: CoreFacts | undefined,
+  stop: AbortSignal,
+): Promise<void> {
+  const { memory } = looked;
+  const kinds = filter ?? new Set<PageKind>();
+  const leftOut =
+    kinds.size === 0 ? undefined : pagesLeftOut(looked.kernel, memory.extents(), kinds);
+  const told = new Told();
+  const options = {
+    stop,
+    progress: (doneBytes: number, totalBytes: number) => {
+      told.tell(doneBytes / totalBytes);
+    },
+  };
+  try {
+    if (format === "elf") {
+      await writeElf(memory, output, facts, leftOut, options);
+      return;
+    }
+    const compression = format === "kdump-zlib" ? "zlib" : "zstd";
+    const packer = packInThreads(compression);
+    try {
+      const level = levelOf(kinds);
+      await writeKdump(memory, output, facts, leftOut, { ...options, compression, packer, level });
+    } finally {
+      await packer.close();
+    }
+  } finally {
+    told.end();
+  }
+}
+
+function asUserError(error: unknown, output: string): unknown {
+  if (error instanceof MemoryError || error instanceof UserError) return error;
+  if (error instanceof Error && "code" in error && error.code === "EEXIST") {
+    return new UserError(`${output} is there already: name a new file`);
+  }
+  return new UserError(
+    `${output} can't be written: ${systemReason(error) ?? (error as Error).message}`,
+  );
+}
+
+/** How far it is, on a terminal. */
+class Told {
+  readonly #began = performance.now();
+  #last = 0;
+
+  tell(part: number): void {
+    const now = performance.now();
+    if (!process.stderr.isTTY || now - this.#began < QUIET_MS || now - this.#last < TELL_MS) return;
+    this.#last = now;
+    process.stderr.write(`\rvirtio-pstore: ${Math.floor(part * 100)} % of the memory`);
+  }
+
+  end(): void {
+    if (this.#last > 0) process.stderr.write("\r\u001b[K");
+  }
+}
