@@ -1,6 +1,7 @@
 import type { FuzzTarget } from "./target.js";
 import { Chains } from "./targets/chains.js";
 import { Kernels } from "./targets/kernels.js";
+import { Cores } from "./targets/cores.js";
 import { Messages } from "./targets/messages.js";
 import { Records } from "./targets/records.js";
 import { Requests } from "./targets/requests.js";
@@ -14,4 +15,5 @@ export const TARGETS: Readonly<Record<string, () => FuzzTarget>> = {
   records: () => new Records(),
   trace: () => new Trace(),
   kernels: () => new Kernels(),
+  cores: () => new Cores(),
 };

@@ -45,11 +45,8 @@ async function stoppedGuest(...options: readonly string[]): Promise<StoppedGuest
   return { pid: guest.pid, qmp, folder };
 }
 
-function opened(source: string | number, layout?: string): PhysicalMemory {
-  const memory = openMemory(source, {
-    fits: kernelFits,
-    ...(layout === undefined ? {} : { layout }),
-  });
+function opened(source: string | number): PhysicalMemory {
+  const memory = openMemory(source, { fits: kernelFits });
   onTestFinished(() => {
     memory.close();
   });
@@ -103,29 +100,6 @@ describeGuests("a guest's memory from outside", () => {
     expect(releases(memory)).toEqual([expect.stringMatching(/^6\.1\./)]);
     readAll(memory);
     expect(residentPages(pid) - before).toBeLessThan(256);
-  });
-
-  it("is laid out as the kernel has it, where a file's size allows several layouts", async () => {
-    const { pid } = await stoppedGuest(
-      ...["-machine", "pc,memory-backend=mem", "-m", "5G"],
-      ...["-object", "memory-backend-memfd,id=mem,size=5G,share=on"],
-    );
-    const regions = [
-      { start: 0, size: 3 * GIB },
-      { start: 4 * GIB, size: 2 * GIB },
-    ];
-    const memory = opened(pid);
-    expect(memory.regions).toEqual(regions);
-    const memfd = readFileSync(`/proc/${pid}/maps`, "latin1").match(/rw-s .* (\d+) +\/memfd:/)?.[1];
-    const fd = Array.from({ length: 64 }, (_, i) => `/proc/${pid}/fd/${i}`).find(
-      (path) => statSync(path, { throwIfNoEntry: false })?.ino === Number(memfd),
-    );
-    const file = opened(fd ?? "");
-    expect(file.regions).toEqual(regions);
-    const before = { pages: residentPages(pid), blocks: statSync(fd ?? "").blocks };
-    expect(releases(file)).toEqual(releases(memory));
-    readAll(file);
-    expect({ pages: residentPages(pid), blocks: statSync(fd ?? "").blocks }).toEqual(before);
   });
 
   it("is in cores, ours and QEMU's", async () => {
