@@ -7,7 +7,7 @@ import { openMemory, type PhysicalMemory } from "../../src/memory/index.js";
 import { findInfos } from "../../src/memory/kernel/find-info.js";
 import { Kernel } from "../../src/memory/kernel/index.js";
 import { kernelFits } from "../../src/memory/kernel-fits.js";
-import { packInThreads } from "../../src/memory/vmcore/compress-pool.js";
+import { packHere } from "../../src/memory/vmcore/compress-pool.js";
 import { writeElf } from "../../src/memory/vmcore/elf.js";
 import { pagesLeftOut } from "../../src/memory/vmcore/filter.js";
 import { writeKdump } from "../../src/memory/vmcore/kdump.js";
@@ -102,6 +102,29 @@ describeGuests("a guest's memory from outside", () => {
     expect(residentPages(pid) - before).toBeLessThan(256);
   });
 
+  it("is laid out as the kernel has it, where a file's size allows several layouts", async () => {
+    const { pid } = await stoppedGuest(
+      ...["-machine", "pc,memory-backend=mem", "-m", "5G"],
+      ...["-object", "memory-backend-memfd,id=mem,size=5G,share=on"],
+    );
+    const regions = [
+      { start: 0, size: 3 * GIB },
+      { start: 4 * GIB, size: 2 * GIB },
+    ];
+    const memory = opened(pid);
+    expect(memory.regions).toEqual(regions);
+    const memfd = readFileSync(`/proc/${pid}/maps`, "latin1").match(/rw-s .* (\d+) +\/memfd:/)?.[1];
+    const fd = Array.from({ length: 64 }, (_, i) => `/proc/${pid}/fd/${i}`).find(
+      (path) => statSync(path, { throwIfNoEntry: false })?.ino === Number(memfd),
+    );
+    const file = opened(fd ?? "");
+    expect(file.regions).toEqual(regions);
+    const before = { pages: residentPages(pid), blocks: statSync(fd ?? "").blocks };
+    expect(releases(file)).toEqual(releases(memory));
+    readAll(file);
+    expect({ pages: residentPages(pid), blocks: statSync(fd ?? "").blocks }).toEqual(before);
+  });
+
   it("is in cores, ours and QEMU's", async () => {
     const { qmp, folder } = await stoppedGuest(
       ...["-machine", "memory-backend=mem", "-m", "256M"],
@@ -119,26 +142,16 @@ describeGuests("a guest's memory from outside", () => {
     const kernel = kernelOf(memory);
     const facts = coreFacts(kernel);
     const core = (name: string) => join(folder, name);
-    const packer = packInThreads("zlib");
+    const packer = packHere("zlib");
     onTestFinished(() => packer.close());
     await writeElf(memory, core("elf"), facts);
     await writeKdump(memory, core("kdump"), facts, undefined, { compression: "zlib", packer });
     for (const name of ["elf", "kdump"]) expectSame(opened(core(name)), memory);
-    for (const format of [
-      "elf",
-      "kdump-zlib",
-      "kdump-raw-zlib",
-      "kdump-raw-lzo",
-      "kdump-raw-snappy",
-    ]) {
+    // QEMU fills all of it when it writes a core.
+    expect(statSync(path).blocks).toBe(blocks);
+    for (const format of ["elf", "kdump-zlib", "kdump-raw-zlib"]) {
       const dump = { paging: false, protocol: `file:${core(format)}`, format, detach: true };
-      try {
-        await qmp.execute("dump-guest-memory", dump);
-      } catch (error) {
-        // QEMU was built without it.
-        expect(String(error)).toMatch(/isn't supported|not supported|doesn't support/);
-        continue;
-      }
+      await qmp.execute("dump-guest-memory", dump);
       for (;;) {
         const { status } = (await qmp.execute("query-dump")) as { readonly status: string };
         if (status === "completed") break;
@@ -148,7 +161,6 @@ describeGuests("a guest's memory from outside", () => {
       expectSame(opened(core(format)), memory);
       expect(releases(opened(core(format)))).toEqual([kernel.info.release]);
     }
-    expect(statSync(path).blocks).toBe(blocks);
 
     const leftOut = pagesLeftOut(kernel, memory.extents(), new Set(["free", "cache", "user"]));
     await writeElf(memory, core("filtered"), facts, leftOut);

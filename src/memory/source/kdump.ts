@@ -18,6 +18,9 @@ const MAX_RUNS = 1 << 18;
 /** The bits up to the begin of each of these are counted once, so that a page's descriptor is found at once. */
 const COUNTED_BYTES = 512;
 
+/** What uname(2) calls other processors. */
+const OTHER_MACHINES = /^(?:aarch64|arm|i[3-6]86|ia64|loongarch|mips|ppc|riscv|s390|sparc)/;
+
 function damaged(what: string): MemoryError {
   return new MemoryError("DAMAGED", `the core is damaged: ${what}`);
 }
@@ -43,7 +46,8 @@ export class KdumpCore implements PhysicalMemory {
       HEADER.uts + 4 * UTS_FIELD_BYTES,
       HEADER.uts + 5 * UTS_FIELD_BYTES,
     );
-    if (!machine.startsWith("x86_64")) {
+    // QEMU 11 says "Unknown".
+    if (OTHER_MACHINES.test(machine)) {
       throw new MemoryError("UNSUPPORTED", "a core of another processor than x86-64");
     }
     const pageBytes = header.readInt32LE(HEADER.blockBytes);

@@ -40,8 +40,7 @@ export interface Block extends HostMapping {
 }
 
 /**
- * What may be guest memory: whole blocks of data, of which the kernel may have split the mapping, at a policy for NUMA
- * nodes, say. Neither stacks, heaps, nor devices.
+ * What may be guest memory: whole blocks of data; a file's may be mapped in pieces, one behind the other. Neither stacks, heaps, nor devices.
  */
 export function blocksOf(mappings: readonly HostMapping[]): Block[] {
   const blocks: Block[] = [];
@@ -68,6 +67,8 @@ function goesOn(before: Block, next: HostMapping): boolean {
     before.isShared === next.isShared &&
     before.file === next.file &&
     before.name === next.name &&
-    (next.file === ANONYMOUS || before.offset + before.size === next.offset)
+    // Anonymous neighbours that the kernel keeps apart were mapped for different things.
+    next.file !== ANONYMOUS &&
+    before.offset + before.size === next.offset
   );
 }

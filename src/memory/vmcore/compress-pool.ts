@@ -26,6 +26,8 @@ export function packHere(compression: Compression): PagePacker {
 
 interface Thread {
   readonly worker: Worker;
+  /** Why it ended, before anybody ended it. */
+  failure?: Error;
   /** Those that wait for an answer; a thread answers in order. */
   readonly waiting: {
     readonly resolve: (packed: Packed) => void;
@@ -46,6 +48,10 @@ export function packInThreads(compression: Compression): PagePacker {
     pack: (pages) =>
       new Promise((resolve, reject) => {
         const [least] = [...threads].sort((a, b) => a.waiting.length - b.waiting.length);
+        if (least?.failure !== undefined) {
+          reject(least.failure);
+          return;
+        }
         least?.waiting.push({ resolve, reject });
         least?.worker.postMessage(pages, [pages.buffer as ArrayBuffer]);
       }),
@@ -59,12 +65,14 @@ function startThread(compression: Compression): Thread {
   const worker = new Worker(new URL("./compress-thread.js", import.meta.url), {
     workerData: { compression },
   });
-  const waiting: Thread["waiting"] = [];
+  const thread: Thread = { worker, waiting: [] };
+  const { waiting } = thread;
   worker.on("message", (packed: Packed) => {
     waiting.shift()?.resolve(packed);
   });
-  worker.on("error", (error) => {
+  worker.on("error", (error: Error) => {
+    thread.failure = error;
     for (const { reject } of waiting.splice(0)) reject(error);
   });
-  return { worker, waiting };
+  return thread;
 }
