@@ -1,7 +1,7 @@
 import type { FuzzTarget } from "./target.js";
 import { Chains } from "./targets/chains.js";
-import { Kernels } from "./targets/kernels.js";
 import { Cores } from "./targets/cores.js";
+import { Kernels } from "./targets/kernels.js";
 import { Messages } from "./targets/messages.js";
 import { Records } from "./targets/records.js";
 import { Requests } from "./targets/requests.js";
