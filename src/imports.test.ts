@@ -11,7 +11,6 @@ const ORDER = [
   "device",
   "formats",
   "memory",
-  "memory",
   "analysis",
   "service",
   "cli",
