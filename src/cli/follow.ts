@@ -1,12 +1,12 @@
-import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from "node:fs";
+import { type FSWatcher, readdirSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { ConsoleFollower } from "../analysis/follow.js";
-import { hasReader } from "../os/poll.js";
 import { PrintablePieces, parseRecordName } from "../records/index.js";
 import { USAGE, UserError, warn } from "../service/errors.js";
 import { endBySignal, onSignals } from "../service/signals.js";
+import { isRead } from "./is-read.js";
 import { howRecorded } from "./nothing-found.js";
 import { once } from "./option-values.js";
 import { expectNoTerminal, writeOut } from "./stdout.js";
@@ -138,19 +138,6 @@ async function follow(path: string, options: FollowOptions): Promise<void> {
   } finally {
     changes.close();
     follower.close();
-  }
-}
-
-/**
- * Whether anybody reads a pipe that is our output: a write would tell, but a guest that is silent gives us
- * nothing to write. Where the C library isn't one that we can call, that is all there is.
- */
-function isRead(): boolean {
-  try {
-    const output = fstatSync(1);
-    return !(output.isFIFO() || output.isSocket()) || hasReader(1);
-  } catch {
-    return true;
   }
 }
 

@@ -58,6 +58,9 @@ export class KernelLog {
   /** What is added to an id. */
   readonly #seqOfId0: bigint;
   readonly #at: {
+    /** Of the pointer to the ring, and what it said. */
+    readonly pointer: bigint;
+    readonly ring: bigint;
     readonly descs: bigint;
     readonly infos: bigint;
     readonly text: bigint;
@@ -70,7 +73,8 @@ export class KernelLog {
   constructor(kernel: Kernel) {
     const { info } = kernel;
     this.#kernel = kernel;
-    const ring = kernel.pointer(info.expectSymbol("prb"));
+    const pointer = info.expectSymbol("prb");
+    const ring = kernel.pointer(pointer);
     const member = (...path: readonly string[]) =>
       path.reduce((at, name) => at + BigInt(info.expectOffset(name)), ring);
     const desc = (name: string) => member("printk_ringbuffer.desc_ring", `prb_desc_ring.${name}`);
@@ -109,6 +113,7 @@ export class KernelLog {
       );
     }
     this.#at = {
+      ...{ pointer, ring },
       descs: kernel.pointer(desc("descs")),
       infos: kernel.pointer(desc("infos")),
       text: kernel.pointer(text("data")),
@@ -118,15 +123,17 @@ export class KernelLog {
     this.#seqOfId0 = this.#findSeqOfId0();
   }
 
-  /** One more than the newest message's number: 8 bytes are read. */
+  /** One more than the newest message's number: 16 bytes are read. Throws MemoryError where the ring is gone. */
   get end(): bigint {
+    if (this.#kernel.pointer(this.#at.pointer) !== this.#at.ring) {
+      throw new MemoryError("DAMAGED", "the log: its ring isn't there any more");
+    }
     return (this.#seq(this.#kernel.u64(this.#at.head)) + 1n) & ID_MASK;
   }
 
   /** The messages from the oldest or from that number on, up to the newest when this begins. */
-  *entries(from = 0n): Generator<LogEntry, void, void> {
+  *entries(from = 0n, end = this.end): Generator<LogEntry, void, void> {
     const count = 1n << BigInt(this.#countBits);
-    const { end } = this;
     const oldest = this.#seq(this.#kernel.u64(this.#at.tail));
     // Until the ring was full once, the tail is before message 0, whose number is one more than the greatest.
     const begin = oldest < end && end - oldest <= count ? oldest : end > count ? end - count : 0n;

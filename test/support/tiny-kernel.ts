@@ -18,6 +18,8 @@ export interface TinyOptions {
   readonly levels?: 4 | 5;
   /** Texts of printk's ring; more than fit overwrite the oldest. */
   readonly messages?: readonly string[];
+  /** Where in the guest's memory `bytes` will lie: 0 if not said. */
+  readonly base?: number;
 }
 
 const PAGE = 4096;
@@ -31,7 +33,7 @@ const TOKENS = ["init_", "task", "list"];
 
 /** Makes a memory in which a Linux describes itself. */
 export function tinyKernel(options: TinyOptions = {}): TinyKernel {
-  const { release = "6.12.0-tiny", ownPlace = false, levels = 4 } = options;
+  const { release = "6.12.0-tiny", ownPlace = false, levels = 4, base = 0 } = options;
   const bytes = Buffer.alloc(PAGES * PAGE);
   const symbols = new Map<string, bigint>();
   const places = new Map<string, { readonly at: number; readonly size: number }>();
@@ -51,7 +53,7 @@ export function tinyKernel(options: TinyOptions = {}): TinyKernel {
   symbols.set("schedule", TEXT + 0x100n);
   symbols.set("kfree", TEXT + 0x200n);
   symbols.set("_etext", TEXT + 0x1000n);
-  const root = writePageTables(bytes, levels, places);
+  const root = writePageTables(bytes, levels, base, places);
   symbols.set("swapper_pg_dir", TEXT + BigInt(root));
 
   const utsname = Buffer.alloc(6 * 65);
@@ -77,7 +79,7 @@ export function tinyKernel(options: TinyOptions = {}): TinyKernel {
     ...["init_uts_ns", "swapper_pg_dir", "_stext", "prb"].map((name) => symbolLine(name, symbols)),
     ...kallsyms,
     "OFFSET(uts_namespace.name)=0",
-    `NUMBER(phys_base)=${-0x1000000}`,
+    `NUMBER(phys_base)=${base - 0x1000000}`,
     `NUMBER(pgtable_l5_enabled)=${levels === 5 ? 1 : 0}`,
     "KERNELOFFSET=0",
     ...LOG_INFO,
@@ -119,10 +121,11 @@ const u64s = (...values: readonly bigint[]): Buffer => {
 function writePageTables(
   bytes: Buffer,
   levels: 4 | 5,
+  base: number,
   places: Map<string, { readonly at: number; readonly size: number }>,
 ): number {
   const entry = (table: number, index: number, address: number) => {
-    bytes.writeBigUInt64LE(BigInt(address) | 3n, table * PAGE + index * 8);
+    bytes.writeBigUInt64LE(BigInt(base + address) | 3n, table * PAGE + index * 8);
   };
   // Pages 1 to 5: of the fifth level, then down to that of pages.
   entry(1, 511, 2 * PAGE);

@@ -3,6 +3,7 @@ import { MemoryError } from "../../memory/errors.js";
 import { printableJson, printableText } from "../../records/printable.js";
 import { USAGE, UserError, warn } from "../../service/errors.js";
 import { endBySignal, onSignals } from "../../service/signals.js";
+import { isRead } from "../is-read.js";
 import { writeOut } from "../stdout.js";
 import { type Look, withMemory } from "./look.js";
 import type { View } from "./view.js";
@@ -15,6 +16,9 @@ interface InspectOptions extends Readonly<Record<string, unknown>> {
 
 /** Lines are written in pieces that are about so long. */
 const PIECE_CHARACTERS = 64 << 10;
+
+/** How often --follow looks whether anybody reads. */
+const READER_MS = 1000;
 
 function parsePid(text: string): number {
   if (/^[1-9][0-9]{0,9}$/.test(text)) return Number(text);
@@ -145,8 +149,16 @@ async function followView(
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });
-  for await (const line of follow(looked, stop.signal)) {
-    if (!(await writeLines([line]))) break;
-    for (const said of next()) warn(said);
+  // A guest that is silent gives nothing to write, and nobody may be there any more to read it.
+  const reader = setInterval(() => {
+    if (!isRead()) stop.abort();
+  }, READER_MS);
+  try {
+    for await (const line of follow(looked, stop.signal)) {
+      if (!(await writeLines([line]))) break;
+      for (const said of next()) warn(said);
+    }
+  } finally {
+    clearInterval(reader);
   }
 }

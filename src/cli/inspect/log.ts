@@ -2,10 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Option } from "commander";
 import { readFacts } from "../../analysis/title/index.js";
 import { KernelLog, type LogEntry, logText } from "../../memory/log.js";
-import { notedText } from "../../records/note.js";
+import { LogFollower } from "../../memory/log-follower.js";
+import { note, notedText } from "../../records/note.js";
 import type { Looked, View } from "./view.js";
 
-/** How often the head of the ring is looked at: 8 bytes. */
+/** How often the head of the ring is looked at: 16 bytes. */
 const POLL_MS = 100;
 
 export const log: View = {
@@ -26,20 +27,14 @@ export const log: View = {
     };
   },
 
-  async *follow({ kernel }: Looked, signal) {
-    const log = new KernelLog(kernel);
-    let next = 0n;
+  async *follow({ memory, kernel }: Looked, signal) {
+    const follower = new LogFollower(memory, kernel);
     while (!signal.aborted) {
-      kernel.budget.renew();
-      const { end } = log;
-      if (end < next) {
-        yield "[virtio-pstore: the guest booted again: its new log is that of another kernel]";
-        return;
+      const { booted, entries } = follower.poll();
+      if (booted !== undefined) {
+        yield note(`the guest booted again: Linux ${booted}`).trimEnd();
       }
-      if (end > next) {
-        yield* linesOf(log.entries(next));
-        next = end;
-      }
+      yield* linesOf(entries);
       await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
     }
   },

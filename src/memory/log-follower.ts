@@ -1,0 +1,101 @@
+import { MemoryError } from "./errors.js";
+import { findInfos } from "./kernel/find-info.js";
+import { Kernel } from "./kernel/index.js";
+import { KernelLog, type LogEntry } from "./log.js";
+import type { PhysicalMemory } from "./physical-memory.js";
+
+/** While log and clock stand, another boot is looked for: so much later at first, then twice as much each time. */
+const LOOK_MS = 1000;
+const MAX_LOOK_MS = 32_000;
+
+/** What came since the last poll. */
+export interface Followed {
+  /** Where the guest has booted again: its Linux's release. The entries are those of its new log, from the first. */
+  readonly booted?: string;
+  readonly entries: readonly LogEntry[];
+}
+
+/** A guest's log as it grows, from one boot to the next. */
+export class LogFollower {
+  readonly #memory: PhysicalMemory;
+  /** VMCOREINFOs of boots that were there before: after a reset, a former boot's memory stays whole. */
+  readonly #seen: Set<string>;
+  #kernel: Kernel;
+  #log: KernelLog;
+  /** The number of the first message that isn't shown yet. */
+  #next = 0n;
+  #ticks: bigint | undefined;
+  #wait = LOOK_MS;
+  #lookAt = performance.now() + LOOK_MS;
+
+  /** `kernel` is one in `memory`. Throws MemoryError where its log can't be read. */
+  constructor(memory: PhysicalMemory, kernel: Kernel) {
+    this.#memory = memory;
+    this.#kernel = kernel;
+    this.#log = new KernelLog(kernel);
+    this.#seen = new Set(findInfos(memory).map(({ info }) => info.text));
+  }
+
+  /** Throws MemoryError where the memory itself can't be read any more. */
+  poll(): Followed {
+    this.#kernel.budget.renew();
+    const next = this.#next;
+    const read = unlessGone(() => entriesFrom(this.#log, next));
+    if (read !== undefined && read.end > next) {
+      this.#next = read.end;
+      this.#wait = LOOK_MS;
+      this.#lookAt = performance.now() + LOOK_MS;
+      return { entries: read.entries };
+    }
+    const isOver = read === undefined || read.end < next;
+    return this.#mayHaveBooted(isOver) ? this.#newBoot(isOver) : { entries: [] };
+  }
+
+  /** Only a step back is a new boot for sure; mostly KASLR puts the next kernel elsewhere, and the log just stands. */
+  #mayHaveBooted(isOver: boolean): boolean {
+    if (performance.now() < this.#lookAt) return false;
+    const clock = this.#kernel.symbols?.address("jiffies_64");
+    const ticks = clock === undefined ? undefined : unlessGone(() => this.#kernel.u64(clock));
+    const stands = isOver || ticks === this.#ticks;
+    this.#ticks = ticks;
+    this.#wait = stands ? Math.min(this.#wait * 2, MAX_LOOK_MS) : LOOK_MS;
+    this.#lookAt = performance.now() + this.#wait;
+    return stands;
+  }
+
+  #newBoot(isOver: boolean): Followed {
+    const found = findInfos(this.#memory);
+    const other =
+      found.find(({ info }) => !this.#seen.has(info.text)) ??
+      // KASLR is off, or put it at the same place again.
+      (isOver ? found.find(({ info }) => info.text === this.#kernel.info.text) : undefined);
+    const booted = unlessGone(() => {
+      if (other === undefined) return undefined;
+      const kernel = new Kernel(this.#memory, other);
+      const log = new KernelLog(kernel);
+      return { kernel, log, ...entriesFrom(log, 0n) };
+    });
+    if (booted === undefined) return { entries: [] };
+    this.#kernel = booted.kernel;
+    this.#log = booted.log;
+    this.#next = booted.end;
+    for (const { info } of found) this.#seen.add(info.text);
+    return { booted: booted.kernel.info.release, entries: booted.entries };
+  }
+}
+
+function entriesFrom(log: KernelLog, next: bigint): { end: bigint; entries: readonly LogEntry[] } {
+  const { end } = log;
+  return { end, entries: end > next ? [...log.entries(next, end)] : [] };
+}
+
+/** A boot's memory is another's when the guest has booted again: what doesn't fit together there is no error. */
+function unlessGone<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MemoryError)) throw error;
+    if (error.code === "ENDED" || error.code === "NO_RIGHT") throw error;
+    return undefined;
+  }
+}
