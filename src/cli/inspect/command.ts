@@ -6,6 +6,7 @@ import { endBySignal, onSignals } from "../../service/signals.js";
 import { isRead } from "../is-read.js";
 import { writeOut } from "../stdout.js";
 import { type Look, withMemory } from "./look.js";
+import { report } from "./report.js";
 import type { View } from "./view.js";
 import { VIEWS } from "./views.js";
 
@@ -87,7 +88,7 @@ function viewsOf(names: readonly string[]): View[] {
     );
   });
   if (views.length > 0) return views;
-  return VIEWS.filter(({ name }) => name === "report" || VIEWS.length === 1);
+  return [report];
 }
 
 /** An option that none of the views takes was meant for something. */

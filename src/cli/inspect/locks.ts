@@ -5,7 +5,7 @@ import {
   type Wait,
   waitText,
 } from "../../memory/locks/locks.js";
-import { threads } from "../../memory/threads.js";
+import { readTasks } from "../../memory/tasks/index.js";
 import type { View } from "./view.js";
 
 export const locks: View = {
@@ -13,7 +13,7 @@ export const locks: View = {
   summary: "who waits for which lock, and who holds it; deadlocks",
 
   show({ kernel }) {
-    const { waits, deadlocks } = readLocks(kernel, threads(kernel));
+    const { waits, deadlocks } = readLocks(kernel, readTasks(kernel).tasks);
     return {
       lines:
         waits.length === 0

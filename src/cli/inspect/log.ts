@@ -40,7 +40,8 @@ export const log: View = {
   },
 };
 
-function linesOf(entries: Iterable<LogEntry>): string[] {
+/** As dmesg -r prints them. */
+export function linesOf(entries: Iterable<LogEntry>): string[] {
   return [...notedText(logText(entries))].flatMap((piece) =>
     piece.toString("utf8").replace(/\n$/, "").split("\n"),
   );

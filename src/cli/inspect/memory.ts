@@ -1,4 +1,5 @@
 import { type Resident, readUsage, residents, type Usage } from "../../memory/system/usage.js";
+import { readTasks } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
 import { tableLines } from "./table-lines.js";
 import type { View } from "./view.js";
@@ -25,7 +26,7 @@ export const memory: View = {
 
   show({ kernel }) {
     const usage = readUsage(kernel);
-    const processes = residents(kernel);
+    const processes = residents(kernel, readTasks(kernel).tasks);
     return { lines: linesOf(usage, processes), json: () => ({ ...usage, processes }) };
   },
 };

@@ -5,6 +5,7 @@ import { log } from "./log.js";
 import { memory } from "./memory.js";
 import { modules } from "./modules.js";
 import { mounts } from "./mounts.js";
+import { report } from "./report.js";
 import { stacks } from "./stacks.js";
 import { tasks } from "./tasks.js";
 import { trace } from "./trace.js";
@@ -14,6 +15,7 @@ import { vmcore } from "./vmcore.js";
 
 /** All views, in the order of the help. */
 export const VIEWS: readonly View[] = [
+  report,
   log,
   tasks,
   stacks,

@@ -1,5 +1,6 @@
 import { guestText, hex } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
+import type { Task } from "../tasks/index.js";
 import { circles } from "./circles.js";
 import type { Holder } from "./kinds.js";
 import { lockWaitOf } from "./waiting.js";
@@ -33,26 +34,16 @@ export interface Locks {
   readonly deadlocks: readonly (readonly Wait[])[];
 }
 
-/** Of all tasks: `threads` gives their structures. */
-export function readLocks(kernel: Kernel, threads: Iterable<Struct>): Locks {
+/** `all` are the guest's tasks: those that hold locks are sought among them, too. */
+export function readLocks(kernel: Kernel, all: readonly Task[]): Locks {
   const tasks = new Map<bigint, TaskName>();
-  const sleeping: { readonly struct: Struct; readonly name: TaskName }[] = [];
-  for (const struct of threads) {
-    kernel.attempt("a task", () => {
-      const name = {
-        address: struct.address,
-        pid: struct.number("pid"),
-        name: guestText(struct.text("comm")),
-      };
-      tasks.set(struct.address, name);
-      // State 0 is a task that runs or may run.
-      if (struct.number("__state") !== 0 && struct.number("on_cpu") === 0) {
-        sleeping.push({ struct, name });
-      }
-    });
+  for (const { pid, comm, struct } of all) {
+    tasks.set(struct.address, { address: struct.address, pid, name: guestText(comm) });
   }
   const waits: Wait[] = [];
-  for (const { struct, name } of sleeping) {
+  for (const { state, isRunning, struct } of all) {
+    const name = tasks.get(struct.address);
+    if (name === undefined || state === "R" || isRunning) continue;
     const wait = kernel.attempt(`what ${name.name} (${name.pid}) waits for`, () =>
       readWait(kernel, struct, name, tasks),
     );

@@ -1,7 +1,7 @@
 import { MemoryError } from "../errors.js";
 import { guestText } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
-import { init } from "../threads.js";
+import type { Task } from "../tasks/index.js";
 import { rbTree } from "./rb-tree.js";
 
 /** A mount, as /proc/mounts has it, without what only the file system itself tells. */
@@ -45,8 +45,8 @@ const MOUNT_FLAGS: readonly [bit: number, name: string][] = [
 ];
 
 /** What the first process sees (pid 1), in the order of /proc/mounts. Throws MemoryError where there is none. */
-export function readMounts(kernel: Kernel): Mount[] {
-  const task = init(kernel);
+export function readMounts(kernel: Kernel, tasks: readonly Task[]): Mount[] {
+  const task = tasks.find(({ pid }) => pid === 1)?.struct;
   const namespace = task?.follow("nsproxy")?.follow("mnt_ns");
   const root = task?.follow("fs")?.struct("root");
   if (namespace === undefined || root === undefined) {

@@ -1,7 +1,7 @@
 import { MemoryError } from "../errors.js";
 import { guestText } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
-import { processes } from "../threads.js";
+import type { Task } from "../tasks/index.js";
 
 /** What the guest's memory is used for, in bytes. */
 export interface Usage {
@@ -80,20 +80,20 @@ export function readUsage(kernel: Kernel): Usage {
 }
 
 /** The processes with memory of their own, those that use most first. */
-export function residents(kernel: Kernel): Resident[] {
+export function residents(kernel: Kernel, tasks: readonly Task[]): Resident[] {
   const found: Resident[] = [];
   const types = kernel.expectTypes();
   const counters = ["MM_FILEPAGES", "MM_ANONPAGES", "MM_SHMEMPAGES"].flatMap((name) => {
     const index = types.constant(name);
     return index === undefined ? [] : [Number(index)];
   });
-  for (const task of processes(kernel)) {
+  for (const { pid, tgid, comm, struct } of tasks) {
+    if (pid !== tgid) continue;
     const one = kernel.attempt("a process's memory", () => {
-      const mm = task.follow("mm");
+      const mm = struct.follow("mm");
       if (mm === undefined) return undefined;
-      const name = guestText(task.text("comm"));
       const resident = counters.reduce((sum, index) => sum + counter(kernel, mm, index), 0n);
-      return { pid: task.number("pid"), name, resident: pages(resident) };
+      return { pid, name: guestText(comm), resident: pages(resident) };
     });
     if (one !== undefined) found.push(one);
   }

@@ -1,0 +1,174 @@
+import { readFacts } from "../../analysis/title/index.js";
+import { guestText } from "../../memory/guest-text.js";
+import type { Kernel } from "../../memory/kernel/index.js";
+import { deadlockText, readLocks } from "../../memory/locks/locks.js";
+import { KernelLog, type LogEntry } from "../../memory/log.js";
+import { type Clock, readClock } from "../../memory/system/clock.js";
+import { commandLine } from "../../memory/system/command-line.js";
+import { panickedCpu, readIdentity } from "../../memory/system/identity.js";
+import { lateCpus } from "../../memory/system/late-timers.js";
+import { readUsage, type Usage } from "../../memory/system/usage.js";
+import { readTasks, type Task, type Tasks } from "../../memory/tasks/index.js";
+import { formatSize } from "../../service/size.js";
+import { linesOf } from "./log.js";
+import { tableLines } from "./table-lines.js";
+import { bootText, spanText } from "./uptime.js";
+import type { View } from "./view.js";
+
+/** The page stays one: so many are shown of each. */
+const MOST_CPUS = 16;
+const MOST_DEADLOCKS = 3;
+const MOST_BLOCKED = 5;
+const MOST_ERRORS = 5;
+
+/** A task that waits for a disk isn't blocked for so long, in nanoseconds. */
+const BLOCKED = 10_000_000_000n;
+
+/** Of the memory: less that is available looks wrong. */
+const LITTLE = 0.05;
+
+/** Levels of messages up to LOGLEVEL_ERR. */
+const ERROR = 3;
+
+/** What is read, as far as it can be. */
+interface Report {
+  readonly system: readonly (readonly [what: string, text: string])[];
+  readonly cpus: readonly { readonly cpu: number; readonly runs: string }[];
+  readonly wrong: readonly string[];
+  readonly errors: readonly string[];
+}
+
+export const report: View = {
+  name: "report",
+  summary: "one page: what it is, what it does now, and what looks wrong",
+
+  show({ kernel }) {
+    const found = readReport(kernel);
+    return {
+      lines: pageOf(found),
+      json: () => ({ ...found, system: Object.fromEntries(found.system) }),
+    };
+  },
+};
+
+function readReport(kernel: Kernel): Report {
+  const entries = kernel.attempt("log", () => [...new KernelLog(kernel).entries()]) ?? [];
+  const identity = kernel.attempt("its name", () => readIdentity(kernel));
+  const clock = kernel.attempt("clock", () => readClock(kernel));
+  const usage = kernel.attempt("memory", () => readUsage(kernel));
+  const tasks = kernel.attempt("tasks", () => readTasks(kernel));
+  const line = kernel.attempt("command line", () => commandLine(kernel));
+  return {
+    system: [
+      ["Linux", identity === undefined ? kernel.info.release : identity.release],
+      ...(identity === undefined
+        ? []
+        : ([
+            ["version", identity.version],
+            ["machine", identity.machine],
+            ["name", identity.node],
+          ] as const)),
+      ...(clock === undefined
+        ? []
+        : ([
+            ["booted", bootText(clock)],
+            ["up", spanText(clock.sinceBoot)],
+          ] as const)),
+      ...(usage === undefined ? [] : ([["memory", memoryText(usage)]] as const)),
+      ...(line === undefined ? [] : ([["cmdline", line]] as const)),
+    ],
+    cpus: tasks === undefined ? [] : whatRuns(tasks),
+    wrong: [
+      ...panics(kernel, entries),
+      ...(clock === undefined ? [] : stuck(kernel, clock)),
+      ...(tasks === undefined ? [] : waiting(kernel, tasks.tasks)),
+      ...(usage === undefined ? [] : shortage(usage)),
+    ],
+    errors: errorsOf(entries),
+  };
+}
+
+const memoryText = ({ total, free, available }: Usage): string =>
+  `${formatSize(total)}, ${formatSize(free)} free, ${formatSize(available)} available`;
+
+function whatRuns({ tasks, queues }: Tasks): Report["cpus"] {
+  return queues.map(({ cpu, current, idle }) => {
+    if (current === idle) return { cpu, runs: "idle" };
+    const task = tasks.find(({ struct }) => struct.address === current);
+    return { cpu, runs: task === undefined ? "a task that isn't listed" : who(task) };
+  });
+}
+
+const who = ({ name, pid }: Task): string => `${guestText(name)} (${pid})`;
+
+function panics(kernel: Kernel, entries: readonly LogEntry[]): string[] {
+  const { title } = readFacts(linesOf(entries));
+  const cpu = kernel.attempt("panic", () => panickedCpu(kernel));
+  return [
+    ...(cpu === undefined ? [] : [`it panicked, on CPU ${cpu}`]),
+    ...(title === "" ? [] : [`its log ends in a crash: ${title}`]),
+  ];
+}
+
+function stuck(kernel: Kernel, { monotonic }: Clock): string[] {
+  // A panic stops the others.
+  if (kernel.attempt("panic", () => panickedCpu(kernel)) !== undefined) return [];
+  const late = kernel.attempt("timers", () => lateCpus(kernel, monotonic)) ?? [];
+  return late.map(
+    (one) =>
+      `CPU ${one.cpu} has seen to no timer for ${secondsText(one.late)}: its interrupts are off, or the host doesn't run it`,
+  );
+}
+
+function waiting(kernel: Kernel, tasks: readonly Task[]): string[] {
+  const blocked = tasks
+    .flatMap((task) => {
+      const time = kernel.attempt("a task", () => (task.isBlocked ? task.notRunFor : undefined));
+      return time === undefined || time < BLOCKED ? [] : [{ task, time }];
+    })
+    .sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0));
+  const shown = blocked
+    .slice(0, MOST_BLOCKED)
+    .map(({ task, time }) => `${who(task)} for ${secondsText(time)}`);
+  const more = blocked.length - shown.length;
+  const deadlocks = kernel.attempt("locks", () => readLocks(kernel, tasks).deadlocks) ?? [];
+  return [
+    ...deadlocks.slice(0, MOST_DEADLOCKS).map((circle) => `deadlock: ${deadlockText(circle)}`),
+    ...(deadlocks.length > MOST_DEADLOCKS
+      ? [`${deadlocks.length - MOST_DEADLOCKS} more deadlocks: view locks`]
+      : []),
+    ...(blocked.length === 0
+      ? []
+      : [`blocked: ${shown.join(", ")}${more > 0 ? `, and ${more} more: view tasks` : ""}`]),
+  ];
+}
+
+const secondsText = (nanoseconds: bigint): string => `${nanoseconds / 1_000_000_000n} s`;
+
+function shortage({ total, available }: Usage): string[] {
+  if (available >= total * LITTLE) return [];
+  return [`hardly any memory is available: ${formatSize(available)} of ${formatSize(total)}`];
+}
+
+function errorsOf(entries: readonly LogEntry[]): string[] {
+  const errors = entries.filter((entry) => !("lost" in entry) && (entry.priority & 7) <= ERROR);
+  return linesOf(errors).slice(-MOST_ERRORS);
+}
+
+function pageOf({ system, cpus, wrong, errors }: Report): string[] {
+  const more = cpus.length - MOST_CPUS;
+  return [
+    ...tableLines([
+      ...system.map(([what, text]) => [what, text]),
+      ...cpus.slice(0, MOST_CPUS).map(({ cpu, runs }) => [`CPU ${cpu}`, runs]),
+      ...(more > 0 ? [["…", `${more} more CPUs`]] : []),
+    ]),
+    "",
+    ...(wrong.length === 0
+      ? ["Nothing looks wrong."]
+      : ["What looks wrong:", ...wrong.map(indented)]),
+    ...(errors.length === 0 ? [] : ["", "Last errors in its log:", ...errors.map(indented)]),
+  ];
+}
+
+const indented = (line: string): string => `  ${line}`;

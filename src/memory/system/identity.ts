@@ -1,0 +1,27 @@
+import { guestText } from "../guest-text.js";
+import type { Kernel } from "../kernel/index.js";
+
+/** As uname(2) tells it. */
+export interface Identity {
+  readonly release: string;
+  readonly version: string;
+  readonly machine: string;
+  /** The host's name of the first namespace. */
+  readonly node: string;
+}
+
+export function readIdentity(kernel: Kernel): Identity {
+  const name = kernel.structAt("uts_namespace", "init_uts_ns").struct("name");
+  const text = (member: string) => guestText(name.text(member));
+  return {
+    ...{ release: text("release"), version: text("version") },
+    ...{ machine: text("machine"), node: text("nodename") },
+  };
+}
+
+/** The CPU that panics, or did; undefined while none does. */
+export function panickedCpu(kernel: Kernel): number | undefined {
+  const symbol = kernel.symbols?.address("panic_cpu");
+  const cpu = symbol === undefined ? -1 : kernel.i32(symbol);
+  return cpu < 0 ? undefined : cpu;
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Test module: threads that wait for ever for locks that others hold, two of
+ * them for each other's.
+ */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rtmutex.h>
+#include <linux/rwsem.h>
+#include <linux/semaphore.h>
+#include <linux/slab.h>
+
+static DEFINE_MUTEX(lock_a);
+static DEFINE_MUTEX(lock_b);
+static DECLARE_RWSEM(lock_read);
+static DECLARE_RWSEM(lock_written);
+static DEFINE_RT_MUTEX(lock_rt);
+static struct semaphore lock_semaphore;
+static struct mutex *lock_allocated;
+
+static DECLARE_COMPLETION(lock_a_held);
+static DECLARE_COMPLETION(lock_b_held);
+static DECLARE_COMPLETION(lock_all_held);
+
+static void lock_sleep(void)
+{
+	for (;;)
+		ssleep(1000);
+}
+
+static int lock_first(void *unused)
+{
+	mutex_lock(&lock_a);
+	complete(&lock_a_held);
+	wait_for_completion(&lock_b_held);
+	mutex_lock(&lock_b);
+	return 0;
+}
+
+static int lock_second(void *unused)
+{
+	mutex_lock(&lock_b);
+	complete(&lock_b_held);
+	wait_for_completion(&lock_a_held);
+	mutex_lock(&lock_a);
+	return 0;
+}
+
+static int lock_keep(void *unused)
+{
+	down_read(&lock_read);
+	down_write(&lock_written);
+	rt_mutex_lock(&lock_rt);
+	down(&lock_semaphore);
+	mutex_lock(lock_allocated);
+	complete_all(&lock_all_held);
+	lock_sleep();
+	return 0;
+}
+
+static int lock_want_read(void *unused)
+{
+	wait_for_completion(&lock_all_held);
+	down_write(&lock_read);
+	return 0;
+}
+
+static int lock_want_written(void *unused)
+{
+	wait_for_completion(&lock_all_held);
+	down_read(&lock_written);
+	return 0;
+}
+
+static int lock_want_rt(void *unused)
+{
+	wait_for_completion(&lock_all_held);
+	rt_mutex_lock(&lock_rt);
+	return 0;
+}
+
+static int lock_want_semaphore(void *unused)
+{
+	wait_for_completion(&lock_all_held);
+	down(&lock_semaphore);
+	return 0;
+}
+
+static int lock_want_allocated(void *unused)
+{
+	wait_for_completion(&lock_all_held);
+	mutex_lock(lock_allocated);
+	return 0;
+}
+
+static const struct {
+	int (*run)(void *unused);
+	const char *name;
+} lock_threads[] = {
+	{ lock_first, "lock-first" },
+	{ lock_second, "lock-second" },
+	{ lock_keep, "lock-keeper" },
+	{ lock_want_read, "lock-writer" },
+	{ lock_want_written, "lock-reader" },
+	{ lock_want_rt, "lock-rt" },
+	{ lock_want_semaphore, "lock-semaphore" },
+	{ lock_want_allocated, "lock-allocated" },
+	/* A second one that waits. */
+	{ lock_want_allocated, "lock-late" },
+};
+
+static int __init lock_init(void)
+{
+	struct task_struct *task;
+	unsigned int i;
+
+	sema_init(&lock_semaphore, 1);
+	lock_allocated = kzalloc(sizeof(*lock_allocated), GFP_KERNEL);
+	if (!lock_allocated)
+		return -ENOMEM;
+	mutex_init(lock_allocated);
+	for (i = 0; i < ARRAY_SIZE(lock_threads); i++) {
+		task = kthread_run(lock_threads[i].run, NULL, "%s",
+				   lock_threads[i].name);
+		if (IS_ERR(task))
+			pr_err("lock: no thread %s\n", lock_threads[i].name);
+	}
+	return 0;
+}
+/* The threads never end: the module can't be unloaded. */
+module_init(lock_init);
+
+MODULE_DESCRIPTION("Waits for locks for ever");
+MODULE_LICENSE("GPL");
