@@ -19,7 +19,7 @@ function parseTask(text: string): number {
 
 export const stacks: View = {
   name: "stacks",
-  summary: "each task's stack, as the kernel would print it",
+  summary: "each task's stack, as the kernel would print it: guesses have a ?",
   options: [
     new Option(
       "--task <pid>",
@@ -31,8 +31,8 @@ export const stacks: View = {
   async show(looked) {
     const { kernel, options } = looked;
     const wanted = options.task;
-    const { tasks } = readTasks(kernel);
-    const chosen = tasks.filter(
+    const { tasks, idle } = readTasks(kernel);
+    const chosen = [...idle, ...tasks].filter(
       (task) => wanted === undefined || task.pid === wanted || task.tgid === wanted,
     );
     if (chosen.length === 0) throw new UserError(`the guest has no task ${String(wanted)}`);

@@ -8,6 +8,8 @@ const TRIES = 3;
 export interface Tasks {
   /** Each process's threads behind it; the idle tasks aren't among them. */
   readonly tasks: readonly Task[];
+  /** The idle tasks that run: their CPUs have nothing to do, or an interrupt. */
+  readonly idle: readonly Task[];
   readonly queues: readonly RunQueue[];
 }
 
@@ -30,7 +32,12 @@ export function readTasks(kernel: Kernel): Tasks {
       if (task !== undefined) all.push(task);
     }
   }
-  return { tasks: all, queues };
+  const idle = queues.filter((queue) => queue.current === queue.idle);
+  return {
+    tasks: all,
+    idle: idle.map((queue) => new Task(kernel, kernel.struct("task_struct", queue.idle), queues)),
+    queues,
+  };
 }
 
 function threadsOf(kernel: Kernel, leader: Struct): Struct[] {

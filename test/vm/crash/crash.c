@@ -54,6 +54,10 @@ MODULE_PARM_DESC(probe_when, "now: how=probe waits for the call; panic: it panic
 		 "oops: it oopses, and panics in the call; "
 		 "held: another CPU stays in the call for ever, and then it panics");
 
+static bool hang;
+module_param(hang, bool, 0);
+MODULE_PARM_DESC(hang, "Do as for how=hung first");
+
 static unsigned int lines;
 module_param(lines, uint, 0);
 MODULE_PARM_DESC(lines, "Numbered lines of 100 bytes to print first");
@@ -498,6 +502,8 @@ static int __init crash_init(void)
 	while (format--)
 		crash_format();
 
+	if (hang)
+		crash_thread(crash_hang);
 	if (!strcmp(how, "oops"))
 		schedule_work(&crash_work);
 	else if (!strcmp(how, "warn"))
