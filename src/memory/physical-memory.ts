@@ -1,3 +1,5 @@
+import type { Registers } from "./registers.js";
+
 /** A run of guest-physical addresses, in bytes. Physical addresses have at most 52 bits: a number holds them exactly. */
 export interface Extent {
   readonly start: number;
@@ -15,5 +17,7 @@ export interface PhysicalMemory {
    * @returns how many bytes are there: fewer than `into` has where a region ends.
    */
   read(address: number, into: Buffer): number;
+  /** The CPUs' registers by their numbers, where the source has them beside the memory: a core. */
+  readonly registers?: ReadonlyMap<number, Registers>;
   close(): void;
 }

@@ -1,9 +1,8 @@
 import type { Kernel } from "../../memory/kernel/index.js";
 import { areInterruptsOn, isUserMode } from "../../memory/registers.js";
 import { Stacks, symbolText } from "../../memory/stacks/index.js";
-import type { QemuCpu } from "../../memory/stacks/qemu-registers.js";
 import { latestClock, type RunQueue, readRunQueues, Task } from "../../memory/tasks/index.js";
-import { qmpOption, readRegisters } from "./registers.js";
+import { type KnownCpu, qmpOption, readRegisters } from "./registers.js";
 import { columns, guestLine, seconds } from "./text.js";
 import type { View } from "./view.js";
 
@@ -50,7 +49,7 @@ function rowOf(
   stacks: Stacks,
   queues: readonly RunQueue[],
   queue: RunQueue,
-  known: QemuCpu | undefined,
+  known: KnownCpu | undefined,
 ): Row {
   const { cpu, current, idle, clock, running } = queue;
   const task = new Task(kernel, kernel.struct("task_struct", current), queues);
@@ -65,7 +64,7 @@ function rowOf(
   };
 }
 
-function placeOf(stacks: Stacks, { registers }: QemuCpu): string {
+function placeOf(stacks: Stacks, { registers }: KnownCpu): string {
   if (isUserMode(registers)) return "user mode";
   return guestLine(symbolText(registers.ip, stacks.symbol(registers.ip, false)));
 }

@@ -10,10 +10,18 @@ export const qmpOption = new Option(
   "stacks, cpus: take the CPUs' registers from QEMU's monitor (-qmp unix:SOCKET,server=on,wait=off)",
 );
 
-/** The CPUs' registers by their numbers, now; none where nothing tells them. */
-export async function readRegisters({ options }: Looked): Promise<ReadonlyMap<number, QemuCpu>> {
+/** What is known of a CPU. */
+export type KnownCpu = Pick<QemuCpu, "registers"> & Partial<QemuCpu>;
+
+/** The CPUs' registers by their numbers: QEMU's now, or those in a core; none where nothing tells them. */
+export async function readRegisters({
+  memory,
+  options,
+}: Looked): Promise<ReadonlyMap<number, KnownCpu>> {
   const { qmp: path } = options;
-  if (typeof path !== "string") return new Map();
+  if (typeof path !== "string") {
+    return new Map([...(memory.registers ?? [])].map(([cpu, registers]) => [cpu, { registers }]));
+  }
   try {
     const qmp = await Qmp.open(path);
     try {

@@ -1,4 +1,6 @@
 import { MemoryError } from "../errors.js";
+import type { Registers } from "../registers.js";
+import { coreRegisters } from "./core-registers.js";
 import { type Backing, MappedMemory, type Piece } from "./mapped-memory.js";
 
 // Numbers and offsets from elf(5), ELF64 in little-endian order.
@@ -8,10 +10,14 @@ const SECTION_HEADER_BYTES = 64;
 const ET_CORE = 4;
 const EM_X86_64 = 62;
 const PT_LOAD = 1;
+const PT_NOTE = 4;
 const PN_XNUM = 0xffff;
 
 /** The most program headers that are read: QEMU writes one a region, the kernel and makedumpfile some ten more. */
 const MAX_HEADERS = 1 << 16;
+
+/** The most of a core's notes that is read: a CPU's takes 356 bytes. */
+const MAX_NOTE_BYTES = 4 << 20;
 
 /** A physical address has 52 bits at most. /proc/kcore says all ones where there is none. */
 const MAX_ADDRESS = 2 ** 52;
@@ -41,10 +47,12 @@ export function elfCore(backing: Backing, close: () => void): MappedMemory {
   if (header.readUInt16LE(18) !== EM_X86_64) {
     throw new MemoryError("UNSUPPORTED", "a core of another processor than x86-64");
   }
-  return new MappedMemory(piecesOf(backing, header), close);
+  const segments = segmentsOf(backing, header);
+  const pieces = withoutOverlaps(segments.flatMap((segment) => segmentPieces(backing, segment)));
+  return new MappedMemory(pieces, close, registersOf(backing, segments));
 }
 
-function piecesOf(backing: Backing, header: Buffer): Piece[] {
+function segmentsOf(backing: Backing, header: Buffer): Buffer[] {
   if (header.readUInt16LE(54) !== PROGRAM_HEADER_BYTES) throw damaged("the program headers' size");
   const at = Number(header.readBigUInt64LE(32));
   const count = headerCount(backing, header);
@@ -52,11 +60,19 @@ function piecesOf(backing: Backing, header: Buffer): Piece[] {
   if (!Number.isSafeInteger(at)) throw damaged("its program headers lie behind any file's end");
   const headers = Buffer.alloc(count * PROGRAM_HEADER_BYTES);
   backing.read(at, headers);
-  const pieces: Piece[] = [];
-  for (let i = 0; i < count; i++) {
-    pieces.push(...segmentPieces(backing, headers.subarray(i * PROGRAM_HEADER_BYTES)));
-  }
-  return withoutOverlaps(pieces);
+  return Array.from({ length: count }, (_, i) =>
+    headers.subarray(i * PROGRAM_HEADER_BYTES, (i + 1) * PROGRAM_HEADER_BYTES),
+  );
+}
+
+function registersOf(backing: Backing, segments: readonly Buffer[]): Map<number, Registers> {
+  const notes = segments.find((segment) => segment.readUInt32LE(0) === PT_NOTE);
+  if (notes === undefined) return new Map();
+  const [at, size] = [Number(notes.readBigUInt64LE(8)), Number(notes.readBigUInt64LE(32))];
+  if (at > MAX_ADDRESS) return new Map();
+  const bytes = Buffer.alloc(Math.min(size, MAX_NOTE_BYTES));
+  backing.read(at, bytes);
+  return coreRegisters(bytes);
 }
 
 /** Where e_phnum is too small for it, the count is in the first section's sh_info. */

@@ -1,5 +1,6 @@
 import { merged } from "../extents.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
+import type { Registers } from "../registers.js";
 
 /** Bytes that hold a part of a guest's memory: a file, or a process's address space. */
 export interface Backing {
@@ -18,11 +19,17 @@ export interface Piece extends Extent {
 /** Guest memory that lies somewhere as it is, in a few pieces. */
 export class MappedMemory implements PhysicalMemory {
   readonly regions: readonly Extent[];
+  readonly registers: ReadonlyMap<number, Registers>;
   readonly #pieces: readonly Piece[];
   readonly #close: () => void;
 
   /** `pieces` don't overlap. */
-  constructor(pieces: readonly Piece[], close: () => void) {
+  constructor(
+    pieces: readonly Piece[],
+    close: () => void,
+    registers: ReadonlyMap<number, Registers> = new Map(),
+  ) {
+    this.registers = registers;
     this.#pieces = [...pieces].sort((a, b) => a.start - b.start);
     this.regions = merged(this.#pieces);
     this.#close = close;
