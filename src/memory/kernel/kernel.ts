@@ -251,7 +251,11 @@ export class Kernel implements StructSource {
 
   /** The loaded modules, in the kernel's order. */
   get modules(): readonly Module[] {
-    this.#modules ??= this.attempt("modules", () => this.#readModules()) ?? [];
+    if (this.#modules === undefined) {
+      // Who reads them asks for symbols, too.
+      this.#modules = [];
+      this.#modules = this.attempt("modules", () => this.#readModules()) ?? this.#modules;
+    }
     return this.#modules;
   }
 
@@ -263,8 +267,12 @@ export class Kernel implements StructSource {
 
   /** The modules' own types, by the modules' names. */
   get moduleTypes(): ReadonlyMap<string, Btf> {
-    this.#moduleTypes ??=
-      this.attempt("modules' types", () => this.#readModuleTypes()) ?? new Map();
+    if (this.#moduleTypes === undefined) {
+      // Who reads them asks for types, too: those that vmlinux lacks are not in modules then.
+      this.#moduleTypes = new Map();
+      this.#moduleTypes =
+        this.attempt("modules' types", () => this.#readModuleTypes()) ?? this.#moduleTypes;
+    }
     return this.#moduleTypes;
   }
 
