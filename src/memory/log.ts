@@ -1,7 +1,7 @@
 import { formatMessage, type RecordLayout, readRecord } from "../formats/printk-record.js";
 import { note } from "../records/note.js";
 import { MemoryError } from "./errors.js";
-import type { Kernel } from "./kernel/index.js";
+import type { VmcoreInfo } from "./kernel/vmcore-info.js";
 
 /** Records that are read at once. */
 const BATCH = 4096;
@@ -50,9 +50,19 @@ export interface LostRecords {
 
 export type LogEntry = LogRecord | LostRecords;
 
+/** What a log is read from: a Kernel, or what is known of one without it. Addresses are virtual. */
+export interface LogSource {
+  readonly info: VmcoreInfo;
+  /** Throws MemoryError where nothing is mapped. */
+  read(address: bigint, length: number): Buffer;
+  pointer(address: bigint): bigint;
+  u64(address: bigint): bigint;
+  u32(address: bigint): number;
+}
+
 /** printk's ring in a guest's memory. Needs VMCOREINFO, but neither symbols nor types. */
 export class KernelLog {
-  readonly #kernel: Kernel;
+  readonly #kernel: LogSource;
   readonly #layout: Omit<RecordLayout, "first" | "position">;
   readonly #countBits: number;
   /** What is added to an id. */
@@ -70,7 +80,7 @@ export class KernelLog {
   };
 
   /** Throws MemoryError where VMCOREINFO doesn't describe the ring (Linux before 5.10), or it makes no sense. */
-  constructor(kernel: Kernel) {
+  constructor(kernel: LogSource) {
     const { info } = kernel;
     this.#kernel = kernel;
     const pointer = info.expectSymbol("prb");

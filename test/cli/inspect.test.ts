@@ -72,6 +72,19 @@ test("messages that were overwritten before anybody looked leave the newest", as
   expect(stdout).not.toContain("message 3\n");
 });
 
+test("the log of a kernel that doesn't describe itself is found, and marked; other views aren't there", async () => {
+  const memory = memoryFile({ undescribed: true });
+  const { status, stdout, stderr } = await run(["inspect", memory, "log"]);
+  expect(stderr).toBe(
+    "virtio-pstore: the kernel doesn't describe itself (VMCOREINFO), or not yet: its log was found by how printk keeps it\n",
+  );
+  expect(stdout).toBe((await run(["inspect", memoryFile(), "log"])).stdout);
+  expect(status).toBe(0);
+  const trace = await run(["inspect", memory, "trace"]);
+  expect(complaint(trace)).toEqual([expect.stringMatching(NO_LINUX)]);
+  expect(trace.status).toBe(1);
+});
+
 const NO_LINUX = /^virtio-pstore: .*memory: there is no Linux in it/;
 
 test.each<[string, (path: string) => unknown, RegExp]>([

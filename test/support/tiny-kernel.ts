@@ -18,6 +18,8 @@ export interface TinyOptions {
   readonly levels?: 4 | 5;
   /** Texts of printk's ring; more than fit overwrite the oldest. */
   readonly messages?: readonly string[];
+  /** Without VMCOREINFO, as before it is made. */
+  readonly undescribed?: boolean;
   /** Where in the guest's memory `bytes` will lie: 0 if not said. */
   readonly base?: number;
 }
@@ -85,7 +87,7 @@ export function tinyKernel(options: TinyOptions = {}): TinyKernel {
     ...LOG_INFO,
     "",
   ].join("\n");
-  bytes.write(info, 7 * PAGE);
+  if (options.undescribed !== true) bytes.write(info, 7 * PAGE);
   places.set("vmcoreinfo", { at: 7 * PAGE, size: info.length });
   return { bytes, memory: memoryOf(bytes), symbols: described, places };
 }

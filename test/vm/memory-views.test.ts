@@ -128,7 +128,7 @@ const plain = (text: string): string =>
 
 const pageOf = async (kernel: Kernel): Promise<string> => {
   kernel.budget.renew();
-  const source = { source: "", memory: kernel.memory, kernel, options: {} };
+  const source = { source: "", memory: kernel.memory, kernel, notes: kernel.notes, options: {} };
   return [...(await report.show(source)).lines].join("\n");
 };
 

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Option } from "commander";
 import { readFacts } from "../../analysis/title/index.js";
+import { MemoryError } from "../../memory/errors.js";
 import { KernelLog, type LogEntry, logText } from "../../memory/log.js";
 import { LogFollower } from "../../memory/log-follower.js";
+import { findLogRing } from "../../memory/log-ring.js";
 import { note, notedText } from "../../records/note.js";
 import type { Looked, View } from "./view.js";
 
@@ -16,11 +18,11 @@ export const log: View = {
     new Option("--follow", "log: go on with each new message, until SIGINT").default(false),
   ],
 
-  show({ kernel }) {
-    const entries = [...new KernelLog(kernel).entries()];
+  show(looked) {
+    const entries = [...logOf(looked).entries()];
     const lines = linesOf(entries);
     const { title } = readFacts(lines);
-    if (title !== "") kernel.notes.add(`the log ends in a crash: ${title}`);
+    if (title !== "") looked.notes.add(`the log ends in a crash: ${title}`);
     return {
       lines,
       json: () => ({ title: title === "" ? null : title, messages: entries.map(jsonEntry) }),
@@ -39,6 +41,21 @@ export const log: View = {
     }
   },
 };
+
+/** A kernel that has just begun to boot doesn't describe itself, but has a log. */
+function logOf(looked: Looked): KernelLog {
+  try {
+    return new KernelLog(looked.kernel);
+  } catch (error) {
+    if (!(error instanceof MemoryError && error.code === "NO_KERNEL")) throw error;
+    const log = findLogRing(looked.memory);
+    if (log === undefined) throw error;
+    looked.notes.add(
+      "the kernel doesn't describe itself (VMCOREINFO), or not yet: its log was found by how printk keeps it",
+    );
+    return log;
+  }
+}
 
 /** As dmesg -r prints them. */
 export function linesOf(entries: Iterable<LogEntry>): string[] {

@@ -1,6 +1,7 @@
 import { MemoryError } from "../../memory/errors.js";
 import { openMemory } from "../../memory/index.js";
 import { type Kernel, openKernel } from "../../memory/kernel/index.js";
+import { Notes } from "../../memory/kernel/notes.js";
 import { kernelFits } from "../../memory/kernel-fits.js";
 import { UserError } from "../../service/errors.js";
 import type { Looked } from "./view.js";
@@ -23,11 +24,13 @@ export async function withMemory<T>(
     const layout = typeof options.layout === "string" ? { layout: options.layout } : {};
     const memory = openMemory(place, { ...layout, fits: kernelFits });
     let kernel: Kernel | undefined;
+    const notes = new Notes();
     try {
       const looked: Looked = {
         source,
         memory,
         options,
+        notes,
         get kernel() {
           kernel ??= openKernel(memory);
           return kernel;
@@ -35,7 +38,7 @@ export async function withMemory<T>(
       };
       const next = () => {
         kernel?.budget.renew();
-        return kernel?.notes.take() ?? [];
+        return [...(kernel?.notes.take() ?? []), ...notes.take()];
       };
       return await use({ looked, next });
     } finally {

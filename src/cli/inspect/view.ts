@@ -1,5 +1,6 @@
 import type { Option } from "commander";
 import type { Kernel } from "../../memory/kernel/index.js";
+import type { Notes } from "../../memory/kernel/notes.js";
 import type { PhysicalMemory } from "../../memory/physical-memory.js";
 
 /** What a view is made from. */
@@ -9,6 +10,8 @@ export interface Looked {
   readonly memory: PhysicalMemory;
   /** The Linux in it, found when first asked for. Throws MemoryError where there is none. */
   readonly kernel: Kernel;
+  /** What is to be said beside what is shown; what the kernel's notes say comes before. */
+  readonly notes: Notes;
   /** All options of the command, by commander's names. */
   readonly options: Readonly<Record<string, unknown>>;
 }
