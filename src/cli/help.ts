@@ -34,7 +34,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "virtio-pstore export crashes web/dmesg-7 -o reports",
   ],
   inspect: [
-    "virtio-pstore inspect vm1.memory log",
+    "virtio-pstore inspect --control crashes --guest web log",
     "virtio-pstore inspect --pid $(pidof qemu-system-x86_64) log --follow",
   ],
   rm: ["virtio-pstore rm crashes web/dmesg-7", "virtio-pstore rm crashes --until 30d --dry-run"],

@@ -1,10 +1,9 @@
 import type { Command } from "commander";
-import { systemReason } from "../os/errno.js";
 import { printableJson } from "../records/printable.js";
-import { ask, NoReplyError } from "../service/control/index.js";
 import type { DaemonStatus, GuestStatus } from "../service/daemon/index.js";
-import { codeOf, USAGE, UserError } from "../service/errors.js";
+import { USAGE, UserError } from "../service/errors.js";
 import { formatSize } from "../service/size.js";
+import { askDaemon } from "./ask-daemon.js";
 import { controlPath } from "./control-options.js";
 import { writeOut } from "./stdout.js";
 import { formatTable, terminalWidth } from "./table.js";
@@ -37,41 +36,11 @@ async function status(path: string | undefined, options: StatusOptions): Promise
   if ((path === undefined) === (control === undefined)) {
     throw new UserError("status needs either PATH or --control SOCKET", USAGE);
   }
-  const told = await statusAt(control ?? controlPath(path ?? "."), path);
+  const socket = control ?? controlPath(path ?? ".");
+  const told = await askDaemon({ socket, directory: path, command: "status", isResult: isStatus });
   await writeOut(json ? `${printableJson(told, 2)}\n` : tableOf(told));
 }
 
-/** Why nobody listens: it isn't there, it is left of a daemon that ended, or it is something else. */
-const NOBODY = ["ENOENT", "ENOTDIR", "ECONNREFUSED", "ENOTSOCK"];
-
-async function statusAt(socket: string, path: string | undefined): Promise<DaemonStatus> {
-  try {
-    const reply = await ask(socket, "status");
-    if ("error" in reply) throw new UserError(`${socket}: ${reply.error.message}`);
-    if (isStatus(reply.result)) return reply.result;
-    throw new NoReplyError("BAD_REPLY");
-  } catch (error) {
-    if (NOBODY.includes(codeOf(error) ?? "")) {
-      throw new UserError(
-        path === undefined
-          ? `no daemon listens at ${socket}: name the daemon's --control socket`
-          : `no daemon serves ${path}: none listens at ${socket}; name its --directory, or its --control socket`,
-      );
-    }
-    if (error instanceof NoReplyError) {
-      throw new UserError(
-        error.code === "NO_REPLY"
-          ? `the daemon at ${socket} doesn't answer: it is stopped, it can't start again, or another program listens there`
-          : `${socket}: the program that answers is no daemon of this version`,
-      );
-    }
-    const reason = systemReason(error);
-    if (reason === undefined) throw error;
-    throw new UserError(`${socket}: ${reason}`);
-  }
-}
-
-/** As far as a daemon of the same protocol can be told from something else. */
 const isStatus = (result: unknown): result is DaemonStatus =>
   typeof result === "object" &&
   result !== null &&

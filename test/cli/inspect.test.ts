@@ -155,7 +155,16 @@ test("a pid that isn't there, and a process without a guest's memory: one line, 
 });
 
 test.each<[readonly string[], RegExp]>([
-  [["inspect"], /: name a guest's memory file or a core, or a VMM's process: --pid$/],
+  [
+    ["inspect"],
+    /: name a guest's memory file or a core, a VMM's process with --pid, or a daemon with --control$/,
+  ],
+  [["inspect", "MEMORY", "log", "--guest", "web"], /: --guest is for --control$/],
+  [["inspect", "--control", "d", "--pid", "1", "log"], /: name either --pid or --control$/],
+  [
+    ["inspect", "--control", "d", "--layout", "pc", "log"],
+    /: --layout isn't for --control: the VMM says where its memory is$/,
+  ],
   [["inspect", "MEMORY", "nonsense"], /: there is no view "nonsense": log, /],
   [
     ["inspect", "MEMORY", "log", "--follow", "--json"],

@@ -6,12 +6,16 @@ import { endBySignal, onSignals } from "../../service/signals.js";
 import { isRead } from "../is-read.js";
 import { writeOut } from "../stdout.js";
 import { type Look, withMemory } from "./look.js";
+import { daemonPlace, type Place } from "./place.js";
 import { report } from "./report.js";
 import type { View } from "./view.js";
 import { VIEWS } from "./views.js";
 
 interface InspectOptions extends Readonly<Record<string, unknown>> {
   readonly pid?: number;
+  readonly control?: string;
+  readonly guest?: string;
+  readonly layout?: string;
   readonly json: boolean;
 }
 
@@ -33,15 +37,21 @@ export function addInspect(program: Command): void {
     .description(
       "Reads the Linux in a guest's memory, without a driver in the guest and without debug information. SOURCE is " +
         "the file behind the guest's memory (memory-backend-file), also after the VMM has ended, or a core of the " +
-        `guest; with --pid it is a VMM's process, and there is no SOURCE. A view is one of:\n\n${VIEWS.map(
-          ({ name, summary }) => `  ${name}: ${summary}`,
-        ).join("\n")}`,
+        "guest. With --pid it is a VMM's process, with --control a guest of a running daemon, and there is no SOURCE. " +
+        `A view is one of:\n\n${VIEWS.map(({ name, summary }) => `  ${name}: ${summary}`).join(
+          "\n",
+        )}`,
     )
     .argument("[source]", "a guest's memory file, or a core")
     .argument("[view...]", `what to show: ${VIEWS.map(({ name }) => name).join(", ")}`)
     .addOption(
       new Option("--pid <pid>", "read the memory of this VMM's process").argParser(parsePid),
     )
+    .option(
+      "--control <path>",
+      "read the memory that a guest's VMM shares with the daemon that has this control socket, or this --directory",
+    )
+    .option("--guest <name>", "this guest's, if the daemon has several")
     .option(
       "--layout <layout>",
       "where the guest has the memory that is in the file: q35, pc, microvm, or START+SIZE,…",
@@ -62,19 +72,37 @@ async function inspect(
   options: InspectOptions,
   command: Command,
 ): Promise<void> {
-  const { pid } = options;
-  const source = pid ?? first;
-  if (source === undefined) {
-    throw new UserError("name a guest's memory file or a core, or a VMM's process: --pid", USAGE);
-  }
-  const views = viewsOf(pid === undefined || first === undefined ? rest : [first, ...rest]);
+  const { pid, control } = options;
+  const isNamed = pid !== undefined || control !== undefined;
+  const views = viewsOf(isNamed && first !== undefined ? [first, ...rest] : rest);
   expectTaken(views, command);
   const follow = options.follow === true ? views[0]?.follow : undefined;
   if (options.follow === true && (options.json || views.length > 1)) {
     throw new UserError("--follow is for one view, without --json", USAGE);
   }
-  await withMemory(source, options, (look) =>
+  const place = await placeOf(isNamed ? undefined : first, options);
+  await withMemory(place, options, (look) =>
     follow === undefined ? show(views, look, options.json) : followView(follow, look),
+  );
+}
+
+async function placeOf(path: string | undefined, options: InspectOptions): Promise<Place> {
+  const { pid, control, guest, layout } = options;
+  if (control === undefined && guest !== undefined) {
+    throw new UserError("--guest is for --control", USAGE);
+  }
+  if (control !== undefined) {
+    if (pid !== undefined) throw new UserError("name either --pid or --control", USAGE);
+    if (layout !== undefined) {
+      throw new UserError("--layout isn't for --control: the VMM says where its memory is", USAGE);
+    }
+    return daemonPlace(control, guest);
+  }
+  if (pid !== undefined) return { name: `pid ${pid}`, source: pid };
+  if (path !== undefined) return { name: path, source: path };
+  throw new UserError(
+    "name a guest's memory file or a core, a VMM's process with --pid, or a daemon with --control",
+    USAGE,
   );
 }
 

@@ -4,6 +4,7 @@ import { type Kernel, openKernel } from "../../memory/kernel/index.js";
 import { Notes } from "../../memory/kernel/notes.js";
 import { kernelFits } from "../../memory/kernel-fits.js";
 import { UserError } from "../../service/errors.js";
+import type { Place } from "./place.js";
 import type { Looked } from "./view.js";
 
 /** A guest's memory, and what goes on from one view to the next. */
@@ -15,14 +16,13 @@ export interface Look {
 
 /** Calls `use` with a guest's memory. What is wrong with it is said in one line that names the source. */
 export async function withMemory<T>(
-  place: string | number,
+  { name: source, source: memorySource }: Place,
   options: Readonly<Record<string, unknown>>,
   use: (look: Look) => Promise<T>,
 ): Promise<T> {
-  const source = typeof place === "number" ? `pid ${place}` : place;
   try {
     const layout = typeof options.layout === "string" ? { layout: options.layout } : {};
-    const memory = openMemory(place, { ...layout, fits: kernelFits });
+    const memory = openMemory(memorySource, { ...layout, fits: kernelFits });
     let kernel: Kernel | undefined;
     const notes = new Notes();
     try {

@@ -5,7 +5,7 @@ import type { PhysicalMemory } from "../../memory/physical-memory.js";
 
 /** What a view is made from. */
 export interface Looked {
-  /** As the command line names it: a path, or `pid 4711`. */
+  /** As Place has its name. */
   readonly source: string;
   readonly memory: PhysicalMemory;
   /** The Linux in it, found when first asked for. Throws MemoryError where there is none. */

@@ -163,6 +163,7 @@ export class GuestServer {
       directory,
       connectedMs: of?.connectedMs,
       driver: of?.driver,
+      sharedRegions: of?.sharedRegions ?? [],
       started: isRunning ? this.#device?.summary(of.started) : undefined,
       lastLineMs,
       lastDump,

@@ -1,7 +1,7 @@
 import type { DriverSummary } from "../../device/index.js";
 import type { GuestEnd, RecordName, RecordTypeName } from "../../records/index.js";
 import type { Quota } from "../../store/index.js";
-import type { DriverActivity } from "../../virtio/vhost-user/index.js";
+import type { DriverActivity, SharedRegion } from "../../virtio/vhost-user/index.js";
 
 /** What is known of a guest now: what a command that asks the daemon shows. Times are in milliseconds since 1970. */
 export interface GuestState {
@@ -12,6 +12,8 @@ export interface GuestState {
   readonly connectedMs: number | undefined;
   /** Of the front-end that is connected. */
   readonly driver: DriverActivity | undefined;
+  /** The guest's memory that its front-end shares; none where no front-end is connected. */
+  readonly sharedRegions: readonly SharedRegion[];
   /** The interface, types and queues that the driver has negotiated, while it runs. */
   readonly started: DriverSummary | undefined;
   /** When something was last appended to its console. */

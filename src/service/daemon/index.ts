@@ -1,5 +1,6 @@
 export { Daemon } from "./daemon.js";
 export type { GuestState } from "./guest-state.js";
+export { type DaemonMemory, daemonMemory, type GuestPlace, type RegionPlace } from "./memory.js";
 export type {
   Confinement,
   DaemonEvent,

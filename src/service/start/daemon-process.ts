@@ -1,8 +1,8 @@
 // The entry point of a daemon's process, which a supervisor or a service manager started.
 
 import { endWithParent } from "../../os/index.js";
-import { ControlError, ControlServer } from "../control/index.js";
-import { Daemon, type DaemonEvent, daemonStatus } from "../daemon/index.js";
+import { type ControlCommand, ControlError, ControlServer } from "../control/index.js";
+import { Daemon, type DaemonEvent, daemonMemory, daemonStatus } from "../daemon/index.js";
 import { warn } from "../errors.js";
 import { outputOf } from "../log/output.js";
 import { endBySignal, onSignals, STOP_MS } from "../signals.js";
@@ -85,7 +85,10 @@ function noControl(path: string, reason: string): DaemonEvent {
 function serveControl(fd: number): ControlServer {
   return new ControlServer({
     fd,
-    commands: new Map([["status", async () => daemonStatus(await inTime(daemon.states()))]]),
+    commands: new Map<string, ControlCommand>([
+      ["status", async () => daemonStatus(await inTime(daemon.states()))],
+      ["memory", async () => daemonMemory(await inTime(daemon.states()))],
+    ]),
   });
 }
 

@@ -17,7 +17,7 @@ export type {
   StartedDriver,
   VirtioDevice,
 } from "./device.js";
-export { MAX_MEMORY_SLOTS } from "./memory-table.js";
+export { MAX_MEMORY_SLOTS, type SharedRegion } from "./memory-table.js";
 export {
   END,
   type IncomingMessage,

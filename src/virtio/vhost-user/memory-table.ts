@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { cannotShrink, closeDescriptor, Mapping } from "../../os/index.js";
 import {
   GuestMemory,
@@ -15,12 +16,30 @@ export const MAX_MEMORY_SLOTS = 64;
 
 const MAX_FILE_OFFSET = 1n << 63n;
 
+/** Where a region's bytes are, for whoever may look into this process's descriptors. Sizes in bytes. */
+export interface SharedRegion {
+  readonly guestAddress: bigint;
+  readonly size: bigint;
+  /** This process's descriptor of the region's file, while the region is there. */
+  readonly fd: number;
+  /** Where in the file the region begins. */
+  readonly offset: bigint;
+  /** Which file it is: st_dev and st_ino. */
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+interface Region {
+  readonly state: RegionState;
+  readonly shared: SharedRegion;
+}
+
 /** The guest's memory as the front-end describes it: as one table, or region by region. */
 export class MemoryTable {
   readonly memory = new GuestMemory();
   readonly #nameOf: (fd: number) => string;
   readonly #onUnsealed: () => void;
-  #states: RegionState[] = [];
+  #regions: Region[] = [];
   #unsealed = false;
 
   /**
@@ -34,25 +53,27 @@ export class MemoryTable {
 
   /** The regions that are there. */
   get states(): readonly RegionState[] {
-    return this.#states;
+    return this.#regions.map(({ state }) => state);
   }
 
-  /** Maps a region again that a former process had. Closes `fd`. */
+  /** The same for another process that is to read them. */
+  get shared(): readonly SharedRegion[] {
+    return this.#regions.map(({ shared }) => shared);
+  }
+
+  /** Maps a region again that a former process had. Takes `fd` over. */
   restore(state: RegionState, fd: number): void {
-    try {
-      this.#map(state, fd, state.file);
-    } finally {
-      closeDescriptor(fd);
-    }
+    this.#map(state, fd, () => state.file);
   }
 
   clear(): void {
     this.memory.clear();
-    this.#states = [];
+    for (const { shared } of this.#regions.splice(0)) closeDescriptor(shared.fd);
   }
 
-  /** SET_MEM_TABLE: all regions anew. On an error there is no memory at all. Closes `descriptors`. */
+  /** SET_MEM_TABLE: all regions anew. On an error there is no memory at all. Takes `descriptors` over. */
   replace(regions: readonly RegionDescription[], descriptors: readonly number[]): void {
+    const left = [...descriptors];
     try {
       this.clear();
       if (regions.length !== descriptors.length) {
@@ -61,32 +82,28 @@ export class MemoryTable {
           `${descriptors.length} descriptors came for ${regions.length} regions`,
         );
       }
-      regions.forEach((region, i) => {
-        const fd = descriptors[i] ?? -1;
-        this.#map(region, fd, this.#nameOf(fd));
-      });
+      for (const region of regions) {
+        this.#map(region, left.shift() ?? -1, this.#nameOf);
+      }
     } catch (error) {
       this.clear();
       throw error;
     } finally {
-      for (const fd of descriptors) closeDescriptor(fd);
+      for (const fd of left) closeDescriptor(fd);
     }
   }
 
-  /** ADD_MEM_REG: one region more. Closes `descriptors`. */
+  /** ADD_MEM_REG: one region more. Takes `descriptors` over. */
   add(region: RegionDescription, descriptors: readonly number[]): void {
-    try {
-      const [fd] = descriptors;
-      if (fd === undefined || descriptors.length !== 1) {
-        throw new ProtocolError(
-          "BAD_DESCRIPTORS",
-          `${descriptors.length} descriptors came for one region`,
-        );
-      }
-      this.#map(region, fd, this.#nameOf(fd));
-    } finally {
-      for (const fd of descriptors) closeDescriptor(fd);
+    const [fd] = descriptors;
+    if (fd === undefined || descriptors.length !== 1) {
+      for (const other of descriptors) closeDescriptor(other);
+      throw new ProtocolError(
+        "BAD_DESCRIPTORS",
+        `${descriptors.length} descriptors came for one region`,
+      );
     }
+    this.#map(region, fd, this.#nameOf);
   }
 
   /** REM_MEM_REG. */
@@ -97,10 +114,21 @@ export class MemoryTable {
       size: region.size,
     });
     if (!known) throw new ProtocolError("BAD_VALUE", "REM_MEM_REG names a region that isn't there");
-    this.#states = this.#states.filter(({ guestAddress }) => guestAddress !== region.guestAddress);
+    const at = this.#regions.findIndex(({ shared }) => shared.guestAddress === region.guestAddress);
+    for (const { shared } of this.#regions.splice(at, 1)) closeDescriptor(shared.fd);
   }
 
-  #map(description: RegionDescription, fd: number, file: string): void {
+  /** Takes `fd` over. */
+  #map(description: RegionDescription, fd: number, nameOf: (fd: number) => string): void {
+    try {
+      this.#regions.push(this.#mapped(description, fd, nameOf(fd)));
+    } catch (error) {
+      closeDescriptor(fd);
+      throw error;
+    }
+  }
+
+  #mapped(description: RegionDescription, fd: number, file: string): Region {
     if (this.memory.regions.length >= MAX_MEMORY_SLOTS) {
       throw new ProtocolError("BAD_VALUE", `more than ${MAX_MEMORY_SLOTS} memory regions`);
     }
@@ -120,8 +148,11 @@ export class MemoryTable {
       mapping,
     };
     try {
+      const { dev: device, ino: inode } = fstatSync(fd, { bigint: true });
       this.memory.add(region);
-      this.#states.push({ ...description, file });
+      const { guestAddress } = description;
+      const shared = { guestAddress, size, fd, offset: mmapOffset, device, inode };
+      return { state: { ...description, file }, shared };
     } catch (error) {
       mapping.unmap();
       throw error;

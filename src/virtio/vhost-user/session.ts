@@ -4,6 +4,7 @@ import { expectMethods } from "./arguments.js";
 import { BackEnd } from "./back-end.js";
 import type { Connection } from "./connection.js";
 import type { DriverActivity, LogEvent, StartedDriver, VirtioDevice } from "./device.js";
+import type { SharedRegion } from "./memory-table.js";
 import { END, type ReceivedMessage } from "./message-reader.js";
 import { errorReply, handleMessage } from "./messages.js";
 import {
@@ -110,6 +111,11 @@ export class Session {
   /** What the driver has set up by now. */
   get started(): StartedDriver {
     return this.#backEnd.started;
+  }
+
+  /** The guest's memory, as far as the front-end shares it. */
+  get sharedRegions(): readonly SharedRegion[] {
+    return this.#backEnd.memory.shared;
   }
 
   /** Tells the front-end that the configuration space changed; false where it can't be told. */
