@@ -269,9 +269,11 @@ test.each(["elf", "kdump", "flattened"])(
           const memory = openMemory(path);
           try {
             const into = Buffer.alloc(2 * PAGE);
-            for (const { start, size } of [...memory.regions, ...memory.extents()].slice(0, 16)) {
+            for (const { start, size } of memory.regions.slice(0, 16)) {
               expect(memory.read(start, into)).toBeLessThanOrEqual(size);
             }
+            // Behind what a core holds of a region its zeros go on.
+            for (const { start } of memory.extents().slice(0, 16)) memory.read(start, into);
           } finally {
             memory.close();
           }
