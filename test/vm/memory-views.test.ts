@@ -24,7 +24,7 @@ import { describeGuests } from "./support.js";
 const LOOK_MS = 500;
 
 /** The shell's pid is 1: it is init. What it does at the end is done when the test says so. */
-const SCRIPT = `
+const script = (end: string): string => `
 mkdir -p "/mnt/a b" /mnt/c /mnt/d
 mount -t tmpfs -o size=1m,nosuid,noexec tmp "/mnt/a b"
 mkdir "/mnt/a b/deep"
@@ -40,21 +40,17 @@ date +%s > /out/date
 cat /proc/meminfo > /out/meminfo
 cat /proc/uptime > /out/uptime
 ${HAND_OVER.replace("sleep 100000", "read _")}
-available() {
-  while read name kb _; do [ $name != MemAvailable: ] || echo $kb; done < /proc/meminfo
-}
+${end}`;
+
+/** Ways to go on that look wrong. */
+const OUT_OF_MEMORY = `
+echo 1 > /proc/sys/vm/panic_on_oom
 mkdir -p /mnt/full
 mount -t tmpfs -o size=100% full /mnt/full
-dd if=/dev/zero of=/mnt/full/most bs=64k count=$((($(available) - 24576) / 64))
-n=0
-while [ $(available) -gt 5120 ]; do
-  dd if=/dev/zero of=/mnt/full/$n bs=64k count=16
-  n=$((n + 1))
-done
-echo IS-FULL
-read _
-insmod /crash.ko how=spin
+dd if=/dev/zero of=/mnt/full/zeros bs=64k
 `;
+
+const SPIN = "insmod /crash.ko how=spin\n";
 
 const openGuest = (source: string | number): Kernel => {
   const kernel = openKernel(openMemory(source));
@@ -140,12 +136,16 @@ async function lockModule(kernel: KernelName): Promise<Buffer> {
 }
 
 describeGuests("what a person looks at first in a guest's memory", () => {
-  it.each(["6.1", "6.12", "7.3"] as const)("%s", async (name) => {
+  it.each([
+    ["6.1", OUT_OF_MEMORY],
+    ["6.12", SPIN],
+    ["7.3", SPIN],
+  ] as const)("%s", async (name, end) => {
     const files = {
       "lock.ko": await lockModule(name),
       "crash.ko": readFileSync(await crashModule(name)),
     };
-    const guest = await memoryGuest({ kernel: name, files, script: SCRIPT });
+    const guest = await memoryGuest({ kernel: name, files, script: script(end) });
     const kernel = openGuest(guest.memory);
     const mounts = readMounts(kernel, tasksOf(kernel)).map(
       ({ device, place, type, flags }) =>
@@ -193,14 +193,22 @@ describeGuests("what a person looks at first in a guest's memory", () => {
     expect(page).toContain(`Linux    ${kernel.info.release}\n`);
     expect(plain(page)).toContain(`deadlock: ${circle[0] ?? ""}`);
     expect(page).not.toContain("hardly any memory");
+    expect(page).not.toContain("interrupts are off");
     guest.goOn();
-    await guest.printed("IS-FULL");
-    expect(await pageOf(kernel)).toMatch(/^ {2}hardly any memory is available: [0-9.]+[KM] of /m);
-    expect(await pageOf(kernel)).not.toContain("interrupts are off");
-    guest.goOn();
+    if (end === OUT_OF_MEMORY) {
+      await guest.ended;
+      const last = await pageOf(openGuest(guest.memory));
+      expect(last).toMatch(/^ {2}it panicked, on CPU [01]$/m);
+      expect(last).toMatch(/^ {2}its log ends in a crash: .*out of memory/im);
+      expect(last).toMatch(/^ {2}hardly any memory is available: [0-9.]+[KM] of /m);
+      expect(plain(last)).toContain(`deadlock: ${circle[0] ?? ""}`);
+      return;
+    }
     let last = "";
     await until(
-      () => /^ {2}CPU [01] has seen to no timer for [0-9]+ s/m.test(last),
+      () =>
+        /^ {2}CPU [01] has seen to no timer for [0-9]+ s/m.test(last) &&
+        /^ {2}blocked: lock-.* for [0-9]+ s, .*, and [0-9]+ more: view tasks$/m.test(last),
       () => last,
       async () => {
         await sleep(LOOK_MS);
@@ -208,7 +216,6 @@ describeGuests("what a person looks at first in a guest's memory", () => {
       },
     );
     expect(last).toMatch(/^CPU [01] +insmod \([0-9]+\)$/m);
-    expect(last).toMatch(/^ {2}blocked: lock-.* for [0-9]+ s, .*, and [0-9]+ more: view tasks$/m);
     expect(kernel.notes.lines).toEqual([]);
   });
 });
