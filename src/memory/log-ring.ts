@@ -55,7 +55,7 @@ export function findLogRing(memory: PhysicalMemory): KernelLog | undefined {
   let best: KernelLog | undefined;
   try {
     for (const candidate of ringsIn(memory)) {
-      const log = logAt(bounded, candidate);
+      const log = logAt(bounded, budget, candidate);
       if (log !== undefined && (best === undefined || log.end > best.end)) best = log;
     }
   } catch (error) {
@@ -109,11 +109,15 @@ function textRingOf(ring: Buffer): number | undefined {
   });
 }
 
-function logAt(memory: PhysicalMemory, candidate: Candidate): KernelLog | undefined {
+function logAt(
+  memory: PhysicalMemory,
+  budget: Budget,
+  candidate: Candidate,
+): KernelLog | undefined {
   for (const { pointer, target } of pointersTo(memory, candidate.physical)) {
     const image = target - BigInt(candidate.physical);
     for (const shift of shiftsOfParts(memory, candidate, image)) {
-      const log = quietly(() => openLog(memory, candidate, { pointer, image, shift }));
+      const log = quietly(() => openLog(memory, budget, candidate, { pointer, image, shift }));
       if (log !== undefined) return log;
     }
   }
@@ -173,6 +177,7 @@ interface Place {
 
 function openLog(
   memory: PhysicalMemory,
+  budget: Budget,
   { physical, textRingAt }: Candidate,
   { pointer, image, shift }: Place,
 ): KernelLog | undefined {
@@ -203,7 +208,7 @@ function openLog(
     ].join("\n"),
   );
   const source: LogSource = {
-    ...{ info, read, u64, pointer: u64 },
+    ...{ info, budget, read, u64, pointer: u64 },
     u32: (virtual) => read(virtual, 4).readUInt32LE(0),
   };
   const log = new KernelLog(source);

@@ -1,7 +1,11 @@
 import { formatMessage, type RecordLayout, readRecord } from "../formats/printk-record.js";
 import { note } from "../records/note.js";
 import { MemoryError } from "./errors.js";
+import type { Budget } from "./kernel/budget.js";
 import type { VmcoreInfo } from "./kernel/vmcore-info.js";
+
+/** What a record costs beside its bytes, in units of the budget: a ring may claim millions that aren't there. */
+const WORK_PER_RECORD = 0.5;
 
 /** Records that are read at once. */
 const BATCH = 4096;
@@ -53,6 +57,7 @@ export type LogEntry = LogRecord | LostRecords;
 /** What a log is read from: a Kernel, or what is known of one without it. Addresses are virtual. */
 export interface LogSource {
   readonly info: VmcoreInfo;
+  readonly budget: Budget;
   /** Throws MemoryError where nothing is mapped. */
   read(address: bigint, length: number): Buffer;
   pointer(address: bigint): bigint;
@@ -150,6 +155,7 @@ export class KernelLog {
     if (from > 0n && from < begin && begin <= end) yield lost(from, begin - from, "overwritten");
     for (let seq = from > begin ? from : begin; seq < end; ) {
       const size = Math.min(BATCH, Number(end - seq));
+      this.#kernel.budget.spend(size * WORK_PER_RECORD);
       yield* this.#batch(seq, size);
       seq += BigInt(size);
     }
