@@ -5,4 +5,5 @@ export function guestText(latin1: string): string {
   return Buffer.from(text, "utf8").equals(bytes) ? text : latin1;
 }
 
+/** An address as messages and JSON have it. */
 export const hex = (address: bigint): string => `0x${address.toString(16)}`;

@@ -1,7 +1,7 @@
 import { type Resident, readUsage, residents, type Usage } from "../../memory/system/usage.js";
 import { readTasks } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
-import { tableLines } from "./table-lines.js";
+import { tableLines } from "./text.js";
 import type { View } from "./view.js";
 
 /** So many processes are shown as text. */

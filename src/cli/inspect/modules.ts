@@ -1,5 +1,5 @@
 import { loadedModules } from "../../memory/system/loaded-modules.js";
-import { tableLines } from "./table-lines.js";
+import { tableLines } from "./text.js";
 import type { View } from "./view.js";
 
 export const modules: View = {

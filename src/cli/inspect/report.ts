@@ -11,7 +11,7 @@ import { readUsage, type Usage } from "../../memory/system/usage.js";
 import { readTasks, type Task, type Tasks } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
 import { linesOf } from "./log.js";
-import { tableLines } from "./table-lines.js";
+import { tableLines } from "./text.js";
 import { bootText, spanText } from "./uptime.js";
 import type { View } from "./view.js";
 

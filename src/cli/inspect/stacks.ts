@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { hex } from "../../memory/guest-text.js";
 import {
   type Frame,
   type StackFrom,
@@ -9,7 +10,7 @@ import {
 import { readTasks, type Task } from "../../memory/tasks/index.js";
 import { UserError } from "../../service/errors.js";
 import { qmpOption, readRegisters } from "./registers.js";
-import { guestLine, hex, seconds } from "./text.js";
+import { guestLine, seconds } from "./text.js";
 import type { View } from "./view.js";
 
 function parseTask(text: string): number {

@@ -1,11 +1,13 @@
 import { printable, printableLine } from "../../records/printable.js";
+import { formatTable } from "../table.js";
 
 /** A name or command line of the guest, each byte a character, as one harmless line. */
 export const guestLine = (latin1: string): string =>
   printableLine(printable(Buffer.from(latin1, "latin1")));
 
-/** As the guest's addresses stand in JSON. */
-export const hex = (address: bigint): string => `0x${address.toString(16)}`;
+/** A table's lines, without their ends; every column is set to the left. */
+export const tableLines = (rows: readonly (readonly string[])[]): string[] =>
+  formatTable(rows).trimEnd().split("\n");
 
 /** Rows under each other; a column whose head ends in a space is set to the left, the last as it is. */
 export function columns(rows: readonly (readonly string[])[]): string[] {

@@ -1,6 +1,6 @@
 import { type Clock, dateOf, readClock } from "../../memory/system/clock.js";
 import { formatTime } from "../time.js";
-import { tableLines } from "./table-lines.js";
+import { tableLines } from "./text.js";
 import type { View } from "./view.js";
 
 export const uptime: View = {

@@ -1,4 +1,5 @@
 import { MemoryError } from "../errors.js";
+import { hex } from "../guest-text.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import { Btf } from "./btf.js";
 import { Budget } from "./budget.js";
@@ -335,8 +336,4 @@ function btfSize(size: bigint): number {
 
 function notMapped(address: bigint): MemoryError {
   return new MemoryError("NOT_MAPPED", `nothing is mapped at ${hex(address)}`);
-}
-
-function hex(address: bigint): string {
-  return `0x${address.toString(16)}`;
 }
