@@ -1,15 +1,14 @@
 import type { Kernel } from "../../memory/kernel/index.js";
 import { areInterruptsOn, isUserMode } from "../../memory/registers.js";
 import { Stacks, symbolText } from "../../memory/stacks/index.js";
-import { latestClock, type RunQueue, readRunQueues, Task } from "../../memory/tasks/index.js";
+import { type RunQueue, readRunQueues, Task } from "../../memory/tasks/index.js";
 import { type KnownCpu, qmpOption, readRegisters } from "./registers.js";
-import { columns, guestLine, seconds } from "./text.js";
+import { columns, guestLine } from "./text.js";
 import type { View } from "./view.js";
 
 export const cpus: View = {
   name: "cpus",
-  summary:
-    "what each CPU runs, and how long its clock has stood; with --qmp, whether it takes interrupts",
+  summary: "what each CPU runs; with its registers also where, and whether it takes interrupts",
   options: [qmpOption],
 
   async show(looked) {
@@ -25,7 +24,7 @@ export const cpus: View = {
   },
 };
 
-const HEAD = ["CPU", "PID", "NAME ", "STATE ", "QUEUED", "CLOCK STOOD", "INTERRUPTS ", "AT"];
+const HEAD = ["CPU", "PID", "NAME ", "STATE ", "QUEUED", "INTERRUPTS ", "AT"];
 
 interface Row {
   readonly cpu: number;
@@ -34,10 +33,6 @@ interface Row {
   readonly idle: boolean;
   /** Tasks that run or want to. */
   readonly queued: number;
-  /** In ns: since the scheduler looked at the clock here, until the last time that it did on any CPU. */
-  readonly clockStood: string;
-  /** In ns since boot: when the CPU had its last tick. */
-  readonly lastTick: string | null;
   /** Null where no registers are known. */
   readonly interrupts: boolean | null;
   readonly halted: boolean | null;
@@ -51,13 +46,11 @@ function rowOf(
   queue: RunQueue,
   known: KnownCpu | undefined,
 ): Row {
-  const { cpu, current, idle, clock, running } = queue;
+  const { cpu, current, idle, running } = queue;
   const task = new Task(kernel, kernel.struct("task_struct", current), queues);
   return {
     ...{ cpu, pid: task.pid, name: guestLine(task.name), idle: current === idle },
     queued: running,
-    clockStood: String(latestClock(queues) - clock),
-    lastTick: lastTick(kernel, cpu),
     interrupts: known === undefined ? null : areInterruptsOn(known.registers),
     halted: known?.isHalted ?? null,
     at: known === undefined ? null : placeOf(stacks, known),
@@ -69,19 +62,11 @@ function placeOf(stacks: Stacks, { registers }: KnownCpu): string {
   return guestLine(symbolText(registers.ip, stacks.symbol(registers.ip, false)));
 }
 
-function lastTick(kernel: Kernel, cpu: number): string | null {
-  const symbol = kernel.symbols?.address("tick_cpu_sched");
-  if (symbol === undefined || kernel.types?.struct("tick_sched")?.has("last_tick") !== true) {
-    return null;
-  }
-  return String(kernel.struct("tick_sched", kernel.perCpu(symbol, cpu)).u64("last_tick"));
-}
-
 function cells(row: Row): string[] {
-  const { cpu, pid, name, idle, queued, clockStood, interrupts, halted, at } = row;
+  const { cpu, pid, name, idle, queued, interrupts, halted, at } = row;
   const switched = interrupts === null ? "" : interrupts ? "on" : "off";
   return [
     ...[`${cpu}`, `${pid}`, name, `${idle ? "idle" : "runs"}${halted === true ? ", halted" : ""}`],
-    ...[`${queued}`, seconds(BigInt(clockStood)), switched, at ?? ""],
+    ...[`${queued}`, switched, at ?? ""],
   ];
 }

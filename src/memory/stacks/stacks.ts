@@ -135,13 +135,19 @@ export class Stacks {
         if (covered.has(at) || !this.#text.has(word)) continue;
         const begin = { ip: word, sp: at + WORD, bp: undefined, isReturn: true, at };
         const chain = unwind(source, begin);
-        if (chain.end === "lost") continue;
+        if (!this.#isPlausible(chain)) continue;
         for (const step of chain.steps) if (step.at !== undefined) covered.add(step.at);
         if (chain.steps.length > best.steps.length) best = chain;
       }
     }
     const frames = best.steps.map((step) => ({ ...this.#frame(memory, step), isGuess: true }));
     return { from: "longest chain", frames, end: best.end };
+  }
+
+  /** It reaches an end, through code of the kernel only. */
+  #isPlausible({ steps, end }: Chain): boolean {
+    const own = end === "user mode" ? steps.slice(0, -1) : steps;
+    return end !== "lost" && own.every(({ ip }) => this.#text.has(ip));
   }
 
   /** As the kernel prints a stack: all return addresses on it, and those that aren't in the chain are guesses. */
