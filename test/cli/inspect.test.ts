@@ -165,7 +165,7 @@ test.each<[readonly string[], RegExp]>([
     ["inspect", "--control", "d", "--layout", "pc", "log"],
     /: --layout isn't for --control: the VMM says where its memory is$/,
   ],
-  [["inspect", "MEMORY", "nonsense"], /: there is no view "nonsense": log, /],
+  [["inspect", "MEMORY", "nonsense"], /: there is no view "nonsense": report, log, /],
   [
     ["inspect", "MEMORY", "log", "--follow", "--json"],
     /: --follow is for one view, without --json$/,
