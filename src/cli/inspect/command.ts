@@ -129,7 +129,7 @@ function expectTaken(views: readonly View[], command: Command): void {
   }
 }
 
-/** Where several views are shown, one that fails doesn't keep the others from being shown. */
+/** A view that fails doesn't keep others from being shown, nor what is known of the reason. */
 async function show(views: readonly View[], { looked, next }: Look, json: boolean): Promise<void> {
   const all: Record<string, unknown> = { source: looked.source };
   const notes: string[] = [];
@@ -143,7 +143,11 @@ async function show(views: readonly View[], { looked, next }: Look, json: boolea
         if (!(await writeLines(shown.lines))) return;
       }
     } catch (error) {
-      if (!(error instanceof MemoryError) || views.length === 1) throw error;
+      if (!(error instanceof MemoryError)) throw error;
+      if (views.length === 1) {
+        for (const line of next()) warn(line);
+        throw error;
+      }
       notes.push(`${view.name}: ${error.message}`);
       process.exitCode = 1;
     }

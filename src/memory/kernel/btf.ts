@@ -52,6 +52,8 @@ const EXTRA: Readonly<Record<number, readonly [number, number]>> = {
 
 /** A modifier of a modifier, and so on: no compiler nests them so deep. */
 const MAX_DEPTH = 64;
+/** Names are those of C and Rust. */
+const MAX_NAME_BYTES = 2048;
 
 export interface Member {
   readonly name: string;
@@ -132,11 +134,14 @@ export class Btf {
     return this.#firstString + this.#strings.length;
   }
 
+  /** A name; a longer one than there can be is cut. */
   string(offset: number): string {
     if (offset < this.#firstString) return this.base?.string(offset) ?? "";
     const at = offset - this.#firstString;
     if (at >= this.#strings.length) return "";
-    return this.#strings.toString("latin1", at, this.#strings.indexOf(0, at));
+    const bytes = this.#strings.subarray(at, at + MAX_NAME_BYTES);
+    const end = bytes.indexOf(0);
+    return bytes.toString("latin1", 0, end < 0 ? bytes.length : end);
   }
 
   /** The ids of the types of that name, of vmlinux's first. */

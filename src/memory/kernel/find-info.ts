@@ -16,6 +16,9 @@ const START = Buffer.from("OSRELEASE=");
 /** Files in the page cache may claim to be it, as many as they like: others than the first so many aren't looked at. */
 const MAX_CANDIDATES = 10_000;
 
+/** Boots whose kernels may lie in one memory; each that is looked at costs some MiB. */
+const MAX_BOOTS = 8;
+
 /** Where Linux maps its own image on x86-64, if KASLR doesn't move it (arch/x86/include/asm/page_64_types.h). */
 const START_KERNEL_MAP = 0xffffffff80000000n;
 
@@ -35,6 +38,7 @@ export function findInfos(memory: PhysicalMemory): FoundInfo[] {
     if (found.has(text)) continue;
     const one = check(memory, text);
     if (one !== undefined) found.set(text, one);
+    if (found.size === MAX_BOOTS) break;
   }
   return [...found.values()];
 }

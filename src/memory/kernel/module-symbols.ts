@@ -44,9 +44,10 @@ export function moduleSymbols(
   const found: KernelSymbol[] = [];
   for (let i = 0; i < count; i++) {
     const start = symtab.readUInt32LE(i * symbol.size + nameAt);
-    const stop = start === end ? -1 : strings.indexOf(0, start);
-    const name = stop < 0 ? last : strings.toString("latin1", start, stop);
-    if (name === "" || name.length > MAX_NAME_BYTES) continue;
+    const bytes = strings.subarray(start, start + MAX_NAME_BYTES + 1);
+    const length = bytes.indexOf(0);
+    const name = start === end ? last : bytes.toString("latin1", 0, Math.max(length, 0));
+    if (name === "") continue;
     const address = symtab.readBigUInt64LE(i * symbol.size + valueAt);
     const type = typetab === undefined ? "?" : String.fromCharCode(typetab[i] ?? 0);
     found.push({ name, address, type, module: module.name });

@@ -42,10 +42,15 @@ export class Module implements SymbolsOfModule {
   }
 }
 
+/** Linux 7.3 has 7 uses of a module's memory (enum mod_mem_type). */
+const MAX_PARTS = 64;
+
 /** Since Linux 6.4 an array has a part for each use; before that there are two, each with its code first. */
 function partsOf(struct: Struct): ModulePart[] {
   const parts = struct.has("mem")
-    ? Array.from({ length: struct.length("mem") }, (_, i) => partAt(struct, `mem[${i}]`))
+    ? Array.from({ length: Math.min(struct.length("mem"), MAX_PARTS) }, (_, i) =>
+        partAt(struct, `mem[${i}]`),
+      )
     : ["core_layout", "init_layout"]
         .filter((path) => struct.has(path))
         .flatMap((path) => inTwo(partAt(struct, path), struct.number(`${path}.text_size`)));

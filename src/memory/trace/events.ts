@@ -37,6 +37,9 @@ export interface Copied {
 /** Linux 7.3 has some 2500; ids have 16 bits. */
 const MAX_EVENTS = 65536;
 const MAX_FIELDS = 256;
+/** An event fits into a sub-buffer, which has a page or a few. */
+const MAX_RECORD = 1 << 20;
+
 const MAX_NAME = 512;
 const MAX_PRINT_FMT = 65536;
 const MAX_ARGUMENTS = 6;
@@ -116,7 +119,10 @@ export class Events {
 
   #field(one: Struct): EventField {
     const declared = this.#text(one.pointer("type"), MAX_NAME);
-    const size = one.number("size");
+    const [offset, size] = [one.number("offset"), one.number("size")];
+    if (!(offset >= 0 && offset <= MAX_RECORD && size >= 0 && size <= MAX_RECORD)) {
+      throw new MemoryError("DAMAGED", `a field of ${size} bytes at ${offset} of an event`);
+    }
     const length = one.has("len") ? one.number("len") : 0;
     const dynamic = /^__(?:data|rel)_loc\b/.test(declared);
     // Since Linux 6.4 the brackets may hold a constant's name: `len` is its value.
@@ -125,7 +131,7 @@ export class Events {
     return {
       name: this.#text(one.pointer("name"), MAX_NAME),
       ...{ type, size, signed, dynamic },
-      offset: one.number("offset"),
+      offset,
       element: this.#element(type, size, signed, dynamic),
       relative: declared.startsWith("__rel_loc"),
     };

@@ -30,10 +30,18 @@ export function jsonEvents(
 ): { readonly left: number; readonly list: readonly JsonEvent[] } {
   if (buffer === undefined) return { left: 0, list: [] };
   const texts = new EventTexts(kernel, events, instance);
-  const records = [...merged(buffer, kernel.notes)].map(({ record }) => record);
-  const left = Math.max(0, records.length - most);
-  const list = records.slice(left).map((record) => jsonEvent(record, contexts, texts));
-  return { left, list };
+  let records: TraceRecord[] = [];
+  let left = 0;
+  const cut = () => {
+    left += Math.max(0, records.length - most);
+    records = records.slice(-most);
+  };
+  for (const { record } of merged(buffer, kernel.notes)) {
+    records.push(record);
+    if (records.length === 2 * most) cut();
+  }
+  cut();
+  return { left, list: records.map((record) => jsonEvent(record, contexts, texts)) };
 }
 
 function jsonEvent(record: TraceRecord, contexts: Contexts, texts: EventTexts): JsonEvent {

@@ -26,6 +26,9 @@ export interface RingBuffer {
 
 const PAGE_SIZE = 4096;
 
+/** A sub-buffer's header has 16 bytes (struct buffer_data_page). */
+const MAX_HEADER = 64;
+
 /** Sub-buffers have at most 2^7 pages (ring_buffer_subbuf_order_set()). */
 const MAX_ORDER = 7;
 
@@ -52,6 +55,9 @@ export function readRingBuffer(kernel: Kernel, buffer: Struct): RingBuffer {
     commit: data.offset("commit"),
     data: data.offset("data"),
   };
+  if (Object.values(layout).some((at) => !(at >= 0 && at <= MAX_HEADER))) {
+    throw new MemoryError("DAMAGED", "a sub-buffer's header doesn't fit into it");
+  }
   // Before Linux 6.8 all are of one page.
   const order = buffer.has("subbuf_order") ? buffer.number("subbuf_order") : 0;
   const count = buffer.has("cpus")
