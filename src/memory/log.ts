@@ -197,6 +197,10 @@ export class KernelLog {
       if (found === undefined || typeof found === "string") {
         yield lost(one, 1n, found ?? "not whole");
       } else {
+        // Each is a line to whoever shows it; records that overlap could have the same ones again and again.
+        for (let at = found.text.indexOf(0x0a); at >= 0; at = found.text.indexOf(0x0a, at + 1)) {
+          this.#kernel.budget.spend(1);
+        }
         yield found;
       }
     }

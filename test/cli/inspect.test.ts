@@ -165,6 +165,7 @@ test.each<[readonly string[], RegExp]>([
     ["inspect", "--control", "d", "--layout", "pc", "log"],
     /: --layout isn't for --control: the VMM says where its memory is$/,
   ],
+  [["inspect", "MEMORY", "trace", "vmcore", "-o", "core"], /: --output is for one view at a time$/],
   [["inspect", "MEMORY", "nonsense"], /: there is no view "nonsense": report, log, /],
   [
     ["inspect", "MEMORY", "log", "--follow", "--json"],
@@ -192,6 +193,17 @@ test.each([
   const ended = await run(["inspect", memoryFile(), "log", "--layout", layout]);
   expect(complaint(ended)).toEqual([expect.stringMatching(message)]);
   expect(ended.status).toBe(1);
+});
+
+test("a file that is there already is said before anything is done", async () => {
+  const memory = memoryFile();
+  for (const view of ["vmcore", "trace"]) {
+    const ended = await run(["inspect", memory, view, "-o", memory]);
+    expect(complaint(ended)).toEqual([
+      expect.stringMatching(/ is there already: name a new file$/),
+    ]);
+    expect(ended.status).toBe(1);
+  }
 });
 
 /** `inspect … log --follow`, once it shows the first message. */

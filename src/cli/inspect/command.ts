@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MemoryError } from "../../memory/errors.js";
 import { printableJson, printableText } from "../../records/printable.js";
@@ -6,6 +7,7 @@ import { endBySignal, onSignals } from "../../service/signals.js";
 import { isRead } from "../is-read.js";
 import { writeOut } from "../stdout.js";
 import { type Look, withMemory } from "./look.js";
+import { outputOption } from "./output-option.js";
 import { daemonPlace, type Place } from "./place.js";
 import { report } from "./report.js";
 import type { View } from "./view.js";
@@ -76,6 +78,7 @@ async function inspect(
   const isNamed = pid !== undefined || control !== undefined;
   const views = viewsOf(isNamed && first !== undefined ? [first, ...rest] : rest);
   expectTaken(views, command);
+  expectNewFile(views, options.output);
   const follow = options.follow === true ? views[0]?.follow : undefined;
   if (options.follow === true && (options.json || views.length > 1)) {
     throw new UserError("--follow is for one view, without --json", USAGE);
@@ -127,6 +130,15 @@ function expectTaken(views: readonly View[], command: Command): void {
     const takers = VIEWS.filter((view) => view.options?.includes(option)).map(({ name }) => name);
     throw new UserError(`${option.long ?? option.flags} is for ${takers.join(", ")}`, USAGE);
   }
+}
+
+/** A file that can't be written is said before the work is done. */
+function expectNewFile(views: readonly View[], output: unknown): void {
+  if (typeof output !== "string") return;
+  if (views.filter((view) => view.options?.includes(outputOption)).length > 1) {
+    throw new UserError("--output is for one view at a time", USAGE);
+  }
+  if (existsSync(output)) throw new UserError(`${output} is there already: name a new file`);
 }
 
 /** A view that fails doesn't keep others from being shown, nor what is known of the reason. */

@@ -83,6 +83,9 @@ function readReport(kernel: Kernel): Report {
       ...(clock === undefined ? [] : stuck(kernel, clock)),
       ...(tasks === undefined ? [] : waiting(kernel, tasks.tasks)),
       ...(usage === undefined ? [] : shortage(usage)),
+      ...Object.entries({ clock, tasks, memory: usage })
+        .filter(([, found]) => found === undefined)
+        .map(([what]) => `its ${what} can't be read, so what is wrong with that isn't known`),
     ],
     errors: errorsOf(entries),
   };

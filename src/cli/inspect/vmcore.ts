@@ -58,7 +58,8 @@ export const vmcore: View = {
     if (output === undefined) throw new UserError("vmcore writes a file: -o FILE", USAGE);
     const stop = new AbortController();
     onSignals(["SIGINT", "SIGTERM"], (name) => {
-      if (stop.signal.aborted) endBySignal(name);
+      // A guest that is paused goes on first, whoever is impatient.
+      if (stop.signal.aborted && pause === undefined) endBySignal(name);
       stop.abort(new UserError("stopped: no core was written"));
     });
     const facts = factsOf(looked, filter);
