@@ -29,3 +29,16 @@ export class MemoryError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * What `read` returns; undefined where it can't be read. A MemoryError with one of the codes `fatal` is thrown on: it
+ * ends more than this read.
+ */
+export function tryToRead<T>(read: () => T, fatal: readonly MemoryErrorCode[] = []): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MemoryError) || fatal.includes(error.code)) throw error;
+    return undefined;
+  }
+}

@@ -1,8 +1,11 @@
-import { MemoryError } from "./errors.js";
+import { type MemoryErrorCode, tryToRead } from "./errors.js";
 import { findInfos } from "./kernel/find-info.js";
 import { Kernel } from "./kernel/index.js";
 import { KernelLog, type LogEntry } from "./log.js";
 import type { PhysicalMemory } from "./physical-memory.js";
+
+/** Anything else isn't an error: the memory is another boot's when the guest has booted again. */
+const FATAL: readonly MemoryErrorCode[] = ["ENDED", "NO_RIGHT"];
 
 /** While log and clock stand, another boot is looked for: so much later at first, then twice as much each time. */
 const LOOK_MS = 1000;
@@ -40,7 +43,7 @@ export class LogFollower {
   poll(): Followed {
     this.#kernel.budget.renew();
     const next = this.#next;
-    const read = unlessGone(() => entriesFrom(this.#log, next));
+    const read = tryToRead(() => entriesFrom(this.#log, next), FATAL);
     if (read !== undefined && read.end > next) {
       this.#next = read.end;
       this.#wait = LOOK_MS;
@@ -55,7 +58,7 @@ export class LogFollower {
   #mayHaveBooted(isOver: boolean): boolean {
     if (performance.now() < this.#lookAt) return false;
     const clock = this.#kernel.symbols?.address("jiffies_64");
-    const ticks = clock === undefined ? undefined : unlessGone(() => this.#kernel.u64(clock));
+    const ticks = clock === undefined ? undefined : tryToRead(() => this.#kernel.u64(clock), FATAL);
     const stands = isOver || ticks === this.#ticks;
     this.#ticks = ticks;
     this.#wait = stands ? Math.min(this.#wait * 2, MAX_LOOK_MS) : LOOK_MS;
@@ -69,12 +72,12 @@ export class LogFollower {
       found.find(({ info }) => !this.#seen.has(info.text)) ??
       // KASLR is off, or put it at the same place again.
       (isOver ? found.find(({ info }) => info.text === this.#kernel.info.text) : undefined);
-    const booted = unlessGone(() => {
+    const booted = tryToRead(() => {
       if (other === undefined) return undefined;
       const kernel = new Kernel(this.#memory, other);
       const log = new KernelLog(kernel);
       return { kernel, log, ...entriesFrom(log, 0n) };
-    });
+    }, FATAL);
     if (booted === undefined) return { entries: [] };
     this.#kernel = booted.kernel;
     this.#log = booted.log;
@@ -87,15 +90,4 @@ export class LogFollower {
 function entriesFrom(log: KernelLog, next: bigint): { end: bigint; entries: readonly LogEntry[] } {
   const { end } = log;
   return { end, entries: end > next ? [...log.entries(next, end)] : [] };
-}
-
-/** A boot's memory is another's when the guest has booted again: what doesn't fit together there is no error. */
-function unlessGone<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof MemoryError)) throw error;
-    if (error.code === "ENDED" || error.code === "NO_RIGHT") throw error;
-    return undefined;
-  }
 }

@@ -1,4 +1,4 @@
-import { MemoryError } from "./errors.js";
+import { MemoryError, type MemoryErrorCode, tryToRead } from "./errors.js";
 import { Budget } from "./kernel/budget.js";
 import { VmcoreInfo } from "./kernel/vmcore-info.js";
 import { KernelLog, type LogSource } from "./log.js";
@@ -38,6 +38,9 @@ interface Candidate {
   /** Of the text's ring, in the ring. */
   readonly textRingAt: number;
 }
+
+/** Not one candidate's fault: the search ends. */
+const FATAL: readonly MemoryErrorCode[] = ["TOO_MUCH", "ENDED"];
 
 /**
  * The log of a kernel that doesn't describe itself (yet): printk's ring is found by how it is built. Of several the one
@@ -117,7 +120,10 @@ function logAt(
   for (const { pointer, target } of pointersTo(memory, candidate.physical)) {
     const image = target - BigInt(candidate.physical);
     for (const shift of shiftsOfParts(memory, candidate, image)) {
-      const log = quietly(() => openLog(memory, budget, candidate, { pointer, image, shift }));
+      const log = tryToRead(
+        () => openLog(memory, budget, candidate, { pointer, image, shift }),
+        FATAL,
+      );
       if (log !== undefined) return log;
     }
   }
@@ -138,10 +144,10 @@ function* shiftsOfParts(
   const tail = ring.readBigUInt64LE(32);
   const index = tail & ((1n << BigInt(ring.readUInt32LE(0))) - 1n);
   const isThere = (shift: bigint) =>
-    quietly(() => {
+    tryToRead(() => {
       const desc = readPhysical(memory, descs + index * BigInt(DESC_BYTES) - shift, 8);
       return (desc.readBigUInt64LE(0) & ID_MASK) === tail;
-    });
+    }, FATAL);
   if (isThere(image) === true) yield image;
   for (const { start, size } of memory.regions) {
     for (let base = start - (start % GIB); base < start + size; base += GIB) {
@@ -234,14 +240,4 @@ function readPhysical(memory: PhysicalMemory, at: number | bigint, length: numbe
     throw new MemoryError("NOT_MAPPED", `nothing is at ${at}`);
   }
   return bytes;
-}
-
-function quietly<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof MemoryError)) throw error;
-    if (error.code === "TOO_MUCH" || error.code === "ENDED") throw error;
-    return undefined;
-  }
 }

@@ -1,3 +1,4 @@
+import { hex } from "../../memory/guest-text.js";
 import {
   deadlockText,
   readLocks,
@@ -35,7 +36,7 @@ const jsonTask = ({ pid, name }: TaskName) => ({ pid, name });
 function jsonWait({ task, lock, how, readers, holder }: Wait): unknown {
   return {
     ...jsonTask(task),
-    lock: { ...lock, address: `0x${lock.address.toString(16)}` },
+    lock: { ...lock, address: hex(lock.address) },
     holder: typeof holder === "object" ? jsonTask(holder) : (holder ?? null),
     ...(how === undefined ? {} : { how }),
     ...(readers === undefined ? {} : { readers }),

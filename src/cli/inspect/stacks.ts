@@ -99,7 +99,7 @@ function stackJson(task: Task, { from, end, frames }: TaskStack): unknown {
   };
 }
 
-export function frameJson({ address, symbol, isGuess, saved, stack }: Frame): unknown {
+function frameJson({ address, symbol, isGuess, saved, stack }: Frame): unknown {
   return {
     address: hex(address),
     symbol: symbol === undefined ? null : guestLine(symbol.name),

@@ -32,7 +32,7 @@ function parseKinds(text: string): ReadonlySet<PageKind> {
 
 export const vmcore: View = {
   name: "vmcore",
-  summary: "write a core of the guest (-o FILE), for drgn, crash and makedumpfile",
+  summary: "write a core of the guest, as ELF or kdump-compressed: -o FILE",
   options: [
     outputOption,
     new Option("--format <format>", "vmcore: sparse ELF, or kdump-compressed")

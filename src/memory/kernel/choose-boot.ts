@@ -1,4 +1,4 @@
-import { MemoryError } from "../errors.js";
+import { MemoryError, tryToRead } from "../errors.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import type { FoundInfo } from "./find-info.js";
 import { Kernel } from "./kernel.js";
@@ -74,26 +74,17 @@ function byClock(kernels: readonly Kernel[]): { readonly kernel: Kernel; readonl
 
 function ticksOf(kernel: Kernel): bigint | undefined {
   kernel.budget.renew();
-  return quietly(() => kernel.u64(kernel.expectSymbol("jiffies_64")));
+  // A former boot's memory may have been overwritten.
+  return tryToRead(() => kernel.u64(kernel.expectSymbol("jiffies_64")));
 }
 
 /** Seconds since 1970 by the guest's own clock; 0 where it can't be had. */
 function timeOf(kernel: Kernel): bigint {
-  const time = quietly(() => {
+  const time = tryToRead(() => {
     const at = kernel.expectSymbol("tk_core");
     const seconds = BigInt(kernel.expectTypes().expect("timekeeper").offset("xtime_sec"));
     const values = TIMEKEEPER_AT.map((skip) => kernel.u64(at + BigInt(skip) + seconds));
     return values.find((value) => value > OLDEST && value < NEWEST);
   });
   return time ?? 0n;
-}
-
-/** A former boot's memory may have been overwritten. */
-function quietly<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof MemoryError) return undefined;
-    throw error;
-  }
 }

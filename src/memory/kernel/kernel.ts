@@ -194,7 +194,7 @@ export class Kernel implements StructSource {
     if (!(cpu >= 0 && cpu < MAX_CPUS)) {
       throw new MemoryError("DAMAGED", `CPU ${cpu}: more than can be`);
     }
-    const count = Math.max(...this.presentCpus, cpu) + 1;
+    const count = Math.max(this.presentCpus.at(-1) ?? 0, cpu) + 1;
     if (this.#perCpuOffsets === undefined || this.#perCpuOffsets.length < count * 8) {
       this.#perCpuOffsets = this.read(this.expectSymbol("__per_cpu_offset"), count * 8);
     }

@@ -75,11 +75,6 @@ export class PageTables {
     return this.#table(this.root)?.readBigUInt64LE(Number((virtual >> shift) & 511n) * 8);
   }
 
-  /** Tables are read once: this reads them anew. */
-  forget(): void {
-    this.#tables.clear();
-  }
-
   #table(address: number): Buffer | undefined {
     const known = this.#tables.get(address);
     if (known !== undefined) return known;

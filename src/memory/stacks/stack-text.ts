@@ -1,9 +1,10 @@
+import { hex } from "../guest-text.js";
 import type { SymbolAt } from "../kernel/index.js";
 import type { Frame, TaskStack } from "./stacks.js";
 
 /** As the kernel's %pS: `function+0x1f/0x30 [module]`. */
 export function symbolText(address: bigint, symbol: SymbolAt | undefined): string {
-  if (symbol === undefined) return `0x${address.toString(16)}`;
+  if (symbol === undefined) return hex(address);
   const { name, offset, size, module } = symbol;
   const place = `${name}+0x${offset.toString(16)}/0x${size.toString(16)}`;
   return module === undefined ? place : `${place} [${module}]`;

@@ -1,6 +1,7 @@
 import { MemoryError } from "../errors.js";
 import { guestText } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
+import { PAGE_SIZE } from "../kernel/page-tables.js";
 import type { Task } from "../tasks/index.js";
 
 /** What the guest's memory is used for, in bytes. */
@@ -30,10 +31,8 @@ export interface Resident {
   readonly resident: number;
 }
 
-const PAGE_BYTES = 4096;
-
 /** Counters that a CPU hasn't added to the sum yet may make it negative. */
-const pages = (count: bigint): number => Math.max(0, Number(count)) * PAGE_BYTES;
+const pages = (count: bigint): number => Math.max(0, Number(count)) * PAGE_SIZE;
 
 /** The kernel's sums: what each CPU counted since it last added to them isn't in them. */
 export function readUsage(kernel: Kernel): Usage {

@@ -1,5 +1,6 @@
 import { MemoryError } from "../errors.js";
 import type { Kernel, Struct } from "../kernel/index.js";
+import { PAGE_SIZE } from "../kernel/page-tables.js";
 import { committedBytes, type PageLayout } from "./ring-page.js";
 
 /** One CPU's part of a ring buffer. */
@@ -23,8 +24,6 @@ export interface RingBuffer {
   readonly pageSize: number;
   readonly cpus: readonly CpuBuffer[];
 }
-
-const PAGE_SIZE = 4096;
 
 /** A sub-buffer's header has 16 bytes (struct buffer_data_page). */
 const MAX_HEADER = 64;

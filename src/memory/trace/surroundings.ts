@@ -1,4 +1,5 @@
 import { MemoryError } from "../errors.js";
+import { hex } from "../guest-text.js";
 import type { Kernel } from "../kernel/index.js";
 import type { Events } from "./events.js";
 import { pointerHash } from "./pointer-hash.js";
@@ -58,7 +59,7 @@ export class KernelSurroundings implements Surroundings {
     const key = (address << 1n) | (withOffset ? 1n : 0n);
     return remembered(this.#symbols, key, () => {
       const at = this.#kernel.symbols?.at(address);
-      if (at === undefined) return `0x${address.toString(16)}`;
+      if (at === undefined) return hex(address);
       const module = at.module === undefined ? "" : ` [${at.module}]`;
       const offset = `+0x${at.offset.toString(16)}/0x${at.size.toString(16)}`;
       return `${at.name}${withOffset ? offset : ""}${module}`;

@@ -153,45 +153,45 @@ function symbolic(call: FunctionCall): Expression {
 function hex(call: FunctionCall, separator: string): Expression {
   const bytes = wantBytes(call.expression());
   const count = wantInteger(call.expression());
-  return {
-    type: { kind: "text" },
-    evaluate: (record) => {
-      const value = bytes.evaluate(record);
-      if (!Buffer.isBuffer(value)) return "";
-      const part = value.subarray(0, limited(count.evaluate(record), value.length));
-      return (part.toString("hex").match(/../g) ?? []).join(separator);
-    },
-  };
+  return textOfBytes(bytes, (value, record) => {
+    const part = value.subarray(0, limited(count.evaluate(record), value.length));
+    return (part.toString("hex").match(/../g) ?? []).join(separator);
+  });
 }
 
 function array(call: FunctionCall): Expression {
   const bytes = wantBytes(call.expression());
   const count = wantInteger(call.expression());
   const size = wantInteger(call.expression());
-  return {
-    type: { kind: "text" },
-    evaluate: (record) => {
-      const value = bytes.evaluate(record);
-      if (!Buffer.isBuffer(value)) return "";
-      const width = Number(BigInt.asUintN(32, integer(size.evaluate(record))));
-      return elements(value, limited(count.evaluate(record), value.length), width);
-    },
-  };
+  return textOfBytes(bytes, (value, record) =>
+    elements(value, limited(count.evaluate(record), value.length), widthOf(size, record)),
+  );
 }
 
 function dynamicArray(call: FunctionCall): Expression {
   const bytes = dynamic(call.field());
   const size = wantInteger(call.expression());
+  return textOfBytes(bytes, (value, record) => {
+    const width = widthOf(size, record);
+    return elements(value, width === 0 ? 0 : Math.floor(value.length / width), width);
+  });
+}
+
+function textOfBytes(
+  bytes: Expression,
+  text: (value: Buffer, record: Buffer) => string,
+): Expression {
   return {
     type: { kind: "text" },
     evaluate: (record) => {
       const value = bytes.evaluate(record);
-      if (!Buffer.isBuffer(value)) return "";
-      const width = Number(BigInt.asUintN(32, integer(size.evaluate(record))));
-      return elements(value, width === 0 ? 0 : Math.floor(value.length / width), width);
+      return Buffer.isBuffer(value) ? text(value, record) : "";
     },
   };
 }
+
+const widthOf = (size: Expression, record: Buffer): number =>
+  Number(BigInt.asUintN(32, integer(size.evaluate(record))));
 
 function wantBytes(expression: Expression): Expression {
   if (expression.type.kind !== "bytes") throw new PrintFmtError("an array is missing");
