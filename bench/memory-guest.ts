@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Qmp } from "../src/formats/erst/qmp.js";
 import { qemuGuest } from "../vm/guest.js";
 import type { KernelName } from "../vm/kernel.js";
+import { dumpGuestMemory } from "../vm/qemu-dump.js";
 
 const READY = "GUEST-READY";
 
@@ -76,15 +76,7 @@ export class StillGuest {
   async dump(path: string, format: string): Promise<QemuDump> {
     const cpuBefore = this.#cpuSeconds();
     const began = performance.now();
-    await this.#qmp.execute("dump-guest-memory", {
-      ...{ paging: false, protocol: `file:${path}`, format, detach: true },
-    });
-    for (;;) {
-      const { status } = (await this.#qmp.execute("query-dump")) as { readonly status: string };
-      if (status === "completed") break;
-      if (status !== "active") throw new Error(`QEMU's dump: ${status}`);
-      await sleep(10);
-    }
+    await dumpGuestMemory(this.#qmp, path, format);
     const seconds = (performance.now() - began) / 1000;
     return { seconds, cpuSeconds: this.#cpuSeconds() - cpuBefore };
   }

@@ -1,7 +1,6 @@
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFailed, onTestFinished } from "vitest";
 import { Qmp } from "../../src/formats/erst/qmp.js";
 import { openMemory, type PhysicalMemory } from "../../src/memory/index.js";
 import { findInfos } from "../../src/memory/kernel/find-info.js";
@@ -13,6 +12,7 @@ import { pagesLeftOut } from "../../src/memory/vmcore/filter.js";
 import { writeKdump } from "../../src/memory/vmcore/kdump.js";
 import { coreFacts } from "../../src/memory/vmcore/kernel-facts.js";
 import { qemuGuest } from "../../vm/guest.js";
+import { dumpGuestMemory } from "../../vm/qemu-dump.js";
 import { describeGuests, startGuest, temporaryFolder } from "./support.js";
 
 const MIB = 2 ** 20;
@@ -36,6 +36,14 @@ async function stoppedGuest(...options: readonly string[]): Promise<StoppedGuest
     arguments: [...options, "-qmp", `unix:${socket},server=on,wait=off`],
   });
   const guest = startGuest(argv);
+  let ended = "";
+  void guest.ended.then(({ status }) => {
+    ended = `, which ended with ${status}`;
+  });
+  // The monitor tells only that its connection is gone.
+  onTestFailed(() => {
+    process.stderr.write(`QEMU${ended}:\n${guest.output()}\n`);
+  });
   await guest.printed("BOOTED");
   const qmp = await Qmp.open(socket);
   onTestFinished(() => {
@@ -150,14 +158,7 @@ describeGuests("a guest's memory from outside", () => {
     // QEMU fills all of it when it writes a core.
     expect(statSync(path).blocks).toBe(blocks);
     for (const format of ["elf", "kdump-zlib", "kdump-raw-zlib"]) {
-      const dump = { paging: false, protocol: `file:${core(format)}`, format, detach: true };
-      await qmp.execute("dump-guest-memory", dump);
-      for (;;) {
-        const { status } = (await qmp.execute("query-dump")) as { readonly status: string };
-        if (status === "completed") break;
-        expect(status).toBe("active");
-        await sleep(100);
-      }
+      await dumpGuestMemory(qmp, core(format), format);
       expectSame(opened(core(format)), memory);
       expect(releases(opened(core(format)))).toEqual([kernel.info.release]);
     }
