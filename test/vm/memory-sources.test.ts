@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { expect, it, onTestFailed, onTestFinished } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { Qmp } from "../../src/formats/erst/qmp.js";
 import { openMemory, type PhysicalMemory } from "../../src/memory/index.js";
 import { findInfos } from "../../src/memory/kernel/find-info.js";
@@ -36,14 +36,6 @@ async function stoppedGuest(...options: readonly string[]): Promise<StoppedGuest
     arguments: [...options, "-qmp", `unix:${socket},server=on,wait=off`],
   });
   const guest = startGuest(argv);
-  let ended = "";
-  void guest.ended.then(({ status }) => {
-    ended = `, which ended with ${status}`;
-  });
-  // The monitor tells only that its connection is gone.
-  onTestFailed(() => {
-    process.stderr.write(`QEMU${ended}:\n${guest.output()}\n`);
-  });
   await guest.printed("BOOTED");
   const qmp = await Qmp.open(socket);
   onTestFinished(() => {

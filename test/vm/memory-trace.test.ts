@@ -121,7 +121,7 @@ describeGuests("a guest's ftrace, read from its memory", () => {
       expect(report.filter((line) => /^ *function: .*vfs_/.test(line)).length).toBeGreaterThan(10);
       expect(() =>
         execFileSync(program, ["inspect", guest.memory, "trace", "-o", all], { stdio: "pipe" }),
-      ).toThrow(/exists/);
+      ).toThrow(/all\.dat is there already: name a new file\n$/);
       expect(existsSync(all)).toBe(true);
     },
   );

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, inject, onTestFinished } from "vitest";
+import { describe, inject, onTestFailed, onTestFinished } from "vitest";
 import { type Dump, decodeRecord, findRecords, groupDumps } from "../../src/analysis/index.js";
 import { type GuestResult, runGuest } from "../../vm/guest.js";
 import { checkout } from "../../vm/paths.js";
@@ -156,6 +156,16 @@ export function startGuest([command = "", ...args]: readonly string[]): RunningG
       output += chunk.toString();
     });
   }
+  const ended = new Promise<{ status: number | null; output: string }>((resolve) => {
+    child.on("close", (status) => {
+      resolve({ status, output });
+    });
+  });
+  // QEMU's own last words say why a connection to it is gone.
+  onTestFailed(() => {
+    const { exitCode, signalCode } = child;
+    process.stderr.write(`${command} (${exitCode ?? signalCode ?? "runs"}) printed:\n${output}\n`);
+  });
   return {
     pid: child.pid ?? -1,
     output: () => output,
@@ -167,11 +177,7 @@ export function startGuest([command = "", ...args]: readonly string[]): RunningG
     goOn: () => {
       child.stdin.write("\n");
     },
-    ended: new Promise((resolve) => {
-      child.on("close", (status) => {
-        resolve({ status, output });
-      });
-    }),
+    ended,
   };
 }
 

@@ -65,7 +65,7 @@ function readWait(
   task: TaskName,
   tasks: ReadonlyMap<bigint, TaskName>,
 ): Wait | undefined {
-  const found = lockWaitOf(kernel, struct);
+  const found = lockWaitOf(kernel, struct, tasks);
   if (found === undefined) return undefined;
   const { kind, lock } = found;
   const { address } = lock;

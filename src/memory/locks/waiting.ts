@@ -15,8 +15,15 @@ const MAX_STACK_BYTES = 32n << 10n;
 /** More tasks don't wait for one lock. */
 const MAX_WAITERS = 100_000;
 
+/** The addresses of the guest's tasks. */
+type TaskAddresses = Pick<ReadonlySet<bigint>, "has">;
+
 /** Finds which lock a task waits for, that doesn't run; undefined where it waits for none that is known. */
-export function lockWaitOf(kernel: Kernel, task: Struct): LockWait | undefined {
+export function lockWaitOf(
+  kernel: Kernel,
+  task: Struct,
+  tasks: TaskAddresses,
+): LockWait | undefined {
   if (task.has("pi_blocked_on")) {
     const lock = task.follow("pi_blocked_on")?.follow("lock");
     if (lock !== undefined) return { kind: RT_MUTEX, lock };
@@ -28,13 +35,13 @@ export function lockWaitOf(kernel: Kernel, task: Struct): LockWait | undefined {
       return { kind: MUTEX, lock };
     }
   }
-  return onStack(kernel, task);
+  return onStack(kernel, task, tasks);
 }
 
 const isMapped = (kernel: Kernel, address: bigint) => kernel.translate(address) !== undefined;
 
 /** A waiter on its stack names the task, and is in the list of the lock. */
-function onStack(kernel: Kernel, task: Struct): LockWait | undefined {
+function onStack(kernel: Kernel, task: Struct, tasks: TaskAddresses): LockWait | undefined {
   const pointer = task.u64("thread.sp");
   const base = task.pointer("stack");
   if (pointer < base || pointer >= base + MAX_STACK_BYTES) return undefined;
@@ -52,7 +59,7 @@ function onStack(kernel: Kernel, task: Struct): LockWait | undefined {
     if (kind === undefined || word !== task.address) continue;
     const taskAt = kernel.expectTypes().expect(kind.waiter).offset("task");
     const waiter = kernel.struct(kind.waiter, pointer + BigInt(i * 8 - taskAt));
-    const lock = lockOf(kernel, kind, waiter, words);
+    const lock = lockOf(kernel, kind, waiter, words, tasks);
     if (lock !== undefined) return { kind, lock: kernel.struct(kind.type, lock) };
   }
   return undefined;
@@ -72,9 +79,10 @@ function lockOf(
   { type, waiter: waiterType }: LockKind,
   waiter: Struct,
   words: readonly bigint[],
+  tasks: TaskAddresses,
 ): bigint | undefined {
   const lockType = kernel.expectTypes().expect(type);
-  const ring = ringOf(kernel, waiterType, waiter);
+  const ring = ringOf(kernel, waiterType, waiter, tasks);
   if (ring === undefined) return undefined;
   if (lockType.has("wait_list")) {
     return ring.head === undefined ? undefined : ring.head - BigInt(lockType.offset("wait_list"));
@@ -93,21 +101,27 @@ interface Ring {
   readonly head: bigint | undefined;
 }
 
-function ringOf(kernel: Kernel, type: string, first: Struct): Ring | undefined {
+function ringOf(
+  kernel: Kernel,
+  type: string,
+  first: Struct,
+  tasks: TaskAddresses,
+): Ring | undefined {
   const waiters = new Set<bigint>();
   const listAt = BigInt(kernel.expectTypes().expect(type).offset("list"));
+  const previousAt = BigInt(kernel.expectTypes().expect("list_head").offset("prev"));
   let head: bigint | undefined;
   let at = first.at("list");
   do {
     const waiter = kernel.struct(type, at - listAt);
     const next = kernel.struct("list_head", at);
-    if (isWaiter(kernel, waiter)) waiters.add(waiter.address);
+    if (isWaiter(kernel, waiter, tasks)) waiters.add(waiter.address);
     else if (head === undefined) head = at;
     else return undefined;
     const following = next.pointer("next");
     // A word that looks like a waiter, but isn't in a list.
     if (!isMapped(kernel, following)) return undefined;
-    if (kernel.pointer(following + 8n) !== at) return undefined;
+    if (kernel.pointer(following + previousAt) !== at) return undefined;
     at = following;
     if (waiters.size > MAX_WAITERS) {
       kernel.notes.add(`locks: the list at ${hex(at)} has no end`);
@@ -118,11 +132,12 @@ function ringOf(kernel: Kernel, type: string, first: Struct): Ring | undefined {
 }
 
 /** It lies on the stack of the task that it names. */
-function isWaiter(kernel: Kernel, waiter: Struct): boolean {
+function isWaiter(kernel: Kernel, waiter: Struct, tasks: TaskAddresses): boolean {
   if (!isMapped(kernel, waiter.at("task"))) return false;
   const task = kernel.pointer(waiter.at("task"));
+  // The words behind a lock may lead anywhere, also back to the lock.
+  if (!tasks.has(task)) return false;
   const stackAt = BigInt(kernel.expectTypes().expect("task_struct").offset("stack"));
-  if ((task & 7n) !== 0n || !isMapped(kernel, task + stackAt)) return false;
   const base = kernel.pointer(task + stackAt);
   return waiter.address >= base && waiter.address < base + MAX_STACK_BYTES;
 }

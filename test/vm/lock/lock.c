@@ -20,7 +20,14 @@ static DECLARE_RWSEM(lock_read);
 static DECLARE_RWSEM(lock_written);
 static DEFINE_RT_MUTEX(lock_rt);
 static struct semaphore lock_semaphore;
-static struct mutex *lock_allocated;
+/*
+ * The words behind it lead back to it, as a waiter's task leads to the stack
+ * that the waiter is on.
+ */
+static struct lock_lookalike {
+	struct mutex mutex;
+	void *self[16];
+} *lock_allocated;
 
 static DECLARE_COMPLETION(lock_a_held);
 static DECLARE_COMPLETION(lock_b_held);
@@ -56,7 +63,7 @@ static int lock_keep(void *unused)
 	down_write(&lock_written);
 	rt_mutex_lock(&lock_rt);
 	down(&lock_semaphore);
-	mutex_lock(lock_allocated);
+	mutex_lock(&lock_allocated->mutex);
 	complete_all(&lock_all_held);
 	lock_sleep();
 	return 0;
@@ -93,7 +100,7 @@ static int lock_want_semaphore(void *unused)
 static int lock_want_allocated(void *unused)
 {
 	wait_for_completion(&lock_all_held);
-	mutex_lock(lock_allocated);
+	mutex_lock(&lock_allocated->mutex);
 	return 0;
 }
 
@@ -122,7 +129,9 @@ static int __init lock_init(void)
 	lock_allocated = kzalloc(sizeof(*lock_allocated), GFP_KERNEL);
 	if (!lock_allocated)
 		return -ENOMEM;
-	mutex_init(lock_allocated);
+	mutex_init(&lock_allocated->mutex);
+	for (i = 0; i < ARRAY_SIZE(lock_allocated->self); i++)
+		lock_allocated->self[i] = lock_allocated;
 	for (i = 0; i < ARRAY_SIZE(lock_threads); i++) {
 		task = kthread_run(lock_threads[i].run, NULL, "%s",
 				   lock_threads[i].name);
