@@ -5,6 +5,8 @@ import type { Backing } from "./mapped-memory.js";
 /** The signature and what else the file begins with take so much; the numbers are big-endian. */
 const HEADER_BYTES = 4096;
 const PIECE_HEADER_BYTES = 16;
+/** So much may be missing in what is read at once: a header is shorter than its block. */
+const MAX_MISSING_BYTES = 65536;
 
 /** QEMU writes 16 KiB a piece, makedumpfile far more: that many are a dump of 64 GiB. */
 const MAX_PIECES = 1 << 22;
@@ -41,8 +43,16 @@ export class FlattenedBacking implements Backing {
   }
 
   read(at: number, into: Buffer): void {
+    const found = this.data(at, into.length);
+    const missing = found.reduce((left, { size }) => left - size, into.length);
+    if (missing > MAX_MISSING_BYTES) {
+      throw new MemoryError(
+        "DAMAGED",
+        `the core is damaged: ${missing} of ${into.length} bytes from ${at} on are in no piece`,
+      );
+    }
     into.fill(0);
-    for (const { start, size } of this.data(at, into.length)) {
+    for (const { start, size } of found) {
       const part = this.#parts[this.#firstAfter(start)];
       if (part === undefined) return;
       this.#file.read(part.at + start - part.start, into.subarray(start - at, start - at + size));

@@ -17,6 +17,7 @@ const MAX_BLOCK_BYTES = 65536;
 const MAX_RUNS = 1 << 18;
 /** The bits up to the begin of each of these are counted once, so that a page's descriptor is found at once. */
 const COUNTED_BYTES = 512;
+const NO_BITS = Buffer.alloc(COUNTED_BYTES);
 
 /** What uname(2) calls other processors. */
 const OTHER_MACHINES = /^(?:aarch64|arm|i[3-6]86|ia64|loongarch|mips|ppc|riscv|s390|sparc)/;
@@ -156,7 +157,10 @@ class Bitmap {
     this.#before = new Uint32Array(Math.ceil(bits.length / COUNTED_BYTES) + 1);
     for (let i = 1; i < this.#before.length; i++) {
       const from = (i - 1) * COUNTED_BYTES;
-      this.#before[i] = (this.#before[i - 1] ?? 0) + this.#count(from, from + COUNTED_BYTES);
+      // Most of a large bitmap: a guest's memory has holes.
+      const isEmpty = bits.compare(NO_BITS, 0, COUNTED_BYTES, from, from + COUNTED_BYTES) === 0;
+      const ones = isEmpty ? 0 : this.#count(from, from + COUNTED_BYTES);
+      this.#before[i] = (this.#before[i - 1] ?? 0) + ones;
     }
   }
 
