@@ -4,6 +4,7 @@ import type { Command } from "commander";
 const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   run: async (program) => (await import("./run.js")).addRun(program),
   serve: async (program) => (await import("./serve.js")).addServe(program),
+  attach: async (program) => (await import("./attach.js")).addAttach(program),
   status: async (program) => (await import("./status.js")).addStatus(program),
   list: async (program) => (await import("./list.js")).addList(program),
   show: async (program) => (await import("./show.js")).addShow(program),

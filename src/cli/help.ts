@@ -20,6 +20,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "virtio-pstore serve --socket-path vm1.sock --directory vm1",
     "virtio-pstore serve --guest web=web.sock --guest db=db.sock --directory all",
   ],
+  attach: [
+    "virtio-pstore attach --pid $(pidof qemu-system-x86_64) --directory crashes",
+    "virtio-pstore attach --memory vm1.memory --directory vm1 --hang-after off",
+  ],
   status: ["virtio-pstore status crashes", "virtio-pstore status --control vm1.control --json"],
   list: ["virtio-pstore list crashes", "virtio-pstore list crashes --since 12h --title KASAN"],
   show: ["virtio-pstore show crashes", "virtio-pstore show crashes web/dmesg-7 --dmesg | less"],

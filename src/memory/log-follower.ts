@@ -39,6 +39,11 @@ export class LogFollower {
     this.#seen = new Set(findInfos(memory).map(({ info }) => info.text));
   }
 
+  /** The Linux whose log it is: another one behind a new boot. */
+  get kernel(): Kernel {
+    return this.#kernel;
+  }
+
   /** Throws MemoryError where the memory itself can't be read any more. */
   poll(): Followed {
     this.#kernel.budget.renew();

@@ -14,8 +14,9 @@ const HEADING = /^ *(?:Call [Tt]race:|Backtrace:|stack backtrace:|backtrace|NMI 
 const ASIDE =
   /^ *(?:Allocated|Freed|Uninit was|-> #\d|Last potentially related|Local variable|Showing all locks|the existing dependency|Preemption disabled at|Last Breaking-Event-Address|.{0,40}(?:which became|was registered at|IN-\w+ at|INITIAL USE at)|the dependencies between)/;
 
-/** Behind this the next heading is that of another task's trace. */
-const OTHER_TASK = /RCU grace-period kthread stack dump:/;
+/** Behind this the next heading is that of another task's trace; the last two are ours (memory/hangs). */
+const OTHER_TASK =
+  /RCU grace-period kthread stack dump:|^virtio-pstore: (?:CPU \d{1,5} runs |.{1,80} is blocked$)/;
 
 /** Where the CPU was: as x86 tells it, arm and arm64, riscv and mips, powerpc, s390, loongarch. */
 const REGISTER = new RegExp(

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { MemoryError } from "../../memory/errors.js";
 import { printableJson, printableText } from "../../records/printable.js";
 import { USAGE, UserError, warn } from "../../service/errors.js";
@@ -8,6 +8,7 @@ import { isRead } from "../is-read.js";
 import { writeOut } from "../stdout.js";
 import { type Look, withMemory } from "./look.js";
 import { outputOption } from "./output-option.js";
+import { parsePid } from "./pid.js";
 import { daemonPlace, type Place } from "./place.js";
 import { report } from "./report.js";
 import type { View } from "./view.js";
@@ -26,11 +27,6 @@ const PIECE_CHARACTERS = 64 << 10;
 
 /** How often --follow looks whether anybody reads. */
 const READER_MS = 1000;
-
-function parsePid(text: string): number {
-  if (/^[1-9][0-9]{0,9}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("It must be a process's number.");
-}
 
 export function addInspect(program: Command): void {
   const command = program

@@ -60,6 +60,15 @@ export class Kernel implements StructSource {
     this.budget.renew();
   }
 
+  /** The guest has run since: its page tables, modules and CPUs are read anew. */
+  forget(): void {
+    this.tables.forget();
+    this.#modules = undefined;
+    this.#moduleTypes = undefined;
+    this.#perCpuOffsets = undefined;
+    this.#presentCpus = undefined;
+  }
+
   /** Does what may fail, and notes why it did. */
   attempt<T>(what: string, read: () => T): T | undefined {
     try {

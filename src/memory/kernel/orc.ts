@@ -103,7 +103,7 @@ export class Orc {
   readonly #type: StructType;
   readonly #start: bigint;
   readonly #end: bigint;
-  readonly #modules = new Map<Module, Table | undefined>();
+  readonly #modules = new WeakMap<Module, Table | undefined>();
   readonly #registers: readonly OrcRegister[];
   readonly #types: readonly OrcType[];
 

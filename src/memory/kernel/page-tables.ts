@@ -75,6 +75,11 @@ export class PageTables {
     return this.#table(this.root)?.readBigUInt64LE(Number((virtual >> shift) & 511n) * 8);
   }
 
+  /** The guest may have changed them: they are read anew. */
+  forget(): void {
+    this.#tables.clear();
+  }
+
   #table(address: number): Buffer | undefined {
     const known = this.#tables.get(address);
     if (known !== undefined) return known;

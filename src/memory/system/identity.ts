@@ -19,6 +19,13 @@ export function readIdentity(kernel: Kernel): Identity {
   };
 }
 
+/** Whether the kernel is going down in order: it powers off, halts or reboots. */
+export function isGoingDown(kernel: Kernel): boolean {
+  const symbol = kernel.symbols?.address("system_state");
+  const halt = kernel.types?.constant("SYSTEM_HALT");
+  return symbol !== undefined && halt !== undefined && BigInt(kernel.u32(symbol)) >= halt;
+}
+
 /** The CPU that panics, or did; undefined while none does. */
 export function panickedCpu(kernel: Kernel): number | undefined {
   const symbol = kernel.symbols?.address("panic_cpu");

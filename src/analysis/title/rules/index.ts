@@ -1,5 +1,6 @@
 import type { Rule } from "../rule.js";
 import { bugRules } from "./bug.js";
+import { hangRules } from "./hangs.js";
 import { lockingRules } from "./locking.js";
 import { memoryRules } from "./memory.js";
 import { oopsRules } from "./oops.js";
@@ -16,6 +17,7 @@ const RULES: readonly Rule[] = [
   ...bugRules,
   ...lockingRules,
   ...stallRules,
+  ...hangRules,
   ...warningRules,
   ...memoryRules,
   ...panicRules,
@@ -24,7 +26,7 @@ const RULES: readonly Rule[] = [
 
 /** One of these is in every line that a rule matches: most lines of a log are done with quickly. */
 const HINT =
-  /BUG|WARNING|INFO: |UBSAN|panic|PANIC|Oops|[Uu]nable to handle|Unhandled fault|SError|CFI failure|ilc:|Internal error|(?:protection|double) fault|divide|int3: |opcode: |stack (?:segment|guard|overflow)|LOCKUP|lock(?:ing | state|up| order| inversion)|blocked (?:for|in)|waiting for|VFS: /;
+  /BUG|WARNING|INFO: |UBSAN|panic|PANIC|Oops|[Uu]nable to handle|Unhandled fault|SError|CFI failure|ilc:|Internal error|(?:protection|double) fault|divide|int3: |opcode: |stack (?:segment|guard|overflow)|LOCKUP|lock(?:ing | state|up| order| inversion)|blocked (?:for|in)|waiting for|VFS: |hung: /;
 
 /** The rule whose report a line begins. */
 export function announcedBy(text: string): { rule: Rule; match: RegExpExecArray } | undefined {

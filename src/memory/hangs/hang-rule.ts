@@ -1,0 +1,113 @@
+import type { Kernel } from "../kernel/index.js";
+import { type Locks, readLocks, type Wait } from "../locks/locks.js";
+import { readTasks, type Task } from "../tasks/index.js";
+import { BurntTime } from "./burnt-time.js";
+import { type CpuProgress, readProgress } from "./cpu-progress.js";
+
+/** From when on a guest hangs, in nanoseconds. */
+export interface HangLimits {
+  /** Of the host's CPU time, without a timer interrupt on that CPU. */
+  readonly interruptsOff: bigint;
+  /** Likewise, without the kernel's watchdog thread. */
+  readonly stuck: bigint;
+  /** Of the guest's time, that a task waits for something that no signal ends. */
+  readonly blocked: bigint;
+}
+
+/** The kernel's own rule (watchdog_thresh): what runs without interrupts is given half the time. */
+export function hangLimits(seconds: number): HangLimits {
+  const whole = BigInt(Math.round(seconds * 1e9));
+  return { interruptsOff: whole / 2n, stuck: whole, blocked: whole };
+}
+
+/** What hangs. */
+export type Hang =
+  | { readonly kind: "deadlock"; readonly circle: readonly Wait[] }
+  | { readonly kind: "interrupts-off"; readonly cpu: number }
+  | { readonly kind: "stuck"; readonly cpu: number }
+  | { readonly kind: "blocked"; readonly task: Task };
+
+/** A CPU that took so much of the host's time without getting on, in nanoseconds. */
+interface LateCpu {
+  readonly kind: "interrupts-off" | "stuck";
+  readonly cpu: number;
+  readonly time: bigint;
+}
+
+/** Looks again and again whether the guest of one boot hangs. */
+export class HangRule {
+  readonly #limits: HangLimits;
+  readonly #interrupts = new Map<number, BurntTime>();
+  readonly #watchdog = new Map<number, BurntTime>();
+  /** Of the last look: blocked tasks and how often each had waited, and who waits for whom in circles. */
+  #blocked: ReadonlyMap<bigint, bigint> = new Map();
+  #circles: ReadonlySet<string> = new Set();
+
+  constructor(limits: HangLimits) {
+    this.#limits = limits;
+  }
+
+  /** The gravest first. `times`: how long the host ran each CPU so far, as far as that is known. Throws MemoryError. */
+  look(kernel: Kernel, times: ReadonlyMap<number, bigint>): Hang[] {
+    const { tasks } = readTasks(kernel);
+    const locks = kernel.attempt("locks", () => readLocks(kernel, tasks));
+    const cpus = kernel.attempt("CPUs", () => this.#cpus(readProgress(kernel), times)) ?? [];
+    return [...this.#deadlocks(locks), ...cpus, ...this.#blockedTasks(kernel, tasks)];
+  }
+
+  #cpus(progress: readonly CpuProgress[], times: ReadonlyMap<number, bigint>): Hang[] {
+    const late = progress.flatMap(({ cpu, interrupts, watchdog, isIdle }): LateCpu[] => {
+      const time = times.get(cpu);
+      const withoutInterrupts = burnt(this.#interrupts, cpu).look(interrupts, time);
+      // An idle CPU takes interrupts, but runs no threads.
+      const withoutWatchdog = burnt(this.#watchdog, cpu).look(isIdle ? undefined : watchdog, time);
+      if (withoutInterrupts >= this.#limits.interruptsOff) {
+        return [{ kind: "interrupts-off", cpu, time: withoutInterrupts }];
+      }
+      if (withoutWatchdog < this.#limits.stuck) return [];
+      return [{ kind: "stuck", cpu, time: withoutWatchdog }];
+    });
+    // A CPU that waits for the one that hangs looks the same: the first one is it.
+    late.sort((a, b) => (a.kind === b.kind ? order(b.time, a.time) : order(a.kind, b.kind)));
+    return late.map(({ kind, cpu }) => ({ kind, cpu }));
+  }
+
+  /** Tasks go from lock to lock while they are read: what is in a circle twice stays there. */
+  #deadlocks(locks: Locks | undefined): Hang[] {
+    const found = new Map(locks?.deadlocks.map((circle) => [circleKey(circle), circle]));
+    const known = this.#circles;
+    this.#circles = new Set(found.keys());
+    return [...found]
+      .filter(([key]) => known.has(key))
+      .map(([, circle]) => ({ kind: "deadlock", circle }));
+  }
+
+  #blockedTasks(kernel: Kernel, tasks: readonly Task[]): Hang[] {
+    const found = new Map<bigint, bigint>();
+    const late: { readonly task: Task; readonly time: bigint }[] = [];
+    for (const task of tasks) {
+      kernel.attempt("a task", () => {
+        if (!task.isBlocked) return;
+        const time = task.notRunFor;
+        if (time === undefined || time < this.#limits.blocked) return;
+        const waits = task.struct.u64("nvcsw");
+        found.set(task.struct.address, waits);
+        if (this.#blocked.get(task.struct.address) === waits) late.push({ task, time });
+      });
+    }
+    this.#blocked = found;
+    late.sort((a, b) => order(b.time, a.time));
+    return late.map(({ task }) => ({ kind: "blocked", task }));
+  }
+}
+
+function burnt(times: Map<number, BurntTime>, cpu: number): BurntTime {
+  const time = times.get(cpu) ?? new BurntTime();
+  times.set(cpu, time);
+  return time;
+}
+
+const order = <T extends bigint | string>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);
+
+const circleKey = (circle: readonly Wait[]): string =>
+  circle.map(({ task, lock }) => `${task.address} ${lock.address}`).join(" ");

@@ -1,0 +1,175 @@
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, it, onTestFinished } from "vitest";
+import { Qmp } from "../../src/formats/erst/qmp.js";
+import { buildDriver } from "../../vm/build.js";
+import { qemuGuest } from "../../vm/guest.js";
+import { checkout } from "../../vm/paths.js";
+import { until } from "../support/patience.js";
+import { HAND_OVER, memoryGuest } from "./memory-guest.js";
+import {
+  crashModule,
+  describeGuests,
+  program,
+  recordNames,
+  startGuest,
+  temporaryFolder,
+  textOf,
+} from "./support.js";
+
+/** Less than by default: what hangs here does so for ever. */
+const HANG_AFTER = ["--hang-after", "8"];
+
+/** `virtio-pstore attach`, and what it tells. */
+function attach(...args: readonly string[]) {
+  const child = spawn(program, ["attach", ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  let log = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  const ended = new Promise<{ status: number | null; log: string }>((resolve) => {
+    child.on("close", (status) => {
+      resolve({ status, log });
+    });
+  });
+  return {
+    ended,
+    tells: (pattern: RegExp) =>
+      until(
+        () => pattern.test(log),
+        () => `attach never told ${pattern}:\n${log}`,
+      ),
+    stop: () => {
+      child.kill("SIGTERM");
+      return ended;
+    },
+  };
+}
+
+/** The oldest first. */
+const titlesIn = (directory: string): string[] => {
+  const text = execFileSync(program, ["list", "--json", directory]).toString();
+  const listed = JSON.parse(text) as readonly { readonly title: string; readonly kind: string }[];
+  return listed.filter(({ kind }) => kind !== "ended").map(({ title }) => title);
+};
+
+/** The last way in which the guest's VMM went away. */
+const lastEnd = (directory: string): string | undefined =>
+  readFileSync(join(directory, ".ends"), "utf8").trimEnd().split("\n").at(-1)?.split(" ")[2];
+
+describeGuests("a guest without a driver is watched from outside", () => {
+  it("Linux 6.1: a CPU with its interrupts off is a crash, once, and kill -9 is no panic", async () => {
+    const directory = temporaryFolder();
+    const argv = await qemuGuest({
+      ...{ kernel: "6.1", driver: false, bzImage: true },
+      script: "echo READY; read _; insmod /crash.ko how=spin",
+      files: { "crash.ko": readFileSync(await crashModule("6.1")) },
+      arguments: ["-smp", "2"],
+    });
+    const guest = startGuest(argv);
+    const attached = attach("--pid", `${guest.pid}`, "--directory", directory, ...HANG_AFTER);
+    await attached.tells(/Linux 6\.1\S* is watched/);
+    await guest.printed("READY");
+    guest.goOn();
+    await attached.tells(/stored .*dmesg-/);
+    // Two looks more.
+    await sleep(5000);
+    process.kill(guest.pid, "SIGKILL");
+    const { status, log } = await attached.ended;
+    expect(status).toBe(0);
+    expect(log).toMatch(/the VMM ended while the guest ran: no panic was seen \[NO_DUMP\]/);
+    expect(titlesIn(directory)).toEqual([
+      expect.stringMatching(/^hung: CPU [01] with interrupts off in do_init_module$/),
+    ]);
+    const text = execFileSync(program, ["show", "--dmesg", directory]).toString();
+    expect(text).toMatch(/virtio-pstore: hung: CPU [01] with interrupts off: insmod:[0-9]+$/m);
+    expect(text).toMatch(/ crash_init\+0x[0-9a-f]+\/0x[0-9a-f]+ \[crash\]$/m);
+    expect(lastEnd(directory)).toBe("without-dump");
+  });
+
+  it("Linux 6.12: a deadlock is a crash; its console is dmesg's, once, whoever watched it", async () => {
+    const directory = temporaryFolder();
+    const module = { directory: join(checkout, "test", "vm", "lock"), module: "lock" };
+    const { path } = await buildDriver("6.12", module);
+    const guest = await memoryGuest({
+      kernel: "6.12",
+      quiet: true,
+      files: { "lock.ko": readFileSync(path) },
+      script: `echo "<6>told until here" > /dev/kmsg\ndmesg -r > /out/dmesg\n${HAND_OVER.replace(
+        "sleep 100000",
+        "read _; insmod /lock.ko; read _; echo c > /proc/sysrq-trigger",
+      )}`,
+    });
+    const args = ["--pid", `${guest.pid}`, "--directory", directory, ...HANG_AFTER];
+    const first = attach(...args);
+    await first.tells(/is watched/);
+    guest.goOn();
+    await first.tells(/stored .*dmesg-/);
+    expect((await first.stop()).status).toBe(0);
+    const second = attach(...args);
+    await second.tells(/is watched/);
+    // It hangs as before, which is known: two looks and one more.
+    await sleep(6000);
+    guest.goOn();
+    const { status, log } = await second.ended;
+    expect(status).toBe(0);
+    expect(log).not.toContain("NO_DUMP");
+    const deadlock =
+      "deadlock: lock-first waits for lock_b [lock] held by lock-second, lock-second for lock_a [lock] held by lock-first";
+    expect(titlesIn(directory)).toEqual([deadlock, "kernel panic: sysrq triggered crash"]);
+    const told = guest.told("dmesg").toString();
+    const end = told.indexOf("told until here\n");
+    const consoles = textOf(directory, "console");
+    expect(consoles).toHaveLength(1);
+    expect(consoles[0]?.slice(0, end)).toBe(told.slice(0, end));
+    expect(consoles[0]?.match(/told until here/g)).toHaveLength(1);
+    expect(consoles[0]).toContain("Kernel panic - not syncing: sysrq triggered crash");
+    expect(lastEnd(directory)).toBe("dumped");
+  });
+
+  it("Linux 7.3: reset, it is watched on, out of its file; a busy program is no hang", async () => {
+    const directory = temporaryFolder();
+    const guest = await memoryGuest({
+      ...{ kernel: "7.3", reboots: true },
+      script: `echo 1 > /proc/sys/kernel/unknown_nmi_panic
+while :; do :; done &
+sleep 1
+${HAND_OVER}`,
+    });
+    const attached = attach("--memory", guest.memory, "--directory", directory, ...HANG_AFTER);
+    await attached.tells(/Linux 7\.3\S* is watched/);
+    const qmp = await Qmp.open(guest.qmp, AbortSignal.timeout(60_000));
+    await qmp.execute("system_reset");
+    await attached.tells(/the guest booted again: Linux 7\.3/);
+    await until(
+      () => guest.output().split("OUT-DONE").length === 3,
+      () => guest.output(),
+    );
+    // A program that takes a CPU for longer than the limit.
+    await sleep(12_000);
+    await qmp.execute("inject-nmi");
+    await attached.tells(/stored .*dmesg-/);
+    qmp.close();
+    process.kill(guest.pid, "SIGKILL");
+    expect((await attached.stop()).status).toBe(0);
+    expect(titlesIn(directory)).toEqual([expect.stringMatching(/panic/)]);
+    expect(recordNames(directory).filter((name) => name.startsWith("console"))).toHaveLength(2);
+  });
+
+  it("a VMM that isn't there, and memory that is none, are said in a line", async () => {
+    const directory = temporaryFolder();
+    const none = await attach("--pid", `${2 ** 22 + 1}`, "--directory", directory).ended;
+    expect(none).toEqual({
+      status: 1,
+      log: `virtio-pstore: pid ${2 ** 22 + 1}: there is no process ${2 ** 22 + 1}\n`,
+    });
+    const other = await attach("--pid", `${process.pid}`, "--directory", directory).ended;
+    expect(other.status).toBe(1);
+    expect(other.log).toMatch(/^virtio-pstore: pid [0-9]+: .*\n$/);
+  });
+});
