@@ -13,17 +13,20 @@ export function endBySignal(name: NodeJS.Signals): void {
 /** timeout(1) sends its signal to the process and to its group: two so close together are one. */
 const SAME_SIGNAL_MS = 200;
 
+/** @returns what ends the listening. */
 export function onSignals(
   names: readonly NodeJS.Signals[],
   handle: (name: NodeJS.Signals) => void,
-): void {
+): () => void {
   let last = Number.NEGATIVE_INFINITY;
-  for (const name of names) {
-    process.on(name, () => {
-      const now = performance.now();
-      if (now - last < SAME_SIGNAL_MS) return;
-      last = now;
-      handle(name);
-    });
-  }
+  const listen = (name: NodeJS.Signals): void => {
+    const now = performance.now();
+    if (now - last < SAME_SIGNAL_MS) return;
+    last = now;
+    handle(name);
+  };
+  for (const name of names) process.on(name, listen);
+  return () => {
+    for (const name of names) process.removeListener(name, listen);
+  };
 }

@@ -14,6 +14,7 @@ import { USAGE, UserError } from "../../service/errors.js";
 import { chromeText } from "../chrome.js";
 import { outputOption } from "./output-option.js";
 import type { Looked, Shown, View } from "./view.js";
+import { writeOutput } from "./write-output.js";
 
 /** The name of the instance that has none. */
 const GLOBAL = "global";
@@ -163,13 +164,19 @@ async function writeDat(
   if (copied.length === 0) throw new UserError("there is no trace to write");
   const pieces = traceDat(kernel, events, contexts, copied);
   let bytes = 0;
-  await writeNew(path, async (file) => {
-    for (const piece of pieces) {
-      file.write(bytes, piece);
-      bytes += piece.length;
-      await file.pause();
-    }
-  });
+  await writeOutput(path, (stop) =>
+    writeNew(
+      path,
+      async (file) => {
+        for (const piece of pieces) {
+          file.write(bytes, piece);
+          bytes += piece.length;
+          await file.pause();
+        }
+      },
+      stop,
+    ),
+  );
   const names = copied.map(({ instance }) => nameOf(instance)).join(", ");
   return `${path}: ${bytes} bytes, with ${names}`;
 }

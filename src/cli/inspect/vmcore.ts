@@ -7,12 +7,11 @@ import { writeElf } from "../../memory/vmcore/elf.js";
 import { levelOf, PAGE_KINDS, type PageKind, pagesLeftOut } from "../../memory/vmcore/filter.js";
 import { writeKdump } from "../../memory/vmcore/kdump.js";
 import { coreFacts } from "../../memory/vmcore/kernel-facts.js";
-import { systemReason } from "../../os/errno.js";
 import { USAGE, UserError, warn } from "../../service/errors.js";
-import { endBySignal, onSignals } from "../../service/signals.js";
 import { notEmpty } from "../option-values.js";
 import { outputOption } from "./output-option.js";
 import type { Looked, View } from "./view.js";
+import { writeOutput } from "./write-output.js";
 
 const FORMATS = ["elf", "kdump-zlib", "kdump-zstd"] as const;
 type Format = (typeof FORMATS)[number];
@@ -56,20 +55,16 @@ export const vmcore: View = {
       readonly pause?: string;
     };
     if (output === undefined) throw new UserError("vmcore writes a file: -o FILE", USAGE);
-    const stop = new AbortController();
-    onSignals(["SIGINT", "SIGTERM"], (name) => {
-      // A guest that is paused goes on first, whoever is impatient.
-      if (stop.signal.aborted && pause === undefined) endBySignal(name);
-      stop.abort(new UserError("stopped: no core was written"));
-    });
     const facts = factsOf(looked, filter);
-    const write = () => writeCore(looked, output, format, filter, facts, stop.signal);
-    try {
-      if (pause === undefined) await write();
-      else await whilePaused(pause, write, stop.signal);
-    } catch (error) {
-      throw asUserError(error, output);
-    }
+    await writeOutput(
+      output,
+      (stop) => {
+        const write = () => writeCore(looked, output, format, filter, facts, stop);
+        return pause === undefined ? write() : whilePaused(pause, write, stop);
+      },
+      // A guest that is paused goes on first, whoever is impatient.
+      { mustFinish: pause !== undefined },
+    );
     return { lines: [], json: () => ({ output, format }) };
   },
 };
@@ -120,16 +115,6 @@ async function writeCore(
   } finally {
     told.end();
   }
-}
-
-function asUserError(error: unknown, output: string): unknown {
-  if (error instanceof MemoryError || error instanceof UserError) return error;
-  if (error instanceof Error && "code" in error && error.code === "EEXIST") {
-    return new UserError(`${output} is there already: name a new file`);
-  }
-  return new UserError(
-    `${output} can't be written: ${systemReason(error) ?? (error as Error).message}`,
-  );
 }
 
 /** How far it is, on a terminal. */

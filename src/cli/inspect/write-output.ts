@@ -1,0 +1,42 @@
+import { MemoryError } from "../../memory/errors.js";
+import { systemReason } from "../../os/errno.js";
+import { UserError } from "../../service/errors.js";
+import { endBySignal, onSignals } from "../../service/signals.js";
+
+export interface WriteOutputOptions {
+  /** Something has to be put right before the process ends: a second signal doesn't end it at once. */
+  readonly mustFinish?: boolean;
+}
+
+/**
+ * Writes the file of `-o`. SIGINT and SIGTERM set off `stop`, which `write` hands to `writeNew`: nothing of the file
+ * stays. Throws UserError, in one line, where it was stopped or can't be written.
+ */
+export async function writeOutput(
+  path: string,
+  write: (stop: AbortSignal) => Promise<void>,
+  { mustFinish = false }: WriteOutputOptions = {},
+): Promise<void> {
+  const stop = new AbortController();
+  const forget = onSignals(["SIGINT", "SIGTERM"], (name) => {
+    if (stop.signal.aborted && !mustFinish) endBySignal(name);
+    stop.abort(new UserError(`stopped: ${path} was not written`));
+  });
+  try {
+    await write(stop.signal);
+  } catch (error) {
+    throw asUserError(error, path);
+  } finally {
+    forget();
+  }
+}
+
+function asUserError(error: unknown, path: string): unknown {
+  if (error instanceof MemoryError || error instanceof UserError) return error;
+  if (error instanceof Error && "code" in error && error.code === "EEXIST") {
+    return new UserError(`${path} is there already: name a new file`);
+  }
+  return new UserError(
+    `${path} can't be written: ${systemReason(error) ?? (error as Error).message}`,
+  );
+}
