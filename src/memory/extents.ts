@@ -1,3 +1,4 @@
+import { firstPlace } from "./first-place.js";
 import type { Extent } from "./physical-memory.js";
 
 /** Extents in any order that may touch or overlap, as ascending ones that don't. */
@@ -19,4 +20,12 @@ export function wholePages(extents: readonly Extent[], pageBytes: number): Exten
       return { start: first, size: Math.ceil((start + size) / pageBytes) * pageBytes - first };
     }),
   );
+}
+
+/** The number of the first extent that ends behind `address`; they ascend and don't overlap. */
+export function firstEndingBehind(extents: readonly Extent[], address: number): number {
+  return firstPlace(extents.length, (place) => {
+    const extent = extents[place];
+    return extent !== undefined && extent.start + extent.size > address;
+  });
 }

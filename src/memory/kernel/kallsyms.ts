@@ -1,4 +1,5 @@
 import { MemoryError } from "../errors.js";
+import { firstPlace } from "../first-place.js";
 import type { VmcoreInfo } from "./vmcore-info.js";
 
 /** Four million names in 64 MiB: more than any kernel has. */
@@ -107,11 +108,11 @@ export class Kallsyms {
     this.#sorted ??= this.#sort();
     const { order, distances } = this.#sorted;
     const distance = Number(address - this.#addresses.base);
-    const after = placeOf(distances, (one) => one > distance);
+    const after = firstPlace(distances.length, (i) => (distances[i] ?? 0) > distance);
     const end = distances[after];
     const start = distances[after - 1];
     if (start === undefined || end === undefined) return undefined;
-    const first = placeOf(distances, (one) => one >= start);
+    const first = firstPlace(distances.length, (i) => (distances[i] ?? 0) >= start);
     return { index: order[first] ?? 0, end: this.#addresses.base + BigInt(end) };
   }
 
@@ -149,18 +150,6 @@ export class Kallsyms {
     }
     return text;
   }
-}
-
-/** The first place whose value `isBehind`, of ascending values. */
-function placeOf(values: Float64Array, isBehind: (value: number) => boolean): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (isBehind(values[middle] ?? 0)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 interface Names {

@@ -1,4 +1,5 @@
 import { MemoryError } from "../errors.js";
+import { firstPlace } from "../first-place.js";
 import type { Module } from "./module.js";
 import type { Symbols } from "./symbols.js";
 import type { StructType, Types } from "./types.js";
@@ -84,15 +85,9 @@ class Table {
   /** The entry of the last instruction that isn't behind `address`. */
   at(address: bigint): Buffer | undefined {
     const distance = Number(address - this.#ipsAt);
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (middle * 4 + this.#ips.readInt32LE(middle * 4) <= distance) low = middle + 1;
-      else high = middle;
-    }
-    if (low === 0) return undefined;
-    return this.#entries.subarray((low - 1) * this.#size, low * this.#size);
+    const after = firstPlace(this.count, (i) => i * 4 + this.#ips.readInt32LE(i * 4) > distance);
+    if (after === 0) return undefined;
+    return this.#entries.subarray((after - 1) * this.#size, after * this.#size);
   }
 }
 

@@ -49,6 +49,7 @@ export function elfCore(backing: Backing, close: () => void): MappedMemory {
   }
   const segments = segmentsOf(backing, header);
   const pieces = withoutOverlaps(segments.flatMap((segment) => segmentPieces(backing, segment)));
+  expectOwnBytes(pieces);
   return new MappedMemory(pieces, close, registersOf(backing, segments));
 }
 
@@ -91,11 +92,12 @@ function segmentPieces(backing: Backing, header: Buffer): Piece[] {
   const [offset = 0, start = 0, held = 0, wanted = 0] = fields.map(Number);
   if (header.readUInt32LE(0) !== PT_LOAD || start >= MAX_ADDRESS) return [];
   const size = Math.max(held, wanted);
-  if (start + size > MAX_ADDRESS || offset + held > MAX_ADDRESS) {
+  // QEMU says all ones of a segment of which nothing is in the file.
+  if (start + size > MAX_ADDRESS || (held > 0 && offset + held > MAX_ADDRESS)) {
     throw damaged(`a segment of ${size} bytes at ${start}`);
   }
   return [
-    { start, size: held, backing, at: Number(offset) },
+    { start, size: held, backing, at: offset },
     { start: start + held, size: size - held, backing: ZEROS, at: 0 },
   ].filter((piece) => piece.size > 0);
 }
@@ -112,4 +114,14 @@ function withoutOverlaps(pieces: readonly Piece[]): Piece[] {
     end = start + size;
   }
   return all;
+}
+
+/** Else a small file could be as much memory as it likes, all of which would be looked through. */
+function expectOwnBytes(pieces: readonly Piece[]): void {
+  const inFile = pieces.filter(({ backing }) => backing !== ZEROS).sort((a, b) => a.at - b.at);
+  let end = 0;
+  for (const { at, size } of inFile) {
+    if (at < end) throw damaged(`two segments have the same bytes of the file, from ${at} on`);
+    end = at + size;
+  }
 }

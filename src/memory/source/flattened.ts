@@ -1,4 +1,5 @@
 import { MemoryError } from "../errors.js";
+import { firstEndingBehind } from "../extents.js";
 import type { Extent } from "../physical-memory.js";
 import type { Backing } from "./mapped-memory.js";
 
@@ -34,7 +35,7 @@ export class FlattenedBacking implements Backing {
 
   data(at: number, size: number): Extent[] {
     const found: Extent[] = [];
-    for (let i = this.#firstAfter(at); ; i++) {
+    for (let i = firstEndingBehind(this.#parts, at); ; i++) {
       const part = this.#parts[i];
       if (part === undefined || part.start >= at + size) return found;
       const start = Math.max(at, part.start);
@@ -53,23 +54,10 @@ export class FlattenedBacking implements Backing {
     }
     into.fill(0);
     for (const { start, size } of found) {
-      const part = this.#parts[this.#firstAfter(start)];
+      const part = this.#parts[firstEndingBehind(this.#parts, start)];
       if (part === undefined) return;
       this.#file.read(part.at + start - part.start, into.subarray(start - at, start - at + size));
     }
-  }
-
-  /** The index of the first part that ends behind `at`. */
-  #firstAfter(at: number): number {
-    let low = 0;
-    let high = this.#parts.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const part = this.#parts[middle];
-      if (part !== undefined && part.start + part.size > at) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
 

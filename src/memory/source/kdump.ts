@@ -3,6 +3,7 @@ import { decodeSnappy } from "../../formats/compression/snappy.js";
 import { decodeZstd } from "../../formats/compression/zstd.js";
 import { zlib } from "../../os/builtins.js";
 import { MemoryError } from "../errors.js";
+import { firstEndingBehind } from "../extents.js";
 import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 import type { Backing } from "./mapped-memory.js";
@@ -18,6 +19,7 @@ const MAX_RUNS = 1 << 18;
 /** The bits up to the begin of each of these are counted once, so that a page's descriptor is found at once. */
 const COUNTED_BYTES = 512;
 const NO_BITS = Buffer.alloc(COUNTED_BYTES);
+const ALL_BITS = Buffer.alloc(COUNTED_BYTES, 0xff);
 
 /** What uname(2) calls other processors. */
 const OTHER_MACHINES = /^(?:aarch64|arm|i[3-6]86|ia64|loongarch|mips|ppc|riscv|s390|sparc)/;
@@ -35,7 +37,10 @@ export class KdumpCore implements PhysicalMemory {
   /** Where the page descriptors begin. */
   readonly #descriptors: number;
   readonly #dumped: Bitmap;
+  readonly #extents: readonly Extent[];
   readonly #pages = new PageCache();
+  /** By their offsets in the file: makedumpfile has all pages of zeros at one. */
+  readonly #unpacked = new PageCache();
 
   constructor(file: Backing, close: () => void) {
     this.#file = file;
@@ -72,26 +77,23 @@ export class KdumpCore implements PhysicalMemory {
     if (bitmapBytes / 2 > MAX_BITMAP_BYTES) throw damaged(`bitmaps of ${bitmapBytes} bytes`);
     // Where the file ends before that, nothing is allocated.
     if (bitmapBytes > 0) file.read(bitmapAt + bitmapBytes - 1, Buffer.alloc(1));
-    const [memory, dumped] = [0, 1].map((which) => {
-      const bits = Buffer.alloc(bitmapBytes / 2);
-      file.read(bitmapAt + which * bits.length, bits);
-      return new Bitmap(bits);
-    });
-    if (memory === undefined || dumped === undefined) throw damaged("no bitmaps");
+    const bits = Buffer.alloc(bitmapBytes / 2);
+    file.read(bitmapAt, bits);
+    this.regions = this.#bytes(runsOf(bits));
+    // What is memory is known now; what of it is in the file takes its place.
+    file.read(bitmapAt + bits.length, bits);
+    this.#extents = this.#bytes(runsOf(bits));
+    this.#dumped = new Bitmap(bits);
     this.#descriptors = bitmapAt + bitmapBytes;
-    this.#dumped = dumped;
-    this.regions = memory.runs().map((run) => this.#bytes(run));
   }
 
   extents(): Extent[] {
-    return this.#dumped.runs().map((run) => this.#bytes(run));
+    return [...this.#extents];
   }
 
   read(address: number, into: Buffer): number {
-    const region = this.regions.find(
-      ({ start, size }) => address >= start && address < start + size,
-    );
-    if (region === undefined) return 0;
+    const region = this.regions[firstEndingBehind(this.regions, address)];
+    if (region === undefined || address < region.start) return 0;
     const total = Math.min(into.length, region.start + region.size - address);
     for (let done = 0; done < total; ) {
       const page = Math.floor((address + done) / this.#pageBytes);
@@ -108,8 +110,9 @@ export class KdumpCore implements PhysicalMemory {
     this.#close();
   }
 
-  #bytes({ start, size }: Extent): Extent {
-    return { start: start * this.#pageBytes, size: size * this.#pageBytes };
+  #bytes(runs: readonly Extent[]): Extent[] {
+    const bytes = this.#pageBytes;
+    return runs.map(({ start, size }) => ({ start: start * bytes, size: size * bytes }));
   }
 
   #page(page: number): Buffer {
@@ -122,11 +125,14 @@ export class KdumpCore implements PhysicalMemory {
       if (size > 2 * this.#pageBytes || offset > 2n ** 52n) {
         throw damaged(`page ${page} is said to have ${size} bytes at ${offset}`);
       }
-      const packed = Buffer.alloc(size);
-      this.#file.read(Number(offset), packed);
-      const plain = unpack(packed, descriptor.readUInt32LE(DESCRIPTOR.flags), this.#pageBytes);
-      if (plain?.length !== this.#pageBytes) throw damaged(`page ${page} can't be decompressed`);
-      return plain;
+      const flags = descriptor.readUInt32LE(DESCRIPTOR.flags);
+      return this.#unpacked.get(Number(offset), () => {
+        const packed = Buffer.alloc(size);
+        this.#file.read(Number(offset), packed);
+        const plain = unpack(packed, flags, this.#pageBytes);
+        if (plain?.length !== this.#pageBytes) throw damaged(`page ${page} can't be decompressed`);
+        return plain;
+      });
     });
   }
 }
@@ -165,7 +171,7 @@ class Bitmap {
   }
 
   has(page: number): boolean {
-    return (((this.#bits[Math.floor(page / 8)] ?? 0) >> (page % 8)) & 1) === 1;
+    return isSetIn(this.#bits, page);
   }
 
   countBefore(page: number): number {
@@ -177,36 +183,47 @@ class Bitmap {
     );
   }
 
-  /** The runs of set bits, in pages. */
-  runs(): Extent[] {
-    const runs: Extent[] = [];
-    let start = -1;
-    const pages = this.#bits.length * 8;
-    for (let page = 0; page <= pages; page++) {
-      // A byte that goes on as the run does, or the space between runs, is skipped as a whole.
-      if (page % 8 === 0) {
-        const same = start < 0 ? 0 : 0xff;
-        while (page < pages && this.#bits[page / 8] === same) page += 8;
-      }
-      const isSet = page < pages && this.has(page);
-      if (isSet === start >= 0) continue;
-      if (!isSet) {
-        runs.push({ start, size: page - start });
-        start = -1;
-        continue;
-      }
-      start = page;
-      if (runs.length === MAX_RUNS) return [...runs, { start, size: pages - start }];
-    }
-    return runs;
-  }
-
   #count(from: number, to: number): number {
     let sum = 0;
     for (let i = from; i < Math.min(to, this.#bits.length); i++)
       sum += ONES[this.#bits[i] ?? 0] ?? 0;
     return sum;
   }
+}
+
+/** The runs of set bits, in pages. */
+function runsOf(bits: Buffer): Extent[] {
+  const runs: Extent[] = [];
+  let start = -1;
+  const pages = bits.length * 8;
+  for (let page = 0; page <= pages; page++) {
+    if (page % 8 === 0) page = 8 * endOfSame(bits, page / 8, start < 0 ? 0 : 0xff);
+    const isSet = page < pages && isSetIn(bits, page);
+    if (isSet === start >= 0) continue;
+    if (!isSet) {
+      runs.push({ start, size: page - start });
+      start = -1;
+      continue;
+    }
+    start = page;
+    if (runs.length === MAX_RUNS) return [...runs, { start, size: pages - start }];
+  }
+  return runs;
+}
+
+const isSetIn = (bits: Buffer, page: number): boolean =>
+  (((bits[Math.floor(page / 8)] ?? 0) >> (page % 8)) & 1) === 1;
+
+/** Where what begins at byte `from` ends to be all `byte`: a guest's memory is a few long runs, with long holes. */
+function endOfSame(bits: Buffer, from: number, byte: 0 | 0xff): number {
+  const block = byte === 0 ? NO_BITS : ALL_BITS;
+  let at = from;
+  while (at + COUNTED_BYTES <= bits.length) {
+    if (bits.compare(block, 0, COUNTED_BYTES, at, at + COUNTED_BYTES) !== 0) break;
+    at += COUNTED_BYTES;
+  }
+  while (at < bits.length && bits[at] === byte) at++;
+  return at;
 }
 
 /** How many bits of a byte are set. */

@@ -1,4 +1,4 @@
-import { merged } from "../extents.js";
+import { firstEndingBehind, merged } from "../extents.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 import type { Registers } from "../registers.js";
 
@@ -16,7 +16,7 @@ export interface Piece extends Extent {
   readonly at: number;
 }
 
-/** Guest memory that lies somewhere as it is, in a few pieces. */
+/** Guest memory that lies somewhere as it is, in pieces. */
 export class MappedMemory implements PhysicalMemory {
   readonly regions: readonly Extent[];
   readonly registers: ReadonlyMap<number, Registers>;
@@ -47,10 +47,11 @@ export class MappedMemory implements PhysicalMemory {
 
   read(address: number, into: Buffer): number {
     let done = 0;
-    for (const { start, size, backing, at } of this.#pieces) {
+    for (let i = firstEndingBehind(this.#pieces, address); done < into.length; i++) {
       const next = address + done;
-      if (done === into.length || next < start) break;
-      if (next >= start + size) continue;
+      const piece = this.#pieces[i];
+      if (piece === undefined || next < piece.start) break;
+      const { start, size, backing, at } = piece;
       const count = Math.min(into.length - done, start + size - next);
       backing.read(at + next - start, into.subarray(done, done + count));
       done += count;

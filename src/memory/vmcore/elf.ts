@@ -1,3 +1,4 @@
+import { MemoryError } from "../errors.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 import type { CoreFacts } from "./core-facts.js";
 import { coreNotes } from "./notes.js";
@@ -12,6 +13,8 @@ const EM_X86_64 = 62;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 const PF_RWX = 7;
+/** Their number has 16 bits, of which the last stands for more. */
+const MAX_SEGMENTS = 0xfffe;
 
 interface Segment {
   readonly type: number;
@@ -35,6 +38,12 @@ export async function writeElf(
   const regions = regionsOf(memory);
   const notes = facts === undefined ? Buffer.alloc(0) : coreNotes(facts);
   const count = regions.length + (facts === undefined ? 0 : 2);
+  if (count > MAX_SEGMENTS) {
+    throw new MemoryError(
+      "UNSUPPORTED",
+      `its memory is in ${regions.length} pieces, and an ELF core has ${MAX_SEGMENTS} at most: write a kdump-compressed one`,
+    );
+  }
   const notesAt = HEADER_BYTES + count * PROGRAM_HEADER_BYTES;
   let end = Math.ceil((notesAt + notes.length) / PAGE_BYTES) * PAGE_BYTES;
   const loads = regions.map(({ start, size }): Segment => {

@@ -2,7 +2,7 @@ import { MemoryError } from "../errors.js";
 import { wholePages } from "../extents.js";
 import type { Kernel, VmcoreInfo } from "../kernel/index.js";
 import type { Extent } from "../physical-memory.js";
-import { type LeftOut, PAGE_BYTES } from "./pages.js";
+import { type LeftOut, PAGE_BYTES, pagesUpToEnd } from "./pages.js";
 
 /** Kinds of pages that a core may be without. */
 export type PageKind = "free" | "cache" | "user";
@@ -92,8 +92,7 @@ export function pagesLeftOut(
   // A block is told of by its first page, which may hold zeros and so be in no extent.
   const blockPages = 2 ** (orders - 1);
   const chunks = wholePages(extents, PAGE_BYTES * blockPages);
-  const last = chunks.at(-1);
-  const marked = new Bits(last === undefined ? 0 : (last.start + last.size) / PAGE_BYTES);
+  const marked = new Bits(pagesUpToEnd(chunks));
   for (const { start, size } of chunks) {
     for (let at = start; at < start + size; at += PAGE_BYTES * blockPages) {
       const first = at / PAGE_BYTES;

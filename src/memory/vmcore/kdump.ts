@@ -6,7 +6,7 @@ import type { CoreFacts } from "./core-facts.js";
 import { progressOf } from "./elf.js";
 import { coreNotes } from "./notes.js";
 import { type OutputFile, type WriteOptions, writeNew } from "./output-file.js";
-import { extentsOf, type LeftOut, PAGE_BYTES, pagesOf, regionsOf } from "./pages.js";
+import { extentsOf, type LeftOut, PAGE_BYTES, pagesOf, pagesUpToEnd, regionsOf } from "./pages.js";
 
 const { HEADER, SUB_HEADER, DESCRIPTOR } = KDUMP;
 
@@ -66,12 +66,11 @@ class KdumpWriter {
     this.#options = options;
     this.#flag = options.compression === "zlib" ? KDUMP.ZLIB : KDUMP.ZSTD;
     const regions = regionsOf(memory);
-    const last = regions.at(-1);
-    const maxPages = last === undefined ? 0 : (last.start + last.size) / PAGE_BYTES;
+    const maxPages = pagesUpToEnd(regions);
     this.#bitmapBytes = blocks(Math.ceil(maxPages / 8)) * PAGE_BYTES;
     this.#bitmaps = Buffer.alloc(2 * this.#bitmapBytes);
     for (const { start, size } of regions) {
-      for (let at = start; at < start + size; at += PAGE_BYTES) this.#mark(0, at / PAGE_BYTES);
+      this.#markRun(start / PAGE_BYTES, (start + size) / PAGE_BYTES);
     }
     this.#bitmapAt = this.#writeHeaders(maxPages, facts);
   }
@@ -135,6 +134,18 @@ class KdumpWriter {
       }
     }
     if (filled > 0) yield { pages: pages.slice(0, filled), address: last };
+  }
+
+  /** Marks pages as memory. */
+  #markRun(first: number, end: number): void {
+    let page = first;
+    for (; page < end && page % 8 !== 0; page++) this.#mark(0, page);
+    const whole = end - (end % 8);
+    if (page < whole) {
+      this.#bitmaps.fill(0xff, page / 8, whole / 8);
+      page = whole;
+    }
+    for (; page < end; page++) this.#mark(0, page);
   }
 
   #mark(from: number, page: number): void {

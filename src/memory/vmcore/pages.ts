@@ -1,10 +1,14 @@
-import { merged, wholePages } from "../extents.js";
+import { MemoryError } from "../errors.js";
+import { firstEndingBehind, merged, wholePages } from "../extents.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 
 export const PAGE_BYTES = 4096;
 
 /** So much is read at once: the cost of a system call is small against it, and it stays in the caches. */
 const CHUNK_BYTES = 1 << 20;
+
+/** A bit a page is kept of memory up to 4 TiB: a core may claim that it goes on to any address. */
+const MAX_PAGES = 2 ** 30;
 
 const ZEROS = Buffer.alloc(PAGE_BYTES);
 
@@ -21,6 +25,17 @@ export interface Run {
 /** The memory's regions as whole pages. */
 export const regionsOf = (memory: PhysicalMemory): Extent[] =>
   wholePages(memory.regions, PAGE_BYTES);
+
+/** The pages up to the last one's end, to have a bit for each. Throws MemoryError where they are too many. */
+export function pagesUpToEnd(pages: readonly Extent[]): number {
+  const last = pages.at(-1);
+  const count = last === undefined ? 0 : (last.start + last.size) / PAGE_BYTES;
+  if (count <= MAX_PAGES) return count;
+  throw new MemoryError(
+    "UNSUPPORTED",
+    `its memory goes on to ${count * PAGE_BYTES} bytes: that far only an ELF core without --filter can be written`,
+  );
+}
 
 /** The pages that hold anything but zeros and aren't left out, ascending, at most 1 MiB a run. */
 export function* pagesOf(
@@ -47,10 +62,14 @@ function readPages(memory: PhysicalMemory, address: number, into: Buffer): void 
   const count = memory.read(address, into);
   if (count === into.length) return;
   into.fill(0, count);
-  for (const { start, size } of memory.regions) {
-    const from = Math.max(start, address + count);
-    const to = Math.min(start + size, address + into.length);
-    if (from < to) memory.read(from, into.subarray(from - address, to - address));
+  const { regions } = memory;
+  const end = address + into.length;
+  for (let i = firstEndingBehind(regions, address + count); ; i++) {
+    const region = regions[i];
+    if (region === undefined || region.start >= end) return;
+    const from = Math.max(region.start, address + count);
+    const to = Math.min(region.start + region.size, end);
+    memory.read(from, into.subarray(from - address, to - address));
   }
 }
 

@@ -123,7 +123,7 @@ const PLACES: readonly ((random: Random) => number)[] = [
 ];
 
 function elf(): Buffer {
-  const core = Buffer.alloc(PAGE_BYTES * (1 + PAGES));
+  const core = Buffer.alloc(PAGE_BYTES * (2 + PAGES));
   core.write("\x7fELF\x02\x01\x01", "latin1");
   core.writeUInt16LE(4, 16);
   core.writeUInt16LE(62, 18);
@@ -133,7 +133,7 @@ function elf(): Buffer {
   [0, 0x1000, 0x1_0000_0000].forEach((physical, i) => {
     const at = 64 + 56 * i;
     core.writeUInt32LE(1, at);
-    core.writeBigUInt64LE(BigInt(PAGE_BYTES), at + 8);
+    core.writeBigUInt64LE(BigInt(PAGE_BYTES * (1 + 2 * i)), at + 8);
     core.writeBigUInt64LE(BigInt(physical), at + 24);
     core.writeBigUInt64LE(BigInt(2 * PAGE_BYTES), at + 32);
     core.writeBigUInt64LE(BigInt(3 * PAGE_BYTES), at + 40);
