@@ -36,3 +36,19 @@ test("a long read in which most is in no piece is refused: a core's bitmap has n
     backing.read(0, Buffer.alloc(2 ** 20));
   }).toThrow(MemoryError);
 });
+
+test("a file of short pieces is refused before all of them are read", () => {
+  const piece = Buffer.alloc(17);
+  piece.writeBigInt64BE(1n, 8);
+  let reads = 0;
+  const file: Backing = {
+    data: () => [],
+    read: (at, into) => {
+      reads++;
+      piece.writeBigInt64BE(BigInt(at), 0);
+      piece.copy(into);
+    },
+  };
+  expect(() => new FlattenedBacking(file)).toThrow("it is in too many pieces of a few bytes");
+  expect(reads).toBeLessThan(10_000);
+});

@@ -11,6 +11,9 @@ const MAX_MISSING_BYTES = 65536;
 
 /** QEMU writes 16 KiB a piece, makedumpfile far more: that many are a dump of 64 GiB. */
 const MAX_PIECES = 1 << 22;
+/** Headers may be short; of more pieces than so many, each has that much on average. */
+const SHORT_PIECES = 4096;
+const USUAL_BYTES = 4096;
 
 interface Part {
   /** In the file that was flattened. */
@@ -70,10 +73,13 @@ function partsOf(file: Backing): Part[] {
     const size = header.readBigInt64BE(8);
     if (start === -1n && size === -1n) break;
     at += PIECE_HEADER_BYTES;
-    if (start < 0n || size <= 0n || start + size > 2n ** 52n || count === MAX_PIECES) {
+    const isShort = count > SHORT_PIECES && at < (count - SHORT_PIECES) * USUAL_BYTES;
+    if (start < 0n || size <= 0n || start + size > 2n ** 52n || isShort || count === MAX_PIECES) {
       throw new MemoryError(
         "DAMAGED",
-        `the core is damaged: a piece of ${size} bytes for ${start}`,
+        isShort
+          ? "the core is damaged: it is in too many pieces of a few bytes"
+          : `the core is damaged: a piece of ${size} bytes for ${start}`,
       );
     }
     parts.set(Number(start), { start: Number(start), size: Number(size), at });
