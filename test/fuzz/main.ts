@@ -38,6 +38,9 @@ const PROGRESS_MS = 2000;
 /** What is wrong with the command line. */
 class UsageError extends Error {}
 
+/** What a worker saw. */
+type Seen = Pick<Extract<WorkerMessage, { kind: "done" }>, "outcomes" | "slowestMs">;
+
 /** An input that broke a rule, or ended or stopped the process. */
 interface Failure {
   readonly error: string;
@@ -52,15 +55,15 @@ function corpusOf(target: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Runs one worker to its end: the outcomes it saw, or how it failed. */
+/** Runs one worker to its end: what it saw, or how it failed. */
 function work(
   start: WorkerStart,
   onProgress: (inputs: number) => void,
-): Promise<readonly string[] | Failure> {
+): Promise<Seen | Failure> {
   writeFileSync(start.current, Buffer.alloc(CURRENT_BYTES));
   const worker = fork(workerFile, [JSON.stringify(start)]);
   return new Promise((settle) => {
-    let result: readonly string[] | Failure | undefined;
+    let result: Seen | Failure | undefined;
     let hung: string | undefined;
     const watchdog = new Watchdog(worker.pid ?? 0, (how) => {
       hung = how;
@@ -73,7 +76,7 @@ function work(
     worker.on("message", (message: WorkerMessage) => {
       watchdog.progress();
       if (message.kind === "progress") onProgress(message.inputs);
-      else if (message.kind === "done") result = message.outcomes;
+      else if (message.kind === "done") result = message;
       else result = { error: message.error, input: currentInput() };
     });
     worker.on("exit", (status, signal) => {
@@ -115,14 +118,17 @@ async function fuzz(
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
     const seconds = (performance.now() - began) / 1000;
     const outcomes = new Set<string>();
+    let slowestMs = 0;
     for (const result of results) {
       if ("error" in result) return fail(target, result);
-      for (const outcome of result) outcomes.add(outcome);
+      for (const outcome of result.outcomes) outcomes.add(outcome);
+      slowestMs = Math.max(slowestMs, result.slowestMs);
     }
     const rate = Math.round(inputs / seconds);
     console.log(
       `${target}: ${inputs} inputs in ${seconds.toFixed(1)} s (${rate} a second), ` +
-        `${outcomes.size} different outcomes; a good guest is served`,
+        `${outcomes.size} different outcomes, ${Math.ceil(slowestMs)} ms of a processor for the slowest; ` +
+        "a good guest is served",
     );
     return true;
   } finally {

@@ -21,5 +21,5 @@ export const CURRENT_BYTES = 4 + MAX_INPUT_BYTES;
 /** What a worker tells while it works, and at its end. */
 export type WorkerMessage =
   | { readonly kind: "progress"; readonly inputs: number }
-  | { readonly kind: "done"; readonly outcomes: readonly string[] }
+  | { readonly kind: "done"; readonly outcomes: readonly string[]; readonly slowestMs: number }
   | { readonly kind: "failed"; readonly inputs: number; readonly error: string };

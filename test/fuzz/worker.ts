@@ -2,6 +2,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Mapping } from "../../src/os/index.js";
+import { InputTimes } from "./input-time.js";
 import { MAX_INPUT_BYTES, mutate } from "./mutate.js";
 import { Random } from "./random.js";
 import { type FuzzTarget, inputName } from "./target.js";
@@ -39,12 +40,13 @@ async function fuzz(start: WorkerStart, target: FuzzTarget): Promise<void> {
   const kept = new Map<string, Buffer>();
   const parents: Buffer[] = [];
   let done = 0;
+  const times = new InputTimes();
   try {
     for (; done < start.inputs; done++) {
       const input = corpus[done] ?? nextInput(parents, target, random);
       current.writeUInt32LE(input.length, 0);
       current.set(input, 4);
-      const outcome = target.run(input);
+      const outcome = times.run(() => target.run(input));
       if (!kept.has(outcome) && kept.size < MAX_KEPT) {
         kept.set(outcome, input);
         parents.push(input);
@@ -59,7 +61,7 @@ async function fuzz(start: WorkerStart, target: FuzzTarget): Promise<void> {
     return;
   }
   if (start.keepIn !== undefined) keep(start.keepIn, kept);
-  await tell({ kind: "done", outcomes: [...kept.keys()] });
+  await tell({ kind: "done", outcomes: [...kept.keys()], slowestMs: times.slowestMs });
 }
 
 /** Puts those inputs into the corpus that together have all words of all outcomes, the shortest first. */
