@@ -56,10 +56,7 @@ function corpusOf(target: string): string[] {
 }
 
 /** Runs one worker to its end: what it saw, or how it failed. */
-function work(
-  start: WorkerStart,
-  onProgress: (inputs: number) => void,
-): Promise<Seen | Failure> {
+function work(start: WorkerStart, onProgress: (inputs: number) => void): Promise<Seen | Failure> {
   writeFileSync(start.current, Buffer.alloc(CURRENT_BYTES));
   const worker = fork(workerFile, [JSON.stringify(start)]);
   return new Promise((settle) => {

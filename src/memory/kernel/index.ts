@@ -1,3 +1,4 @@
+export { type AddressRange, AddressRanges } from "./address-ranges.js";
 export { Btf, Kind } from "./btf.js";
 export { Budget } from "./budget.js";
 export { Kernel } from "./kernel.js";

@@ -1,6 +1,7 @@
 import { MemoryError } from "../errors.js";
 import { hex } from "../guest-text.js";
 import type { PhysicalMemory } from "../physical-memory.js";
+import { type AddressRange, AddressRanges } from "./address-ranges.js";
 import { Btf } from "./btf.js";
 import { Budget } from "./budget.js";
 import type { FoundInfo } from "./find-info.js";
@@ -11,14 +12,14 @@ import { Notes } from "./notes.js";
 import { Orc } from "./orc.js";
 import { PageTables } from "./page-tables.js";
 import { Struct, type StructSource } from "./struct.js";
-import { Symbols } from "./symbols.js";
+import { type LoadedModules, Symbols } from "./symbols.js";
 import { StructType, Types } from "./types.js";
 import type { VmcoreInfo } from "./vmcore-info.js";
 
 /** One read of the guest's memory: nothing in it is so large. */
 const MAX_READ_BYTES = 256 << 20;
 /** BTF is 5 MiB; a module's is less. */
-const MAX_BTF_BYTES = 64 << 20;
+const MAX_BTF_BYTES = 32 << 20;
 const MAX_CPUS = 8192;
 const MAX_MODULES = 4096;
 
@@ -26,7 +27,7 @@ const MAX_MODULES = 4096;
 const BYTES_PER_WORK = 8192;
 
 /** The Linux in a guest's memory. */
-export class Kernel implements StructSource {
+export class Kernel implements StructSource, LoadedModules<Module> {
   readonly memory: PhysicalMemory;
   readonly info: VmcoreInfo;
   /** Kallsyms; undefined where the kernel doesn't say where it is. */
@@ -40,7 +41,7 @@ export class Kernel implements StructSource {
   /** The kernel's own page tables. */
   readonly tables: PageTables;
   readonly #structTypes = new Map<Btf, Map<number, StructType>>();
-  #modules: readonly Module[] | undefined;
+  #loaded: { readonly list: readonly Module[]; readonly ranges: AddressRanges<Module> } | undefined;
   #moduleTypes: ReadonlyMap<string, Btf> | undefined;
   #orc: { readonly tables: Orc | undefined } | undefined;
   #perCpuOffsets: Buffer | undefined;
@@ -54,7 +55,7 @@ export class Kernel implements StructSource {
     const kallsyms = this.attempt("symbols", () =>
       Kallsyms.read(info, (address, length) => this.read(address, length)),
     );
-    this.symbols = kallsyms && new Symbols(kallsyms, () => this.modules);
+    this.symbols = kallsyms && new Symbols(kallsyms, this);
     const btf = this.attempt("types", () => this.#readBtf());
     this.types = btf && new Types(btf, () => [...this.moduleTypes.values()]);
     this.budget.renew();
@@ -261,12 +262,12 @@ export class Kernel implements StructSource {
 
   /** The loaded modules, in the kernel's order. */
   get modules(): readonly Module[] {
-    if (this.#modules === undefined) {
-      // Who reads them asks for symbols, too.
-      this.#modules = [];
-      this.#modules = this.attempt("modules", () => this.#readModules()) ?? this.#modules;
-    }
-    return this.#modules;
+    return this.#modules().list;
+  }
+
+  /** The part of a module that holds an address. */
+  moduleAt(address: bigint): AddressRange<Module> | undefined {
+    return this.#modules().ranges.at(address);
   }
 
   /** The unwind tables; undefined, with a note, where the kernel has none. */
@@ -286,9 +287,21 @@ export class Kernel implements StructSource {
     return this.#moduleTypes;
   }
 
+  #modules() {
+    if (this.#loaded === undefined) {
+      // Who reads them asks for symbols, too.
+      this.#loaded = { list: [], ranges: new AddressRanges([]) };
+      const list = this.attempt("modules", () => this.#readModules()) ?? [];
+      this.#loaded = { list, ranges: new AddressRanges(list.flatMap(rangesOf)) };
+    }
+    return this.#loaded;
+  }
+
   #readModules(): Module[] {
     const modules: Module[] = [];
-    const unformed = this.expectTypes().constant("MODULE_STATE_UNFORMED");
+    const types = this.expectTypes();
+    const unformed = types.constant("MODULE_STATE_UNFORMED");
+    const uses = types.enum("mod_mem_type");
     for (const struct of this.list(this.expectSymbol("modules"), "module", "list")) {
       if (modules.length === MAX_MODULES) {
         this.notes.add(`modules: those after ${MAX_MODULES} are left out`);
@@ -296,11 +309,17 @@ export class Kernel implements StructSource {
       }
       const module = this.attempt("a module", () => {
         if (struct.u64("state") === unformed) return undefined;
-        return new Module(struct, (one) => this.#readSymbols(one));
+        return new Module(struct, uses, (one) => this.#readSymbols(one));
       });
       if (module !== undefined) modules.push(module);
     }
     return modules;
+  }
+
+  /** Reads what stays in memory. */
+  #kept(address: bigint, length: number): Buffer {
+    this.budget.keep(length);
+    return this.read(address, length);
   }
 
   #readSymbols(module: Module) {
@@ -317,7 +336,7 @@ export class Kernel implements StructSource {
         "the kernel doesn't describe its types (CONFIG_DEBUG_INFO_BTF)",
       );
     }
-    return new Btf(this.read(start, btfSize(end - start)));
+    return new Btf(this.#kept(start, btfSize(end - start)));
   }
 
   /** The kernel frees what a module was loaded with, but keeps the types for BPF. */
@@ -330,13 +349,16 @@ export class Kernel implements StructSource {
       if (name === undefined || btf === undefined || found.size === MAX_MODULES) continue;
       const types = this.attempt(`module ${name}'s types`, () => {
         const size = btfSize(btf.u64("data_size"));
-        return new Btf(this.read(btf.pointer("data"), size), base);
+        return new Btf(this.#kept(btf.pointer("data"), size), base);
       });
       if (types !== undefined) found.set(name, types);
     }
     return found;
   }
 }
+
+const rangesOf = (module: Module): AddressRange<Module>[] =>
+  module.parts.map(({ base, size }) => ({ start: base, end: base + BigInt(size), value: module }));
 
 function btfSize(size: bigint): number {
   if (size > 0n && size <= MAX_BTF_BYTES) return Number(size);

@@ -9,6 +9,12 @@ const MAX_SYMBOLS = 1 << 18;
 const MAX_STRINGS_BYTES = 16 << 20;
 const MAX_NAME_BYTES = 2048;
 
+/** What a symbol costs, and so many bytes of its name, in units of the budget. */
+const WORK_PER_SYMBOL = 0.5;
+const BYTES_PER_WORK = 64;
+/** What a symbol takes beside its name. */
+const SYMBOL_BYTES = 128;
+
 /** Of a module's structure, as the kernel keeps it for kallsyms. Symbols without a name are left out. */
 export function moduleSymbols(
   module: Module,
@@ -47,7 +53,9 @@ export function moduleSymbols(
     const bytes = strings.subarray(start, start + MAX_NAME_BYTES + 1);
     const length = bytes.indexOf(0);
     const name = start === end ? last : bytes.toString("latin1", 0, Math.max(length, 0));
+    source.budget.spend(WORK_PER_SYMBOL + name.length / BYTES_PER_WORK);
     if (name === "") continue;
+    source.budget.keep(SYMBOL_BYTES + name.length);
     const address = symtab.readBigUInt64LE(i * symbol.size + valueAt);
     const type = typetab === undefined ? "?" : String.fromCharCode(typetab[i] ?? 0);
     found.push({ name, address, type, module: module.name });

@@ -5,6 +5,8 @@ import type { KernelSymbol, SymbolsOfModule } from "./symbols.js";
 export interface ModulePart {
   readonly base: bigint;
   readonly size: number;
+  /** It holds code. */
+  readonly isCode: boolean;
 }
 
 /** A loaded module. */
@@ -15,10 +17,15 @@ export class Module implements SymbolsOfModule {
   readonly #read: (module: Module) => readonly KernelSymbol[];
   #symbols: readonly KernelSymbol[] | undefined;
 
-  constructor(struct: Struct, readSymbols: (module: Module) => readonly KernelSymbol[]) {
+  /** `uses` is what the kernel's enum mod_mem_type says; undefined before Linux 6.4. */
+  constructor(
+    struct: Struct,
+    uses: ReadonlyMap<string, bigint> | undefined,
+    readSymbols: (module: Module) => readonly KernelSymbol[],
+  ) {
     this.struct = struct;
     this.name = struct.text("name");
-    this.parts = partsOf(struct);
+    this.parts = partsOf(struct, uses);
     this.#read = readSymbols;
   }
 
@@ -27,42 +34,37 @@ export class Module implements SymbolsOfModule {
     this.#symbols ??= this.#read(this);
     return this.#symbols;
   }
-
-  contains(address: bigint): boolean {
-    return this.#part(address) !== undefined;
-  }
-
-  end(address: bigint): bigint {
-    const part = this.#part(address);
-    return part === undefined ? address : part.base + BigInt(part.size);
-  }
-
-  #part(address: bigint): ModulePart | undefined {
-    return this.parts.find(({ base, size }) => address >= base && address < base + BigInt(size));
-  }
 }
 
 /** Linux 7.3 has 7 uses of a module's memory (enum mod_mem_type). */
 const MAX_PARTS = 64;
 
 /** Since Linux 6.4 an array has a part for each use; before that there are two, each with its code first. */
-function partsOf(struct: Struct): ModulePart[] {
+function partsOf(struct: Struct, uses: ReadonlyMap<string, bigint> | undefined): ModulePart[] {
+  const code = ["MOD_TEXT", "MOD_INIT_TEXT"].map((use) => Number(uses?.get(use) ?? -1n));
   const parts = struct.has("mem")
-    ? Array.from({ length: Math.min(struct.length("mem"), MAX_PARTS) }, (_, i) =>
-        partAt(struct, `mem[${i}]`),
-      )
+    ? Array.from({ length: Math.min(struct.length("mem"), MAX_PARTS) }, (_, i) => ({
+        ...runAt(struct, `mem[${i}]`),
+        isCode: code.includes(i),
+      }))
     : ["core_layout", "init_layout"]
         .filter((path) => struct.has(path))
-        .flatMap((path) => inTwo(partAt(struct, path), struct.number(`${path}.text_size`)));
+        .flatMap((path) => inTwo(runAt(struct, path), struct.number(`${path}.text_size`)));
   return parts.filter(({ base, size }) => base !== 0n && size > 0);
 }
 
-const partAt = (struct: Struct, path: string): ModulePart => ({
+type Run = Omit<ModulePart, "isCode">;
+
+const runAt = (struct: Struct, path: string): Run => ({
   base: struct.pointer(`${path}.base`),
   size: struct.number(`${path}.size`),
 });
 
-const inTwo = ({ base, size }: ModulePart, first: number): ModulePart[] => [
-  { base, size: Math.min(first, size) },
-  { base: base === 0n ? 0n : base + BigInt(first), size: size - first },
+const inTwo = ({ base, size }: Run, codeBytes: number): ModulePart[] => [
+  { base, size: Math.min(codeBytes, size), isCode: true },
+  {
+    base: base === 0n ? 0n : base + BigInt(codeBytes),
+    size: size - codeBytes,
+    isCode: false,
+  },
 ];

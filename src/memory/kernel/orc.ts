@@ -1,5 +1,7 @@
 import { MemoryError } from "../errors.js";
 import { firstPlace } from "../first-place.js";
+import type { AddressRange } from "./address-ranges.js";
+import type { Budget } from "./budget.js";
 import type { Module } from "./module.js";
 import type { Symbols } from "./symbols.js";
 import type { StructType, Types } from "./types.js";
@@ -50,15 +52,16 @@ const THREE_BITS: readonly OrcType[] = ["undefined", "end", "call", "regs", "reg
 const MAX_ENTRY_BYTES = 64;
 
 /** More entries than any kernel has. */
-const MAX_ENTRIES = 1 << 24;
+const MAX_ENTRIES = 1 << 22;
 
 /** Functions whose first instruction has just the return address on its stack: compiled code, in every source. */
 const ORDINARY_FUNCTIONS = ["schedule", "kfree", "vprintk", "do_exit", "wake_up_process"];
 
 /** What the tables are read from. */
 export interface OrcSource {
+  readonly budget: Budget;
   readonly symbols: Symbols | undefined;
-  readonly modules: readonly Module[];
+  moduleAt(address: bigint): AddressRange<Module> | undefined;
   read(address: bigint, length: number): Buffer;
   expectTypes(): Types;
   expectSymbol(name: string): bigint;
@@ -127,7 +130,7 @@ export class Orc {
 
   #tableOf(address: bigint): Table | undefined {
     if (address >= this.#start && address < this.#end) return this.#vmlinux;
-    const module = this.#source.modules.find((one) => one.contains(address));
+    const module = this.#source.moduleAt(address)?.value;
     // Code that runs once lies behind the text, and is in vmlinux's table.
     if (module === undefined) return this.#isInit(address) ? this.#vmlinux : undefined;
     if (!this.#modules.has(module)) {
@@ -159,6 +162,7 @@ export class Orc {
       throw new MemoryError("DAMAGED", `ORC: ${count} entries`);
     }
     const { size } = this.#type;
+    this.#source.budget.keep(count * (4 + size));
     const ips = this.#source.read(ipsAt, count * 4);
     return new Table(ipsAt, ips, this.#source.read(entriesAt, count * size), size);
   }

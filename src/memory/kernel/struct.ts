@@ -1,12 +1,14 @@
 import { MemoryError } from "../errors.js";
 import { type Btf, Kind } from "./btf.js";
+import type { Budget } from "./budget.js";
 import type { Field, StructType } from "./types.js";
 
 /** A structure that is larger isn't one of the kernel's. */
-const MAX_SIZE = 4 << 20;
+const MAX_SIZE = 1 << 20;
 
 /** What a structure is read from. */
 export interface StructSource {
+  readonly budget: Budget;
   /** Throws MemoryError where nothing is mapped. */
   read(address: bigint, length: number): Buffer;
   structType(btf: Btf, id: number): StructType;
@@ -133,6 +135,7 @@ export class Struct {
     if (this.type.size > MAX_SIZE) {
       throw new MemoryError("DAMAGED", `a structure ${this.type.name} of ${this.type.size} bytes`);
     }
+    this.#source.budget.keep(this.type.size);
     this.#copy = { bytes: this.#source.read(this.address, this.type.size), at: 0 };
     return this.#copy;
   }

@@ -1,3 +1,5 @@
+import { firstPlace } from "../first-place.js";
+import type { AddressRange } from "./address-ranges.js";
 import type { Kallsyms } from "./kallsyms.js";
 
 /** What an address belongs to. */
@@ -19,25 +21,29 @@ export interface KernelSymbol {
   readonly module?: string | undefined;
 }
 
-/** A module's symbols, and where its memory is. */
+/** A module's symbols. */
 export interface SymbolsOfModule {
   readonly name: string;
   /** Ascending. */
   readonly symbols: readonly KernelSymbol[];
-  contains(address: bigint): boolean;
-  /** Where the part of it ends that holds the address. */
-  end(address: bigint): bigint;
+}
+
+/** The loaded modules. */
+export interface LoadedModules<T = SymbolsOfModule> {
+  readonly modules: readonly T[];
+  /** The part of a module that holds an address. */
+  moduleAt(address: bigint): AddressRange<T> | undefined;
 }
 
 /** The symbols of vmlinux, and of its modules. */
 export class Symbols {
   readonly vmlinux: Kallsyms;
-  readonly #modules: () => readonly SymbolsOfModule[];
+  readonly #loaded: LoadedModules;
   readonly #addresses = new Map<string, bigint | undefined>();
 
-  constructor(vmlinux: Kallsyms, modules: () => readonly SymbolsOfModule[]) {
+  constructor(vmlinux: Kallsyms, loaded: LoadedModules) {
     this.vmlinux = vmlinux;
-    this.#modules = modules;
+    this.#loaded = loaded;
   }
 
   /** Vmlinux's symbol; of several of that name the first. A per-CPU symbol's is its address in the first copy. */
@@ -46,36 +52,23 @@ export class Symbols {
     return this.#addresses.get(name);
   }
 
-  /** A symbol of vmlinux or of any module. */
-  anyAddress(name: string): bigint | undefined {
-    const own = this.address(name);
-    if (own !== undefined) return own;
-    for (const { symbols } of this.#modules()) {
-      const found = symbols.find((symbol) => symbol.name === name);
-      if (found !== undefined) return found.address;
-    }
-    return undefined;
-  }
-
   /** For return addresses, ask for the byte before. */
   at(address: bigint): SymbolAt | undefined {
-    const module = this.#modules().find((one) => one.contains(address));
-    if (module === undefined) return this.#atVmlinux(address);
-    let best: KernelSymbol | undefined;
-    let end = module.end(address);
-    for (const symbol of module.symbols) {
-      if (symbol.address > address) {
-        if (symbol.address < end) end = symbol.address;
-        break;
-      }
-      if (best === undefined || symbol.address > best.address) best = symbol;
-    }
-    if (best === undefined) return undefined;
+    const part = this.#loaded.moduleAt(address);
+    if (part === undefined) return this.#atVmlinux(address);
+    const { name: module, symbols } = part.value;
+    const after = firstPlace(symbols.length, (i) => (symbols[i]?.address ?? 0n) > address);
+    const start = symbols[after - 1]?.address;
+    if (start === undefined) return undefined;
+    // Of several at one address the first.
+    const symbol = symbols[firstPlace(after, (i) => (symbols[i]?.address ?? 0n) >= start)];
+    const next = symbols[after]?.address ?? part.end;
+    const end = next < part.end ? next : part.end;
     return {
-      name: best.name,
-      offset: Number(address - best.address),
-      size: Number(end - best.address),
-      module: module.name,
+      name: symbol?.name ?? "",
+      offset: Number(address - start),
+      size: Number(end - start),
+      module,
     };
   }
 
@@ -84,7 +77,7 @@ export class Symbols {
     for (let i = 0; i < this.vmlinux.count; i++) {
       yield { ...this.vmlinux.name(i), address: this.vmlinux.addressOf(i) };
     }
-    for (const { name, symbols } of this.#modules()) {
+    for (const { name, symbols } of this.#loaded.modules) {
       for (const symbol of symbols) yield { ...symbol, module: name };
     }
   }

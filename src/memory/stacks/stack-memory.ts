@@ -4,6 +4,9 @@ import type { Kernel } from "../kernel/index.js";
 /** More for a stack isn't read. */
 const MAX_STACK_BYTES = 256 << 10;
 
+/** Linux 7.3 has six a CPU for exceptions. */
+const MAX_EXCEPTION_STACKS = 16;
+
 /** Where the kernel doesn't say how large a task's stack is. */
 const USUAL_BYTES = 16 << 10;
 
@@ -117,14 +120,17 @@ function irqStack(kernel: Kernel, hot: PerCpuHot): Stack[] {
   return [{ name: "IRQ", isUsed, start, bytes: kernel.read(start, size) }];
 }
 
+const NAME = /^(\w+)_stack$/;
+
 /** Their structure has a member for each, and one for each gap between them. */
 function exceptionStacks(kernel: Kernel, cpu: number, hot: PerCpuHot): Stack[] {
   const base = kernel.pointer(kernel.perCpuSymbol("cea_exception_stacks", cpu));
   if (base === 0n) return [];
   const isUsed = (kernel.u32(hot.at("__preempt_count", "preempt_count")) & NMI_MASK) !== 0;
   const type = kernel.expectTypes().expect("cea_exception_stacks");
-  return type.members.flatMap((member) => {
-    const name = /^(\w+)_stack$/.exec(member)?.[1];
+  const members = type.members.filter((member) => NAME.test(member)).slice(0, MAX_EXCEPTION_STACKS);
+  return members.flatMap((member) => {
+    const name = NAME.exec(member)?.[1];
     const { offset, size } = type.expect(member);
     if (name === undefined || size > MAX_STACK_BYTES) return [];
     const start = base + BigInt(offset);

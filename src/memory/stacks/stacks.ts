@@ -53,6 +53,10 @@ export interface TaskStack {
 
 const WORD = 8n;
 
+/** What looking at a word costs, and a guess with its line, in units of the budget. */
+const WORK_PER_WORD = 0.1;
+const WORK_PER_GUESS = 4;
+
 /** Reads tasks' stacks, and unwinds them as the kernel would. */
 export class Stacks {
   readonly #kernel: Kernel;
@@ -131,6 +135,7 @@ export class Stacks {
     const covered = new Set<bigint>();
     for (const stack of memory.stacks.filter(({ isUsed }) => isUsed)) {
       for (const { at, word } of memory.words(stack.start)) {
+        this.#kernel.budget.spend(WORK_PER_WORD);
         // From the middle of a chain there is only a shorter one.
         if (covered.has(at) || !this.#text.has(word)) continue;
         const begin = { ip: word, sp: at + WORD, bp: undefined, isReturn: true, at };
@@ -161,10 +166,12 @@ export class Stacks {
     for (let from: bigint | undefined = sp; from !== undefined; from = left[0]?.at) {
       const stack = memory.at(from);
       for (const { at, word } of memory.words(from)) {
+        this.#kernel.budget.spend(WORK_PER_WORD);
         if (left[0]?.at === at) {
           frames.push(this.#frame(memory, left[0]));
           left.shift();
         } else if (this.#text.has(word)) {
+          this.#kernel.budget.spend(WORK_PER_GUESS);
           const step = { ip: word, isReturn: true, at };
           frames.push({ ...this.#frame(memory, step), isGuess: true });
         }

@@ -1,13 +1,8 @@
-import type { Kernel } from "../kernel/index.js";
-
-interface Range {
-  readonly start: bigint;
-  readonly end: bigint;
-}
+import { AddressRanges, type Kernel } from "../kernel/index.js";
 
 /** Where the kernel and its modules have their code. */
 export class TextAddresses {
-  readonly #ranges: readonly Range[];
+  readonly #ranges: AddressRanges<true>;
 
   constructor(kernel: Kernel) {
     const own = [
@@ -16,26 +11,17 @@ export class TextAddresses {
     ].flatMap(([from = "", to = ""]) => {
       const start = kernel.symbols?.address(from);
       const end = kernel.symbols?.address(to);
-      return start === undefined || end === undefined ? [] : [{ start, end }];
+      return start === undefined || end === undefined ? [] : [{ start, end, value: true as const }];
     });
-    this.#ranges = [...own, ...kernel.modules.flatMap(({ struct }) => moduleText(kernel, struct))];
+    const modules = kernel.modules.flatMap(({ parts }) =>
+      parts
+        .filter(({ isCode }) => isCode)
+        .map(({ base, size }) => ({ start: base, end: base + BigInt(size), value: true as const })),
+    );
+    this.#ranges = new AddressRanges([...own, ...modules]);
   }
 
   has(address: bigint): boolean {
-    return this.#ranges.some(({ start, end }) => address >= start && address < end);
+    return this.#ranges.at(address) !== undefined;
   }
-}
-
-/** Linux 6.4 has a part for code among a module's others; before that it is at the part's begin. */
-function moduleText(kernel: Kernel, module: Kernel["modules"][number]["struct"]): Range[] {
-  const kinds = kernel.types?.enum("mod_mem_type");
-  const parts = module.has("mem")
-    ? ["MOD_TEXT", "MOD_INIT_TEXT"].map((name) => [`mem[${kinds?.get(name) ?? 0n}]`, "size"])
-    : ["core_layout", "init_layout"].map((name) => [name, "text_size"]);
-  return parts.flatMap(([part = "", size = ""]) => {
-    if (!module.has(`${part}.${size}`)) return [];
-    const start = module.pointer(`${part}.base`);
-    const bytes = module.number(`${part}.${size}`);
-    return start === 0n || bytes === 0 ? [] : [{ start, end: start + BigInt(bytes) }];
-  });
 }
