@@ -1,9 +1,8 @@
-/** Text as it was read from a guest, a character a byte, decoded: UTF-8 where it is, else byte by byte. */
-export function guestText(latin1: string): string {
-  const bytes = Buffer.from(latin1, "latin1");
-  const text = bytes.toString("utf8");
-  return Buffer.from(text, "utf8").equals(bytes) ? text : latin1;
-}
+import { decoded } from "../records/printable.js";
+
+/** What was read from a guest, as bytes or a character a byte, decoded: UTF-8; bytes that are none become `\xNN`. */
+export const guestText = (read: Buffer | string): string =>
+  decoded(typeof read === "string" ? Buffer.from(read, "latin1") : read);
 
 /** An address as messages and JSON have it. */
 export const hex = (address: bigint): string => `0x${address.toString(16)}`;

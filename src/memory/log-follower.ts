@@ -11,11 +11,22 @@ const FATAL: readonly MemoryErrorCode[] = ["ENDED", "NO_RIGHT"];
 const LOOK_MS = 1000;
 const MAX_LOOK_MS = 32_000;
 
+/** The most messages of one poll; those that are left come with the next. */
+const MAX_ENTRIES = 1 << 16;
+
+interface Entries {
+  /** The number of the first message that didn't come yet. */
+  readonly end: bigint;
+  readonly entries: readonly LogEntry[];
+}
+
 /** What came since the last poll. */
 export interface Followed {
   /** Where the guest has booted again: its Linux's release. The entries are those of its new log, from the first. */
   readonly booted?: string;
   readonly entries: readonly LogEntry[];
+  /** What couldn't be read, and why. */
+  readonly notes: readonly string[];
 }
 
 /** A guest's log as it grows, from one boot to the next. */
@@ -23,6 +34,7 @@ export class LogFollower {
   readonly #memory: PhysicalMemory;
   /** VMCOREINFOs of boots that were there before: after a reset, a former boot's memory stays whole. */
   readonly #seen: Set<string>;
+  readonly #most: number;
   #kernel: Kernel;
   #log: KernelLog;
   /** The number of the first message that isn't shown yet. */
@@ -31,9 +43,10 @@ export class LogFollower {
   #wait = LOOK_MS;
   #lookAt = performance.now() + LOOK_MS;
 
-  /** `kernel` is one in `memory`. Throws MemoryError where its log can't be read. */
-  constructor(memory: PhysicalMemory, kernel: Kernel) {
+  /** `kernel` is one in `memory`. A poll has `most` messages. Throws MemoryError where its log can't be read. */
+  constructor(memory: PhysicalMemory, kernel: Kernel, most = MAX_ENTRIES) {
     this.#memory = memory;
+    this.#most = most;
     this.#kernel = kernel;
     this.#log = new KernelLog(kernel);
     this.#seen = new Set(findInfos(memory).map(({ info }) => info.text));
@@ -46,9 +59,14 @@ export class LogFollower {
 
   /** Throws MemoryError where the memory itself can't be read any more. */
   poll(): Followed {
+    const followed = this.#poll();
+    return { ...followed, notes: this.#kernel.notes.take() };
+  }
+
+  #poll(): Omit<Followed, "notes"> {
     this.#kernel.budget.renew();
     const next = this.#next;
-    const read = tryToRead(() => entriesFrom(this.#log, next), FATAL);
+    const read = tryToRead(() => this.#entriesFrom(this.#log, next), FATAL);
     if (read !== undefined && read.end > next) {
       this.#next = read.end;
       this.#wait = LOOK_MS;
@@ -71,7 +89,7 @@ export class LogFollower {
     return stands;
   }
 
-  #newBoot(isOver: boolean): Followed {
+  #newBoot(isOver: boolean): Omit<Followed, "notes"> {
     const found = findInfos(this.#memory);
     const other =
       found.find(({ info }) => !this.#seen.has(info.text)) ??
@@ -81,7 +99,7 @@ export class LogFollower {
       if (other === undefined) return undefined;
       const kernel = new Kernel(this.#memory, other);
       const log = new KernelLog(kernel);
-      return { kernel, log, ...entriesFrom(log, 0n) };
+      return { kernel, log, ...this.#entriesFrom(log, 0n) };
     }, FATAL);
     if (booted === undefined) return { entries: [] };
     this.#kernel = booted.kernel;
@@ -90,9 +108,16 @@ export class LogFollower {
     for (const { info } of found) this.#seen.add(info.text);
     return { booted: booted.kernel.info.release, entries: booted.entries };
   }
-}
 
-function entriesFrom(log: KernelLog, next: bigint): { end: bigint; entries: readonly LogEntry[] } {
-  const { end } = log;
-  return { end, entries: end > next ? [...log.entries(next, end)] : [] };
+  #entriesFrom(log: KernelLog, next: bigint): Entries {
+    const { end } = log;
+    const entries: LogEntry[] = [];
+    if (end <= next) return { end, entries };
+    for (const entry of log.entries(next, end)) {
+      entries.push(entry);
+      if (entries.length < this.#most) continue;
+      return { end: entry.seq + BigInt("lost" in entry ? entry.lost : 1), entries };
+    }
+    return { end, entries };
+  }
 }

@@ -7,6 +7,9 @@ import type { VmcoreInfo } from "./kernel/vmcore-info.js";
 /** What a record costs beside its bytes, in units of the budget: a ring may claim millions that aren't there. */
 const WORK_PER_RECORD = 0.5;
 
+/** So many bytes of text cost as much as that: records that overlap could have the same text again and again. */
+const TEXT_PER_WORK = 512;
+
 /** Records that are read at once. */
 const BATCH = 4096;
 
@@ -18,7 +21,7 @@ const MAX_SIZE_BITS = 31;
 const MAX_STRUCT_BYTES = 1024;
 
 /** A batch's text that is longer is read record by record. */
-const MAX_TEXT_BYTES = 64 << 20;
+const MAX_TEXT_BYTES = 8 << 20;
 
 const ID_MASK = (1n << 62n) - 1n;
 
@@ -197,7 +200,8 @@ export class KernelLog {
       if (found === undefined || typeof found === "string") {
         yield lost(one, 1n, found ?? "not whole");
       } else {
-        // Each is a line to whoever shows it; records that overlap could have the same ones again and again.
+        this.#kernel.budget.spend(found.text.length / TEXT_PER_WORK);
+        // Each is a line to whoever shows it.
         for (let at = found.text.indexOf(0x0a); at >= 0; at = found.text.indexOf(0x0a, at + 1)) {
           this.#kernel.budget.spend(1);
         }

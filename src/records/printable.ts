@@ -23,7 +23,7 @@ const LINE_END = new RegExp(`\\r{1,${MOST_RETURNS}}\\n`, "g");
  * carriage returns at a line's end go.
  */
 export function printable(bytes: Uint8Array): string {
-  return printableText(decode(bytes).replace(LINE_END, "\n"));
+  return printableText(decoded(bytes).replace(LINE_END, "\n"));
 }
 
 /** The same of text that has been decoded. */
@@ -61,8 +61,11 @@ const hexByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, "0
 
 const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}`;
 
-/** UTF-8 where it is well-formed, line by line, so that one bad byte doesn't change other lines. */
-function decode(bytes: Uint8Array): string {
+/**
+ * Guest text as it is: UTF-8 where it is well-formed, line by line, so that one bad byte doesn't change other lines;
+ * bytes that aren't become `\xNN`.
+ */
+export function decoded(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (isUtf8(buffer)) return buffer.toString("utf8");
   return buffer

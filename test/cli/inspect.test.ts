@@ -279,6 +279,23 @@ test("inspect log --follow goes on with the next boot where it lies elsewhere", 
   await endBySigint(following);
 });
 
+test("inspect log --follow says what can't be read of the next boot's kernel", async () => {
+  const memory = memoryFile({ messages: ["Linux version tiny", "before"] });
+  const first = tinyKernel().bytes;
+  appendFileSync(memory, Buffer.alloc(first.length));
+  const following = await follow(memory);
+  await following.says(/before\n/);
+  const options = { release: "6.12.0-next", base: first.length, messages: ["Linux version next"] };
+  const { bytes, places } = tinyKernel(options);
+  bytes.fill(0, places.get("__start_BTF")?.at, (places.get("__start_BTF")?.at ?? 0) + 2);
+  overwrite(memory, bytes, first.length);
+  await following.says(/Linux version next/);
+  following.child.kill("SIGINT");
+  const { status, stderr } = await following.ended;
+  expect(stderr).toBe("virtio-pstore: types: BTF: no header\n");
+  expect(status).toBe(0);
+});
+
 test("inspect log --follow ends when the memory is cut short, with one line", async () => {
   const memory = memoryFile();
   const following = await follow(memory);

@@ -3,7 +3,7 @@ import { areInterruptsOn, isUserMode } from "../../memory/registers.js";
 import { Stacks, symbolText } from "../../memory/stacks/index.js";
 import { type RunQueue, readRunQueues, Task } from "../../memory/tasks/index.js";
 import { type KnownCpu, qmpOption, readRegisters } from "./registers.js";
-import { columns, guestLine } from "./text.js";
+import { guestLine, tableLines } from "./text.js";
 import type { View } from "./view.js";
 
 export const cpus: View = {
@@ -20,11 +20,11 @@ export const cpus: View = {
       const read = () => rowOf(kernel, stacks, queues, queue, known.get(queue.cpu));
       return kernel.attempt(`CPU ${queue.cpu}`, read) ?? [];
     });
-    return { lines: columns([HEAD, ...rows.map(cells)]), json: () => ({ cpus: rows }) };
+    return { lines: tableLines([HEAD, ...rows.map(cells)]), json: () => ({ cpus: rows }) };
   },
 };
 
-const HEAD = ["CPU", "PID", "NAME ", "STATE ", "QUEUED", "INTERRUPTS ", "AT"];
+const HEAD = ["CPU", "PID", "NAME", "STATE", "QUEUED", "INTERRUPTS", "AT"];
 
 interface Row {
   readonly cpu: number;

@@ -2,14 +2,22 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Option } from "commander";
 import { readFacts } from "../../analysis/title/index.js";
 import { MemoryError } from "../../memory/errors.js";
+import { guestText } from "../../memory/guest-text.js";
+import type { Notes } from "../../memory/kernel/index.js";
 import { KernelLog, type LogEntry, logText } from "../../memory/log.js";
 import { LogFollower } from "../../memory/log-follower.js";
 import { findLogRing } from "../../memory/log-ring.js";
+import { Newest } from "../../memory/newest.js";
 import { note, notedText } from "../../records/note.js";
 import type { Looked, View } from "./view.js";
 
 /** How often the head of the ring is looked at: 16 bytes. */
 const POLL_MS = 100;
+
+/** So many characters are kept at most: a crash's title is looked for in so much of the log's end, and JSON is made as a whole. */
+const MAX_TEXT = 16 << 20;
+/** What a line or a message takes beside its text, about. */
+const BESIDE_TEXT = 64;
 
 export const log: View = {
   name: "log",
@@ -19,20 +27,15 @@ export const log: View = {
   ],
 
   show(looked) {
-    const entries = [...logOf(looked).entries()];
-    const lines = linesOf(entries);
-    const { title } = readFacts(lines);
-    if (title !== "") looked.notes.add(`the log ends in a crash: ${title}`);
-    return {
-      lines,
-      json: () => ({ title: title === "" ? null : title, messages: entries.map(jsonEntry) }),
-    };
+    const read = logOf(looked);
+    return { lines: titledLines(looked, read), json: () => jsonLog(looked, read) };
   },
 
-  async *follow({ memory, kernel }: Looked, signal) {
+  async *follow({ memory, kernel, notes }: Looked, signal) {
     const follower = new LogFollower(memory, kernel);
     while (!signal.aborted) {
-      const { booted, entries } = follower.poll();
+      const { booted, entries, notes: said } = follower.poll();
+      for (const line of said) notes.add(line);
       if (booted !== undefined) {
         yield note(`the guest booted again: Linux ${booted}`).trimEnd();
       }
@@ -41,6 +44,48 @@ export const log: View = {
     }
   },
 };
+
+/** The lines as they are read, then a note where they end in a crash. */
+function* titledLines({ notes }: Looked, read: KernelLog): Generator<string, void, void> {
+  const newest = newestLines();
+  for (const line of linesOf(read.entries())) {
+    newest.add(line);
+    yield line;
+  }
+  titleOf(newest, notes);
+}
+
+function jsonLog({ notes }: Looked, read: KernelLog): unknown {
+  const newest = newestLines();
+  const messages = new Newest<JsonEntry>(MAX_TEXT, ({ text = "" }) => text.length + BESIDE_TEXT);
+  for (const line of linesOf(noting(read.entries(), (entry) => messages.add(jsonEntry(entry))))) {
+    newest.add(line);
+  }
+  if (messages.leftOut > 0) notes.add(`the log's ${messages.leftOut} oldest messages are left out`);
+  const title = titleOf(newest, notes);
+  return { title: title === "" ? null : title, messages: messages.list };
+}
+
+function titleOf(newest: Newest<string>, notes: Notes): string {
+  const { title } = readFacts(newest.list);
+  if (title !== "") notes.add(`the log ends in a crash: ${title}`);
+  return title;
+}
+
+/** The log's last lines, of which the crash is told that it ends in. */
+export const newestLines = (): Newest<string> =>
+  new Newest<string>(MAX_TEXT, ({ length }) => length + BESIDE_TEXT);
+
+/** Shows each entry to `see` as it goes by. */
+export function* noting(
+  entries: Iterable<LogEntry>,
+  see: (entry: LogEntry) => void,
+): Generator<LogEntry, void, void> {
+  for (const entry of entries) {
+    see(entry);
+    yield entry;
+  }
+}
 
 /** A kernel that has just begun to boot doesn't describe itself, but has a log. */
 function logOf(looked: Looked): KernelLog {
@@ -58,18 +103,23 @@ function logOf(looked: Looked): KernelLog {
 }
 
 /** As dmesg -r prints them. */
-export function linesOf(entries: Iterable<LogEntry>): string[] {
-  return [...notedText(logText(entries))].flatMap((piece) =>
-    piece.toString("utf8").replace(/\n$/, "").split("\n"),
-  );
+export function* linesOf(entries: Iterable<LogEntry>): Generator<string, void, void> {
+  for (const piece of notedText(logText(entries))) {
+    yield* guestText(piece).replace(/\n$/, "").split("\n");
+  }
 }
 
-function jsonEntry(entry: LogEntry): unknown {
+interface JsonEntry {
+  readonly seq: string;
+  readonly text?: string;
+}
+
+function jsonEntry(entry: LogEntry): JsonEntry {
   const seq = String(entry.seq);
-  if ("lost" in entry) return { seq, lost: entry.lost, why: entry.why };
+  if ("lost" in entry) return { seq, ...{ lost: entry.lost, why: entry.why } };
   const { priority, nanoseconds, text } = entry;
   return {
     ...{ seq, priority, nanoseconds: String(nanoseconds) },
-    text: text.toString("utf8"),
+    text: guestText(text),
   };
 }

@@ -3,6 +3,7 @@ import { guestText } from "../../memory/guest-text.js";
 import type { Kernel } from "../../memory/kernel/index.js";
 import { deadlockText, readLocks } from "../../memory/locks/locks.js";
 import { KernelLog, type LogEntry } from "../../memory/log.js";
+import { Newest } from "../../memory/newest.js";
 import { type Clock, readClock } from "../../memory/system/clock.js";
 import { commandLine } from "../../memory/system/command-line.js";
 import { panickedCpu, readIdentity } from "../../memory/system/identity.js";
@@ -10,7 +11,7 @@ import { lateCpus } from "../../memory/system/late-timers.js";
 import { readUsage, type Usage } from "../../memory/system/usage.js";
 import { readTasks, type Task, type Tasks } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
-import { linesOf } from "./log.js";
+import { linesOf, newestLines, noting } from "./log.js";
 import { tableLines } from "./text.js";
 import { bootText, spanText } from "./uptime.js";
 import type { View } from "./view.js";
@@ -52,7 +53,7 @@ export const report: View = {
 };
 
 function readReport(kernel: Kernel): Report {
-  const entries = kernel.attempt("log", () => [...new KernelLog(kernel).entries()]) ?? [];
+  const { title, errors } = readLog(kernel);
   const identity = kernel.attempt("its name", () => readIdentity(kernel));
   const clock = kernel.attempt("clock", () => readClock(kernel));
   const usage = kernel.attempt("memory", () => readUsage(kernel));
@@ -79,7 +80,7 @@ function readReport(kernel: Kernel): Report {
     ],
     cpus: tasks === undefined ? [] : whatRuns(tasks),
     wrong: [
-      ...panics(kernel, entries),
+      ...panics(kernel, title),
       ...(clock === undefined ? [] : stuck(kernel, clock)),
       ...(tasks === undefined ? [] : waiting(kernel, tasks.tasks)),
       ...(usage === undefined ? [] : shortage(usage)),
@@ -87,7 +88,7 @@ function readReport(kernel: Kernel): Report {
         .filter(([, found]) => found === undefined)
         .map(([what]) => `its ${what} can't be read, so what is wrong with that isn't known`),
     ],
-    errors: errorsOf(entries),
+    errors,
   };
 }
 
@@ -104,8 +105,7 @@ function whatRuns({ tasks, queues }: Tasks): Report["cpus"] {
 
 const who = ({ name, pid }: Task): string => `${guestText(name)} (${pid})`;
 
-function panics(kernel: Kernel, entries: readonly LogEntry[]): string[] {
-  const { title } = readFacts(linesOf(entries));
+function panics(kernel: Kernel, title: string): string[] {
   const cpu = kernel.attempt("panic", () => panickedCpu(kernel));
   return [
     ...(cpu === undefined ? [] : [`it panicked, on CPU ${cpu}`]),
@@ -153,9 +153,22 @@ function shortage({ total, available }: Usage): string[] {
   return [`hardly any memory is available: ${formatSize(available)} of ${formatSize(total)}`];
 }
 
-function errorsOf(entries: readonly LogEntry[]): string[] {
-  const errors = entries.filter((entry) => !("lost" in entry) && (entry.priority & 7) <= ERROR);
-  return linesOf(errors).slice(-MOST_ERRORS);
+/** The title of the crash that the log ends in, and its last errors, as far as it can be read. */
+function readLog(kernel: Kernel): { readonly title: string; readonly errors: readonly string[] } {
+  const newest = newestLines();
+  const errors = new Newest<LogEntry>(MOST_ERRORS);
+  const see = (entry: LogEntry) => {
+    if ("lost" in entry || (entry.priority & 7) > ERROR) return;
+    // A copy: the text is a part of all that was read with it.
+    errors.add({ ...entry, text: Buffer.from(entry.text) });
+  };
+  kernel.attempt("log", () => {
+    for (const line of linesOf(noting(new KernelLog(kernel).entries(), see))) newest.add(line);
+  });
+  return {
+    title: readFacts(newest.list).title,
+    errors: [...linesOf(errors.list)].slice(-MOST_ERRORS),
+  };
 }
 
 function pageOf({ system, cpus, wrong, errors }: Report): string[] {

@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { readTasks, type Task } from "../../memory/tasks/index.js";
-import { columns, guestLine, seconds } from "./text.js";
+import { guestLine, seconds, tableLines } from "./text.js";
 import type { View } from "./view.js";
 
 export const tasks: View = {
@@ -14,11 +14,11 @@ export const tasks: View = {
     const { tasks } = readTasks(kernel);
     const wanted = options.blocked === true ? tasks.filter((task) => task.isBlocked) : tasks;
     const rows = wanted.flatMap((task) => kernel.attempt("a task", () => rowOf(task)) ?? []);
-    return { lines: columns([HEAD, ...rows.map(cells)]), json: () => ({ tasks: rows }) };
+    return { lines: tableLines([HEAD, ...rows.map(cells)]), json: () => ({ tasks: rows }) };
   },
 };
 
-const HEAD = ["PID", "TGID", "STATE ", "CPU", "NOT RUN FOR", "NAME ", "COMMAND"];
+const HEAD = ["PID", "TGID", "STATE", "CPU", "NOT RUN FOR", "NAME", "COMMAND"];
 
 interface Row {
   readonly pid: number;

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { Option } from "commander";
+import { guestText } from "../../memory/guest-text.js";
 import type { Kernel } from "../../memory/kernel/index.js";
 import { Contexts } from "../../memory/trace/contexts.js";
 import { Events } from "../../memory/trace/events.js";
@@ -9,7 +10,6 @@ import type { RingBuffer } from "../../memory/trace/ring-buffer.js";
 import { traceLines } from "../../memory/trace/text.js";
 import { traceDat } from "../../memory/trace/trace-dat.js";
 import { writeNew } from "../../memory/vmcore/output-file.js";
-import { printable } from "../../records/printable.js";
 import { USAGE, UserError } from "../../service/errors.js";
 import { chromeText } from "../chrome.js";
 import { outputOption } from "./output-option.js";
@@ -97,7 +97,7 @@ function* linesOf(
   for (const text of traceLines(kernel, events, contexts, instance, buffer, graphTimes)) {
     if (PLAIN.test(text)) yield text;
     // A stack, or a mark of several lines.
-    else yield* printable(Buffer.from(text, "latin1")).split("\n");
+    else yield* guestText(text).split("\n");
   }
 }
 

@@ -62,8 +62,8 @@ export class Symbols {
     if (start === undefined) return undefined;
     // Of several at one address the first.
     const symbol = symbols[firstPlace(after, (i) => (symbols[i]?.address ?? 0n) >= start)];
-    const next = symbols[after]?.address ?? part.end;
-    const end = next < part.end ? next : part.end;
+    const next = symbols[after]?.address;
+    const end = next === undefined || next > part.end ? part.end : next;
     return {
       name: symbol?.name ?? "",
       offset: Number(address - start),

@@ -1,4 +1,6 @@
+import { guestText } from "../guest-text.js";
 import type { Kernel } from "../kernel/index.js";
+import { Newest } from "../newest.js";
 import type { Contexts } from "./contexts.js";
 import { EventTexts, fieldValue } from "./event-text.js";
 import type { Events } from "./events.js";
@@ -30,18 +32,12 @@ export function jsonEvents(
 ): { readonly left: number; readonly list: readonly JsonEvent[] } {
   if (buffer === undefined) return { left: 0, list: [] };
   const texts = new EventTexts(kernel, events, instance);
-  let records: TraceRecord[] = [];
-  let left = 0;
-  const cut = () => {
-    left += Math.max(0, records.length - most);
-    records = records.slice(-most);
+  const newest = new Newest<TraceRecord>(most);
+  for (const { record } of merged(buffer, kernel.notes)) newest.add(record);
+  return {
+    left: newest.leftOut,
+    list: newest.list.map((record) => jsonEvent(record, contexts, texts)),
   };
-  for (const { record } of merged(buffer, kernel.notes)) {
-    records.push(record);
-    if (records.length === 2 * most) cut();
-  }
-  cut();
-  return { left, list: records.map((record) => jsonEvent(record, contexts, texts)) };
 }
 
 function jsonEvent(record: TraceRecord, contexts: Contexts, texts: EventTexts): JsonEvent {
@@ -58,13 +54,11 @@ function jsonEvent(record: TraceRecord, contexts: Contexts, texts: EventTexts): 
     ] as const;
   });
   return {
-    ...{ cpu, time: String(time), task: decoded(task), pid, flags },
+    ...{ cpu, time: String(time), task: guestText(task), pid, flags },
     event: format === undefined ? "" : `${format.system}:${format.name}`,
-    text: decoded(texts.text(data)),
+    text: guestText(texts.text(data)),
     fields: Object.fromEntries(
-      fields.map(([name, value]) => [name, typeof value === "string" ? decoded(value) : value]),
+      fields.map(([name, value]) => [name, typeof value === "string" ? guestText(value) : value]),
     ),
   };
 }
-
-const decoded = (latin1: string): string => Buffer.from(latin1, "latin1").toString("utf8");
