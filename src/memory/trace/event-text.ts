@@ -6,7 +6,7 @@ import { bprint } from "./print-fmt/bprint.js";
 import { PrintFmtError } from "./print-fmt/error.js";
 import { dynamicBytes } from "./print-fmt/functions.js";
 import { compilePrintFmt, integerOf } from "./print-fmt/parser.js";
-import { readInteger, textOf } from "./print-fmt/value.js";
+import { MAX_LINE, readInteger, textOf } from "./print-fmt/value.js";
 import { KernelSurroundings } from "./surroundings.js";
 import { syscallEnter, syscallExit } from "./syscall-text.js";
 
@@ -15,6 +15,9 @@ type Show = (record: Buffer) => string;
 
 /** The id, which every record begins with (struct trace_entry). */
 const ID_BYTES = 2;
+
+/** Events whose text is longer cost by its length. */
+const USUAL_TEXT = 4096;
 
 /** Between stack frames: the kernel's mark for a trampoline of ftrace (kernel/trace/trace.h). */
 const TRAMPOLINE = 0x7fffffffn;
@@ -50,7 +53,10 @@ export class EventTexts {
       show = format === undefined ? () => `Unknown type ${id}` : this.#show(format);
       this.#shows.set(id, show);
     }
-    return show(record);
+    const shown = show(record);
+    // A stack has some KiB; the lines are all that a lie needs.
+    if (shown.length > USUAL_TEXT) this.#kernel.budget.spend(shown.length / USUAL_TEXT);
+    return shown;
   }
 
   functionName(address: bigint): string {
@@ -171,9 +177,10 @@ export function fieldValue(field: EventField, record: Buffer): bigint | string |
   if (element === undefined && !dynamic && integerOf(field) !== undefined) {
     return fieldNumber(record, field);
   }
-  const bytes = dynamic
+  const whole = dynamic
     ? dynamicBytes(field, record)
     : record.subarray(offset, size === 0 ? undefined : offset + size);
+  const bytes = whole.subarray(0, MAX_LINE);
   if (/\bchar\b/.test(field.type)) return textOf(bytes);
   if (element === undefined || element.bits === 8) return bytes.toString("hex");
   const width = element.bits / 8;

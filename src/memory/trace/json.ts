@@ -34,10 +34,26 @@ export function jsonEvents(
   const texts = new EventTexts(kernel, events, instance);
   const newest = new Newest<TraceRecord>(most);
   for (const { record } of merged(buffer, kernel.notes)) newest.add(record);
-  return {
-    left: newest.leftOut,
-    list: newest.list.map((record) => jsonEvent(record, contexts, texts)),
-  };
+  const records = [...newest.list];
+  const list: JsonEvent[] = [];
+  kernel.attempt("events", () => {
+    for (let record = records.pop(); record !== undefined; record = records.pop()) {
+      const event = jsonEvent(record, contexts, texts);
+      list.push(event);
+      kernel.budget.keep(bytesOf(event));
+    }
+  });
+  return { left: newest.leftOut + records.length, list: list.reverse() };
+}
+
+/** What an event takes beside its texts. */
+const EVENT_BYTES = 256;
+
+function bytesOf({ text, fields }: JsonEvent): number {
+  const values = Object.values(fields).map((value) =>
+    Array.isArray(value) ? value.length * 16 : String(value).length,
+  );
+  return values.reduce((sum, bytes) => sum + bytes, EVENT_BYTES + text.length);
 }
 
 function jsonEvent(record: TraceRecord, contexts: Contexts, texts: EventTexts): JsonEvent {

@@ -47,6 +47,10 @@ export class KernelSurroundings implements Surroundings {
       : this.#kernel.attempt(`the variable ${name}`, () => this.#kernel.u64(address));
   }
 
+  spend(work: number): void {
+    this.#kernel.budget.spend(work);
+  }
+
   sizeOf(struct: string): number | undefined {
     return this.#kernel.types?.struct(struct)?.size;
   }

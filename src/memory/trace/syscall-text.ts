@@ -24,6 +24,9 @@ const OPEN_FLAGS: readonly (readonly [mask: number, name: string])[] = [
 const O_ACCMODE = 3;
 const O_CREAT_OR_TMPFILE = 0o20200100;
 
+/** The kernel copies 165 bytes at most. */
+const MAX_COPIED = 1024;
+
 const PRINTABLE = /[^ -~]/g;
 
 /** An entry to a system call, as print_syscall_enter() shows it (kernel/trace/trace_syscalls.c). */
@@ -70,7 +73,8 @@ export function syscallEnter(syscall: Syscall, format: EventFormat): (record: Bu
 }
 
 /** A text, or bytes and what of them can be read. */
-function copiedMemory(copied: Copied, bytes: Buffer, wanted: bigint): string {
+function copiedMemory(copied: Copied, all: Buffer, wanted: bigint): string {
+  const bytes = all.subarray(0, MAX_COPIED);
   if (copied.sizeArgument < 0 || copied.isText) return ` "${textOf(bytes)}"`;
   const more = BigInt(bytes.length) < BigInt.asIntN(32, wanted);
   const hex = (bytes.toString("hex").match(/../g) ?? []).join(":");

@@ -45,6 +45,7 @@ const KERNEL: Surroundings = {
   symbol: (address, withOffset) => `f${withOffset ? "+0x1/0x2" : ""}@${address}`,
   pointer: (address) => address.toString(16).padStart(16, "0"),
   text: (address) => (address === 1n ? "a text" : undefined),
+  spend: () => undefined,
 };
 
 /** What print_fmt strings are made of: words, and what stands between them. */

@@ -5,6 +5,7 @@ import {
   type Expression,
   INT,
   type IntegerType,
+  MAX_LINE,
   readInteger,
   textOf,
   type Value,
@@ -18,9 +19,17 @@ export interface FunctionCall {
   text(): string;
   /** `{ VALUE, "NAME" }`, to the end. */
   pairs(): [bigint, string][];
+  /** Says that each event looks at so many things more. */
+  weigh(count: number): void;
+  /** For what an event's own data cost. Throws MemoryError where no work is left. */
+  spend(work: number): void;
 }
 
 export type Call = (call: FunctionCall) => Expression;
+
+/** The kernel shows no longer arrays; each that is costs by its bytes. */
+const USUAL_BYTES = 256;
+const BYTES_PER_WORK = 10;
 
 const BYTE: IntegerType = { bits: 8, signed: false };
 
@@ -32,10 +41,10 @@ export const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ["__get_rel_dynamic_array", (call) => dynamic(call.field())],
   ["__get_dynamic_array_len", (call) => length(dynamic(call.field()))],
   ["__get_rel_dynamic_array_len", (call) => length(dynamic(call.field()))],
-  ["__get_bitmask", (call) => bitmask(dynamic(call.field()))],
-  ["__get_rel_bitmask", (call) => bitmask(dynamic(call.field()))],
-  ["__get_cpumask", (call) => bitmask(dynamic(call.field()))],
-  ["__get_rel_cpumask", (call) => bitmask(dynamic(call.field()))],
+  ["__get_bitmask", (call) => bitmask(call, dynamic(call.field()))],
+  ["__get_rel_bitmask", (call) => bitmask(call, dynamic(call.field()))],
+  ["__get_cpumask", (call) => bitmask(call, dynamic(call.field()))],
+  ["__get_rel_cpumask", (call) => bitmask(call, dynamic(call.field()))],
   ["__builtin_expect", (call) => first(call)],
   ["__print_flags", (call) => flags(call)],
   ["__print_flags_u64", (call) => flags(call)],
@@ -79,24 +88,14 @@ const length = (bytes: Expression): Expression => ({
 });
 
 /** As %*pb: groups of 32 bits, the highest first. */
-function bitmask(bytes: Expression): Expression {
-  return showing(bytes, (value) => {
+function bitmask(call: FunctionCall, bytes: Expression): Expression {
+  return textOfBytes(call, bytes, (value) => {
     const groups: string[] = [];
     for (let at = 0; at + 4 <= value.length; at += 4) {
       groups.unshift(value.readUInt32LE(at).toString(16).padStart(8, "0"));
     }
     return groups.join(",");
   });
-}
-
-function showing(bytes: Expression, show: (value: Buffer) => string): Expression {
-  return {
-    type: { kind: "text" },
-    evaluate: (record) => {
-      const value = bytes.evaluate(record);
-      return Buffer.isBuffer(value) ? show(value) : "";
-    },
-  };
 }
 
 /** What the compiler is told about a value doesn't change it. */
@@ -116,6 +115,7 @@ function flags(call: FunctionCall): Expression {
   const value = wantInteger(call.expression());
   const delimiter = call.text();
   const names = call.pairs();
+  call.weigh(names.length);
   return {
     type: { kind: "text" },
     evaluate: (record) => {
@@ -153,7 +153,7 @@ function symbolic(call: FunctionCall): Expression {
 function hex(call: FunctionCall, separator: string): Expression {
   const bytes = wantBytes(call.expression());
   const count = wantInteger(call.expression());
-  return textOfBytes(bytes, (value, record) => {
+  return textOfBytes(call, bytes, (value, record) => {
     const part = value.subarray(0, limited(count.evaluate(record), value.length));
     return (part.toString("hex").match(/../g) ?? []).join(separator);
   });
@@ -163,7 +163,7 @@ function array(call: FunctionCall): Expression {
   const bytes = wantBytes(call.expression());
   const count = wantInteger(call.expression());
   const size = wantInteger(call.expression());
-  return textOfBytes(bytes, (value, record) =>
+  return textOfBytes(call, bytes, (value, record) =>
     elements(value, limited(count.evaluate(record), value.length), widthOf(size, record)),
   );
 }
@@ -171,13 +171,14 @@ function array(call: FunctionCall): Expression {
 function dynamicArray(call: FunctionCall): Expression {
   const bytes = dynamic(call.field());
   const size = wantInteger(call.expression());
-  return textOfBytes(bytes, (value, record) => {
+  return textOfBytes(call, bytes, (value, record) => {
     const width = widthOf(size, record);
     return elements(value, width === 0 ? 0 : Math.floor(value.length / width), width);
   });
 }
 
 function textOfBytes(
+  { spend }: FunctionCall,
   bytes: Expression,
   text: (value: Buffer, record: Buffer) => string,
 ): Expression {
@@ -185,7 +186,10 @@ function textOfBytes(
     type: { kind: "text" },
     evaluate: (record) => {
       const value = bytes.evaluate(record);
-      return Buffer.isBuffer(value) ? text(value, record) : "";
+      if (!Buffer.isBuffer(value)) return "";
+      const shown = value.subarray(0, MAX_LINE);
+      if (shown.length > USUAL_BYTES) spend(shown.length / BYTES_PER_WORK);
+      return text(shown, record);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { EventField } from "../event-field.js";
 import { bprint } from "./bprint.js";
 import { PrintFmtError } from "./error.js";
@@ -32,6 +32,12 @@ const FIELDS = new Map([
   field("buf", 52, 0, { type: "char[]", element: BYTE }),
 ]);
 
+/** What was spent since a test began. */
+let spent = 0;
+beforeEach(() => {
+  spent = 0;
+});
+
 const KERNEL: Surroundings = {
   constant: (name) => (name === "TASK_DEAD" ? 128n : undefined),
   variable: (name) => (name === "vmemmap_base" ? 0xffffea0000000000n : undefined),
@@ -40,6 +46,9 @@ const KERNEL: Surroundings = {
   symbol: (_, withOffset) => (withOffset ? "do_idle+0x10/0x20" : "do_idle"),
   pointer: () => "00000000abcdef01",
   text: (address) => (address === 0x1000n ? "constant" : undefined),
+  spend: (work) => {
+    spent += work;
+  },
 };
 
 const RECORD = Buffer.alloc(64);
@@ -131,6 +140,28 @@ describe("what isn't evaluated is said", () => {
 test("neither is what is nested without an end", () => {
   expect(() => shown(`"%d", ${"(".repeat(5000)}1`)).toThrow("it is nested too deeply");
   expect(() => shown(`"%d", ${"!".repeat(5000)}1`)).toThrow("it is nested too deeply");
+});
+
+test("nor what goes deep as a chain of operators", () => {
+  expect(shown(`"%d", 1${" + 1".repeat(90)}`)).toBe("91");
+  expect(() => shown(`"%d", 1${"+1".repeat(20_000)}`)).toThrow("it is nested too deeply");
+});
+
+test("an event costs of the budget what more it looks at than the kernel's own do", () => {
+  const flags = (count: number) =>
+    Array.from({ length: count }, (_, i) => `, { 1 << ${i % 30}, "F${i}" }`).join("");
+  expect(shown(`"%s", __print_flags(REC->state, "|"${flags(100)})`)).not.toBe("");
+  expect(spent).toBe(0);
+  shown(`"%s", __print_flags(REC->state, "|"${flags(3000)})`);
+  expect(spent).toBeGreaterThan(100);
+});
+
+test("an array is shown as far as a line goes, and costs by its bytes", () => {
+  const record = Buffer.alloc(1 << 20, 1);
+  const show = compilePrintFmt('"%.0s|", __print_hex(REC->buf, 1000000)', FIELDS, KERNEL);
+  expect(show(record)).toBe("|");
+  expect(spent).toBeGreaterThan(500);
+  expect(spent).toBeLessThan(2000);
 });
 
 test("a line is bounded, whatever its format says", () => {

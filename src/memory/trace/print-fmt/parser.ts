@@ -9,6 +9,7 @@ import {
   INT,
   type IntegerType,
   LONG,
+  MAX_LINE,
   readInteger,
   type Surroundings,
   U32,
@@ -17,11 +18,12 @@ import {
   wrapped,
 } from "./value.js";
 
-/** The kernel's own lines have 8 KiB at most (TRACE_SEQ_BUFFER_SIZE). */
-const MAX_LINE = 8192;
-
 /** Deeper than any of the kernel's: an end to what a module's text can make. */
 const MAX_DEPTH = 100;
+
+/** What an event of the kernel's own weighs at most, in operands and names of flags: those that weigh more cost of the budget. */
+const USUAL_WEIGHT = 128;
+const WORK_PER_WEIGHT = 0.05;
 
 /**
  * Compiles an event's print_fmt: `"FORMAT", ARGUMENT, …` in C, where REC is the event's record. What it calls must be
@@ -35,7 +37,9 @@ export function compilePrintFmt(
 ): (record: Buffer) => string {
   const parser = new Parser(tokens(printFmt), fields, kernel);
   const pieces = parser.line();
+  const work = Math.max(0, parser.weight - USUAL_WEIGHT) * WORK_PER_WEIGHT;
   return (record) => {
+    if (work > 0) kernel.spend(work);
     let text = "";
     for (const piece of pieces) {
       text += piece(record);
@@ -68,6 +72,7 @@ class Parser {
   readonly #kernel: Surroundings;
   #at = 0;
   #depth = 0;
+  #weight = 0;
 
   constructor(
     list: readonly Token[],
@@ -77,6 +82,11 @@ class Parser {
     this.#tokens = list;
     this.#fields = fields;
     this.#kernel = kernel;
+  }
+
+  /** How much is looked at for each event. */
+  get weight(): number {
+    return this.#weight;
   }
 
   line(): Piece[] {
@@ -122,7 +132,7 @@ class Parser {
   }
 
   #expression(): Expression {
-    if (++this.#depth > MAX_DEPTH) throw new PrintFmtError("it is nested too deeply");
+    this.#deeper();
     const condition = this.#binary(1);
     if (!this.#take("?")) {
       this.#depth--;
@@ -136,22 +146,33 @@ class Parser {
   }
 
   #binary(least: number): Expression {
+    const depth = this.#depth;
     let left = this.#unary();
     for (;;) {
       const token = this.#peek();
       const operator = token.kind === "punctuator" ? token.text : "";
       const precedence = PRECEDENCE[operator];
-      if (precedence === undefined || precedence < least) return left;
+      if (precedence === undefined || precedence < least) {
+        this.#depth = depth;
+        return left;
+      }
       this.#at++;
+      // Each holds the one before: evaluating the last goes as deep as there are.
+      this.#deeper();
       left = binary(operator, left, this.#binary(precedence + 1));
     }
   }
 
   #unary(): Expression {
-    if (++this.#depth > MAX_DEPTH) throw new PrintFmtError("it is nested too deeply");
+    this.#deeper();
+    this.#weight++;
     const made = this.#prefixed();
     this.#depth--;
     return made;
+  }
+
+  #deeper(): void {
+    if (++this.#depth > MAX_DEPTH) throw new PrintFmtError("it is nested too deeply");
   }
 
   #prefixed(): Expression {
@@ -347,7 +368,15 @@ class Parser {
         if (token.kind !== "string") throw new PrintFmtError("a text is missing");
         return token.text;
       },
+      weigh: (count) => {
+        this.#weight += count;
+      },
+      spend: (work) => {
+        this.#kernel.spend(work);
+      },
       pairs: () => {
+        // They are evaluated once, now.
+        const before = this.#weight;
         const pairs: [bigint, string][] = [];
         while (this.#take(",")) {
           // Newer kernels end a list with a pair whose name is NULL; some leave a comma.
@@ -364,6 +393,7 @@ class Parser {
           }
           this.#want("}");
         }
+        this.#weight = before;
         return pairs;
       },
     };

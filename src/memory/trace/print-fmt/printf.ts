@@ -18,6 +18,9 @@ export type Piece = (record: Buffer) => string;
 /** Wider ones aren't the kernel's: a line has 8 KiB at most. */
 const MAX_WIDTH = 8192;
 
+/** Texts that are longer cost by their length. */
+const USUAL_TEXT = 1024;
+
 const CONVERSION = /%([-+ #0]*)(\*|\d+)?(?:\.(\*|-?\d+)?)?(hh|h|ll|l|L|q|j|z|t)?([%a-zA-Z])/y;
 
 /** The kernel takes every letter and digit behind %p as its extension. */
@@ -134,7 +137,11 @@ function conversion(
 ): Piece {
   switch (letter) {
     case "s":
-      return (record) => text(stringOf(argument.evaluate(record), kernel), layout, record);
+      return (record) => {
+        const value = stringOf(argument.evaluate(record), kernel);
+        if (value.length > USUAL_TEXT) kernel.spend(value.length / USUAL_TEXT);
+        return text(value, layout, record);
+      };
     case "c":
       wantInteger(argument);
       return (record) => {

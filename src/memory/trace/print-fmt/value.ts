@@ -44,6 +44,8 @@ export interface Surroundings {
   pointer(address: bigint): string;
   /** The text at an address in the kernel, as latin1; undefined where there is none. */
   text(address: bigint): string | undefined;
+  /** For what takes longer than any of the kernel's own texts does, in units of the budget. */
+  spend(work: number): void;
 }
 
 export function wrapped(value: bigint, { bits, signed }: IntegerType): bigint {
@@ -58,6 +60,9 @@ export function readInteger(record: Buffer, offset: number, type: IntegerType): 
   const size = bits / 8;
   return BigInt(signed ? record.readIntLE(offset, size) : record.readUIntLE(offset, size));
 }
+
+/** A line is no longer (TRACE_SEQ_BUFFER_SIZE), so no more bytes of an array are shown. */
+export const MAX_LINE = 8192;
 
 /** Up to NUL. */
 export function textOf(bytes: Buffer): string {
