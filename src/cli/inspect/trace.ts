@@ -6,7 +6,7 @@ import { Contexts } from "../../memory/trace/contexts.js";
 import { Events } from "../../memory/trace/events.js";
 import { type Instance, readInstances } from "../../memory/trace/instances.js";
 import { jsonEvents } from "../../memory/trace/json.js";
-import type { RingBuffer } from "../../memory/trace/ring-buffer.js";
+import { bytesOf, MAX_COPIED_BYTES, type RingBuffer } from "../../memory/trace/ring-buffer.js";
 import { traceLines } from "../../memory/trace/text.js";
 import { traceDat } from "../../memory/trace/trace-dat.js";
 import { writeNew } from "../../memory/vmcore/output-file.js";
@@ -157,9 +157,12 @@ async function writeDat(
   instances: readonly Instance[],
 ): Promise<string> {
   const { kernel, events, contexts } = traced;
+  let left = MAX_COPIED_BYTES;
   const copied = instances.flatMap((instance) => {
-    const buffer = kernel.attempt(`instance ${nameOf(instance)}`, () => instance.buffer());
-    return buffer === undefined ? [] : [{ instance, buffer }];
+    const buffer = kernel.attempt(`instance ${nameOf(instance)}`, () => instance.buffer(left));
+    if (buffer === undefined) return [];
+    left -= bytesOf(buffer);
+    return [{ instance, buffer }];
   });
   if (copied.length === 0) throw new UserError("there is no trace to write");
   const pieces = traceDat(kernel, events, contexts, copied);

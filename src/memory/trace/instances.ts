@@ -13,8 +13,8 @@ export interface Instance {
   readonly isOn: boolean;
   /** The options that are set, as `trace_options` names them with capitals and underlines (enum trace_iterator_flags). */
   hasOption(name: string): boolean;
-  /** Copies its buffer as it is now. Throws MemoryError. */
-  buffer(): RingBuffer;
+  /** Copies its buffer as it is now, of a large one the newest `mostBytes`. Throws MemoryError. */
+  buffer(mostBytes?: number): RingBuffer;
   /** Copies its snapshot; undefined where it has none. Throws MemoryError. */
   snapshot(): RingBuffer | undefined;
 }
@@ -78,7 +78,7 @@ function readInstance(kernel: Kernel, array: Struct): Instance {
     clock: clockOf(kernel, buffer),
     isOn: buffer.number("record_disabled") === 0,
     hasOption: (option) => isSet(kernel, flags, option),
-    buffer: () => readRingBuffer(kernel, buffer),
+    buffer: (mostBytes) => readRingBuffer(kernel, buffer, mostBytes),
     snapshot: () => {
       const allocated = array.has("allocated_snapshot") && array.number("allocated_snapshot") !== 0;
       const other =

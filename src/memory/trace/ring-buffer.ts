@@ -36,18 +36,22 @@ const MAX_CPUS = 8192;
 /** A link to the head page, or to one that is becoming it, has a flag in its low bits (RB_PAGE_HEAD, RB_PAGE_UPDATE). */
 const LINK_FLAGS = 3n;
 
-/** The most that is copied of one ring buffer: a guest may say that it is of any size. The newest stay. */
-const MAX_BYTES = 512 << 20;
+/** The most that is copied at once: a guest may say that a ring buffer is of any size. The newest stay. */
+export const MAX_COPIED_BYTES = 256 << 20;
 
 /** Sub-buffers that follow each other in memory are read at once, up to so many bytes. */
 const MAX_RUN = 4 << 20;
 
 /**
  * Copies a ring buffer (struct trace_buffer). The guest may write into it meanwhile: its sub-buffers don't move, so
- * all are copied first and looked at later.
+ * all are copied first and looked at later. Of `mostBytes` each CPU has the same share, and what others leave of theirs.
  * Throws MemoryError where the kernel doesn't describe it.
  */
-export function readRingBuffer(kernel: Kernel, buffer: Struct): RingBuffer {
+export function readRingBuffer(
+  kernel: Kernel,
+  buffer: Struct,
+  mostBytes = MAX_COPIED_BYTES,
+): RingBuffer {
   const data = kernel.expectTypes().expect("buffer_data_page");
   const layout: PageLayout = {
     timeStamp: data.offset("time_stamp"),
@@ -72,14 +76,18 @@ export function readRingBuffer(kernel: Kernel, buffer: Struct): RingBuffer {
   const list = buffer.pointer("buffers");
   const seen = new Set<bigint>();
   const cpus: CpuBuffer[] = [];
-  let left = MAX_BYTES;
-  for (let cpu = 0; cpu < count; cpu++) {
+  const found = Array.from({ length: count }, (_, cpu) => ({
+    cpu,
+    address: kernel.attempt(`CPU ${cpu}'s ring buffer`, () =>
+      kernel.pointer(list + BigInt(cpu * 8)),
+    ),
+  })).filter(({ address = 0n }) => address !== 0n);
+  let left = mostBytes;
+  for (const [i, { cpu, address = 0n }] of found.entries()) {
     const one = kernel.attempt(`CPU ${cpu}'s ring buffer`, () => {
-      const address = kernel.pointer(list + BigInt(cpu * 8));
-      if (address === 0n) return undefined;
       const per = kernel.struct("ring_buffer_per_cpu", address);
-      const wanted = Math.floor(left / pageSize);
-      return readCpu(kernel, per, { cpu, layout, pageSize, seen, most: wanted });
+      const most = Math.floor(left / (found.length - i) / pageSize);
+      return readCpu(kernel, per, { cpu, layout, pageSize, seen, most });
     });
     if (one === undefined) continue;
     left -= one.pages.length * pageSize;
@@ -87,6 +95,10 @@ export function readRingBuffer(kernel: Kernel, buffer: Struct): RingBuffer {
   }
   return { layout, pageSize, cpus };
 }
+
+/** How much of it was copied. */
+export const bytesOf = ({ cpus, pageSize }: RingBuffer): number =>
+  cpus.reduce((sum, { pages }) => sum + pages.length * pageSize, 0);
 
 interface Wanted {
   readonly cpu: number;

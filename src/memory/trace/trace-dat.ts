@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel/index.js";
 import type { Contexts } from "./contexts.js";
-import { type EventFormat, type Events, formatText } from "./events.js";
+import { type Events, formatText } from "./events.js";
 import { CLOCK_NAMES, type Instance } from "./instances.js";
 import type { CpuBuffer, RingBuffer } from "./ring-buffer.js";
 import { decodePage, type PageLayout, withoutRead } from "./ring-page.js";
@@ -93,7 +93,7 @@ export function traceDat(
   file.sized(headerPage(layout, pageSize));
   file.string("header_event");
   file.sized(HEADER_EVENT);
-  appendFormats(file, formatsIn(events, copied));
+  appendFormats(file, formatsIn(kernel, events, copied));
   appendSymbols(file, kernel);
   appendPrintkFormats(file, kernel);
   file.sized(contexts.cmdlines.text);
@@ -133,8 +133,12 @@ const HEADER_EVENT = `# compressed entry header
 \tdata max type_len  == 28
 `;
 
-/** The formats of the events that occur. */
-function formatsIn(events: Events, copied: readonly Copied[]): EventFormat[] {
+/** The formats of the events that occur, by their systems. */
+function formatsIn(
+  kernel: Kernel,
+  events: Events,
+  copied: readonly Copied[],
+): ReadonlyMap<string, readonly string[]> {
   const ids = new Set<number>();
   for (const { buffer } of copied) {
     for (const { pages } of buffer.cpus) {
@@ -145,33 +149,49 @@ function formatsIn(events: Events, copied: readonly Copied[]): EventFormat[] {
       }
     }
   }
-  return [...ids].sort((a, b) => a - b).flatMap((id) => events.format(id) ?? []);
+  const systems = new Map<string, string[]>();
+  kernel.attempt("the events' formats", () => {
+    for (const id of [...ids].sort((a, b) => a - b)) {
+      const format = events.format(id);
+      if (format === undefined) continue;
+      const text = formatText(format);
+      kernel.budget.keep(text.length);
+      const others = systems.get(format.system);
+      if (others === undefined) systems.set(format.system, [text]);
+      else others.push(text);
+    }
+  });
+  return systems;
 }
 
-function appendFormats(file: Pieces, formats: readonly EventFormat[]): void {
-  const systems = new Map<string, EventFormat[]>();
-  for (const format of formats) {
-    systems.set(format.system, [...(systems.get(format.system) ?? []), format]);
-  }
+function appendFormats(file: Pieces, systems: ReadonlyMap<string, readonly string[]>): void {
   const own = systems.get("ftrace") ?? [];
-  systems.delete("ftrace");
+  const others = [...systems].filter(([system]) => system !== "ftrace");
   file.u32(own.length);
-  for (const format of own) file.sized(formatText(format));
-  file.u32(systems.size);
-  for (const [system, list] of systems) {
+  for (const text of own) file.sized(text);
+  file.u32(others.length);
+  for (const [system, list] of others) {
     file.string(system);
     file.u32(list.length);
-    for (const format of list) file.sized(formatText(format));
+    for (const text of list) file.sized(text);
   }
 }
+
+/** Some 9 MiB in a kernel of a distribution. */
+const WORK_PER_BYTE = 0.01;
 
 /** As /proc/kallsyms. */
 function appendSymbols(file: Pieces, kernel: Kernel): void {
   const pieces: string[] = [];
-  for (const { address, type, name, module } of kernel.symbols?.all() ?? []) {
-    const of = module === undefined ? "" : `\t[${module}]`;
-    pieces.push(`${address.toString(16).padStart(16, "0")} ${type} ${name}${of}\n`);
-  }
+  kernel.attempt("symbols", () => {
+    for (const { address, type, name, module } of kernel.symbols?.all() ?? []) {
+      const of = module === undefined ? "" : `\t[${module}]`;
+      const line = `${address.toString(16).padStart(16, "0")} ${type} ${name}${of}\n`;
+      kernel.budget.spend(WORK_PER_BYTE * line.length);
+      kernel.budget.keep(line.length);
+      pieces.push(line);
+    }
+  });
   const text = Buffer.from(pieces.join(""), "latin1");
   file.u32(text.length);
   file.bytes(text);
