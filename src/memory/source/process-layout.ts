@@ -18,6 +18,9 @@ const LEAST_BYTES = 32 << 20;
 /** Linux takes memory in such steps when it is plugged in (x86-64). */
 const PLUGGED_BYTES = 128 << 20;
 
+/** QEMU's machines have no more slots for it. */
+const MAX_PLUGGED = 256;
+
 /** What a process's blocks may be as guest memory, the likeliest first; empty where none looks like a guest's. */
 export function processLayouts(blocks: readonly Block[], qemu: QemuMemory | undefined): Placed[][] {
   // The later a block was mapped, the lower it lies: the order in which a VMM made them.
@@ -80,6 +83,7 @@ function plugged(blocks: readonly Block[], main: readonly Placed[]): Placed[] {
   let start = Math.ceil(end / GIB) * GIB;
   return blocks
     .filter(({ size }) => size % PLUGGED_BYTES === 0)
+    .slice(0, MAX_PLUGGED)
     .map((block) => {
       start += block.size;
       return { start: start - block.size, size: block.size, block, from: 0 };

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
+import { type BigIntStats, closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { MemoryError } from "../errors.js";
 import { merged } from "../extents.js";
 import type { Extent } from "../physical-memory.js";
@@ -6,6 +6,7 @@ import { FileBacking } from "./file.js";
 import { parseLayout } from "./layout.js";
 import { type Backing, MappedMemory, type Piece } from "./mapped-memory.js";
 import { ANONYMOUS, type Block, blocksOf, parseMaps } from "./maps.js";
+import { openChecked } from "./open-checked.js";
 import { bestOf, type OpenOptions } from "./open-file.js";
 import { type Placed, place, processLayouts } from "./process-layout.js";
 import { qemuMemory } from "./qemu-arguments.js";
@@ -16,6 +17,14 @@ const ENTRY_BYTES = 8;
 const THERE = 0xc0;
 /** So many entries are read at once: those of 512 MiB. */
 const ENTRIES_AT_ONCE = 1 << 17;
+
+/** A VMM has some hundred descriptors, and its memory's are among the first; of one file not so many. */
+const MAX_DESCRIPTORS = 1 << 16;
+const MAX_SAME_FILE = 3;
+
+/** Its mappings take some 100 bytes each, of which there are 65,530 at most if nobody allows more. */
+const MAX_TEXT_BYTES = 16 << 20;
+const TEXT_BYTES_AT_ONCE = 64 << 10;
 
 /** Opens the guest memory of a VMM's process, whichever VMM it is. Throws MemoryError. */
 export function openProcess(pid: number, options: OpenOptions = {}): MappedMemory {
@@ -65,14 +74,30 @@ function layoutsFor(
 class VmmProcess {
   readonly #pid: number;
   readonly #open: number[] = [];
+  #byFile: ReadonlyMap<string, readonly string[]> | undefined;
   #memory: { readonly mem: number; readonly pagemap: number } | undefined;
 
   constructor(pid: number) {
     this.#pid = pid;
   }
 
+  /** What a process may make as long as it likes is cut. */
   text(name: string): string {
-    return this.#try(() => readFileSync(`/proc/${this.#pid}/${name}`, "latin1"));
+    return this.#try(() => {
+      const fd = openSync(`/proc/${this.#pid}/${name}`, "r");
+      try {
+        const part = Buffer.alloc(TEXT_BYTES_AT_ONCE);
+        let text = "";
+        while (text.length < MAX_TEXT_BYTES) {
+          const count = readSync(fd, part);
+          if (count === 0) break;
+          text += part.toString("latin1", 0, count);
+        }
+        return text;
+      } finally {
+        closeSync(fd);
+      }
+    });
   }
 
   /** A file is read as one, which leaves the process's page tables alone, too. */
@@ -111,23 +136,38 @@ class VmmProcess {
     return fd;
   }
 
-  /** The file behind a block: a descriptor of the process, the mapping's own link, or its path. */
+  /** The file behind a block: the mapping's own link, a descriptor of the process, or its path. */
   #fileOf({ file, start, end, name }: Block): number | undefined {
-    const descriptors = this.#try(() => readdirSync(`/proc/${this.#pid}/fd`));
     const paths = [
-      ...descriptors.map((fd) => `fd/${fd}`),
       `map_files/${start.toString(16)}-${end.toString(16)}`,
+      ...(this.#descriptors.get(file) ?? []),
       `root${name}`,
     ];
     for (const path of paths) {
-      try {
-        if (fileId(`/proc/${this.#pid}/${path}`) !== file) continue;
-        return this.#openFile(path);
-      } catch {
-        // It is gone, or not ours to open: another one may do.
-      }
+      const isSame = (status: BigIntStats) => fileId(status) === file;
+      // It may be gone, or not ours to open: another one may do.
+      const fd = orUndefined(() => openChecked(`/proc/${this.#pid}/${path}`, isSame));
+      if (fd === undefined) continue;
+      this.#open.push(fd);
+      return fd;
     }
     return undefined;
+  }
+
+  /** The process's descriptors, by which file they are. */
+  get #descriptors(): ReadonlyMap<string, readonly string[]> {
+    if (this.#byFile !== undefined) return this.#byFile;
+    const byFile = new Map<string, string[]>();
+    const names = this.#try(() => readdirSync(`/proc/${this.#pid}/fd`));
+    for (const name of names.slice(0, MAX_DESCRIPTORS)) {
+      const path = `fd/${name}`;
+      const status = orUndefined(() => statSync(`/proc/${this.#pid}/${path}`, { bigint: true }));
+      if (status === undefined) continue;
+      const file = fileId(status);
+      byFile.set(file, [...(byFile.get(file) ?? []).slice(-MAX_SAME_FILE), path]);
+    }
+    this.#byFile = byFile;
+    return byFile;
   }
 
   #try<T>(action: () => T): T {
@@ -139,9 +179,16 @@ class VmmProcess {
   }
 }
 
+function orUndefined<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch {
+    return undefined;
+  }
+}
+
 /** `fe:00 1234`, as maps has it. */
-function fileId(path: string): string {
-  const { dev, ino } = statSync(path, { bigint: true });
+function fileId({ dev, ino }: BigIntStats): string {
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
   const hex = (part: bigint) => part.toString(16).padStart(2, "0");

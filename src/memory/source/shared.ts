@@ -1,9 +1,9 @@
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { closeDescriptor, openPlace } from "../../os/index.js";
+import { type BigIntStats, closeSync } from "node:fs";
 import { MemoryError } from "../errors.js";
 import type { Extent } from "../physical-memory.js";
 import { FileBacking } from "./file.js";
 import { MappedMemory, type Piece } from "./mapped-memory.js";
+import { openChecked } from "./open-checked.js";
 
 /** A run of guest memory in a file that another process has open. */
 export interface SharedExtent extends Extent {
@@ -45,23 +45,20 @@ export function openShared({ pid, extents }: SharedMemory): MappedMemory {
 
 /** Only a file that is the right one is opened: the number may be another's by now, or a device's. */
 function openExtent(pid: number, { fd, device, inode }: SharedExtent): number {
-  let place: number | undefined;
+  const isSame = ({ dev, ino }: BigIntStats) => {
+    if (dev !== device || ino !== inode) throw gone(pid);
+    return true;
+  };
   try {
-    place = openPlace(`/proc/${pid}/fd/${fd}`);
-    const status = fstatSync(place, { bigint: true });
-    if (status.dev !== device || status.ino !== inode) throw gone(pid);
-    if (!status.isFile()) {
-      throw new MemoryError(
-        "NOT_MEMORY",
-        "what the VMM shares is no file: read its process, with --pid",
-      );
-    }
-    return openSync(`/proc/self/fd/${place}`, constants.O_RDONLY);
+    const opened = openChecked(`/proc/${pid}/fd/${fd}`, isSame);
+    if (opened !== undefined) return opened;
   } catch (error) {
     throw openError(pid, error);
-  } finally {
-    if (place !== undefined) closeDescriptor(place);
   }
+  throw new MemoryError(
+    "NOT_MEMORY",
+    "what the VMM shares is no file: read its process, with --pid",
+  );
 }
 
 function openError(pid: number, error: unknown): unknown {
