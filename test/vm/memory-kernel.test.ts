@@ -1,10 +1,14 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openMemory } from "../../src/memory/index.js";
 import { type Kernel, openKernel } from "../../src/memory/kernel/index.js";
 import { KernelLog, logText } from "../../src/memory/log.js";
+import { qemuGuest } from "../../vm/guest.js";
 import { until } from "../support/patience.js";
 import { HAND_OVER, memoryGuest } from "./memory-guest.js";
-import { describeGuests } from "./support.js";
+import { describeGuests, program, startGuest, temporaryFolder } from "./support.js";
 
 /** Files that claim to be VMCOREINFO, which stay in the page cache. */
 const LIES = `
@@ -29,6 +33,9 @@ cat /proc/kallsyms > /out/kallsyms
 grep -c . /proc/modules > /out/modules
 dmesg -r > /out/dmesg
 ${HAND_OVER}`;
+
+const inspected = (...args: readonly string[]) =>
+  spawnSync(program, ["inspect", ...args], { encoding: "utf8", maxBuffer: 16 << 20 });
 
 const logOf = (kernel: Kernel) =>
   Buffer.concat([...logText(new KernelLog(kernel).entries())].map((text) => Buffer.from(text)));
@@ -90,6 +97,39 @@ describeGuests("the Linux in a guest's memory", () => {
     }
     expect(kernel.notes.lines).toEqual([]);
     kernel.memory.close();
+  });
+
+  it("a panic before there is VMCOREINFO leaves the log, and a report of it", async () => {
+    const folder = temporaryFolder();
+    // Without a timer that works, start_kernel() panics long before the first initcall.
+    const panics = (["6.1", "6.12", "7.3"] as const).map(async (kernel) => {
+      const [memory = "", file = ""] = ["memory", "serial"].map((name) =>
+        join(folder, name + kernel),
+      );
+      const argv = await qemuGuest({
+        ...{ kernel, driver: false, bzImage: true, script: "", append: "loglevel=8 hpet=disable" },
+        serial: { file },
+        arguments: [
+          ...["-object", `memory-backend-file,id=mem,size=256M,mem-path=${memory},share=on`],
+          ...["-machine", "memory-backend=mem,pit=off,hpet=off"],
+        ],
+      });
+      await startGuest(argv.map((word) => word.replace("no_timer_check ", ""))).ended;
+      const printed = readFileSync(file, "latin1").replaceAll("\r", "");
+      const told = printed.slice(printed.search(/^\[ +0\.0+\] Linux version/m));
+      const text = inspected(memory, "log");
+      expect(text.stdout.replaceAll(/^<\d+>/gm, "")).toBe(told);
+      const title = "kernel panic: IO-APIC + timer doesn't work!";
+      expect(text.stderr).toContain(`the log ends in a crash: ${title}`);
+      const { stdout } = inspected(memory);
+      expect(stdout).toMatch(`Linux  ${kernel}.`);
+      expect(stdout).toContain(`  its log ends in a crash: ${title}`);
+      expect(stdout).toContain(
+        "\n  it has just begun to boot, or can't say what it is: view log\n",
+      );
+      expect(inspected(memory, "tasks").stderr).toContain("no Linux in it that describes itself");
+    });
+    await Promise.all(panics);
   });
 
   it("of two boots it is the one that runs, or ran last", async () => {

@@ -3,7 +3,7 @@ import { Option } from "commander";
 import { readFacts } from "../../analysis/title/index.js";
 import { MemoryError } from "../../memory/errors.js";
 import { guestText } from "../../memory/guest-text.js";
-import type { Notes } from "../../memory/kernel/index.js";
+import type { Kernel, Notes } from "../../memory/kernel/index.js";
 import { KernelLog, type LogEntry, logText } from "../../memory/log.js";
 import { LogFollower } from "../../memory/log-follower.js";
 import { findLogRing } from "../../memory/log-ring.js";
@@ -87,10 +87,15 @@ export function* noting(
   }
 }
 
-/** A kernel that has just begun to boot doesn't describe itself, but has a log. */
 function logOf(looked: Looked): KernelLog {
+  const kernel = kernelOrLog(looked);
+  return kernel instanceof KernelLog ? kernel : new KernelLog(kernel);
+}
+
+/** The kernel; one that has just begun to boot doesn't describe itself, but has a log. Throws MemoryError where there is neither. */
+export function kernelOrLog(looked: Looked): Kernel | KernelLog {
   try {
-    return new KernelLog(looked.kernel);
+    return looked.kernel;
   } catch (error) {
     if (!(error instanceof MemoryError && error.code === "NO_KERNEL")) throw error;
     const log = findLogRing(looked.memory);

@@ -11,7 +11,7 @@ import { lateCpus } from "../../memory/system/late-timers.js";
 import { readUsage, type Usage } from "../../memory/system/usage.js";
 import { readTasks, type Task, type Tasks } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
-import { linesOf, newestLines, noting } from "./log.js";
+import { kernelOrLog, linesOf, newestLines, noting } from "./log.js";
 import { tableLines } from "./text.js";
 import { bootText, spanText } from "./uptime.js";
 import type { View } from "./view.js";
@@ -43,8 +43,9 @@ export const report: View = {
   name: "report",
   summary: "one page: what it is, what it does now, and what looks wrong",
 
-  show({ kernel }) {
-    const found = readReport(kernel);
+  show(looked) {
+    const kernel = kernelOrLog(looked);
+    const found = kernel instanceof KernelLog ? logReport(kernel) : readReport(kernel);
     return {
       lines: pageOf(found),
       json: () => ({ ...found, system: Object.fromEntries(found.system) }),
@@ -53,7 +54,11 @@ export const report: View = {
 };
 
 function readReport(kernel: Kernel): Report {
-  const { title, errors } = readLog(kernel);
+  const { title, errors } = readLog((read) => {
+    kernel.attempt("log", () => {
+      read(new KernelLog(kernel));
+    });
+  });
   const identity = kernel.attempt("its name", () => readIdentity(kernel));
   const clock = kernel.attempt("clock", () => readClock(kernel));
   const usage = kernel.attempt("memory", () => readUsage(kernel));
@@ -92,6 +97,24 @@ function readReport(kernel: Kernel): Report {
   };
 }
 
+/** Of a kernel that doesn't describe itself: all that is known of it is what it says. */
+function logReport(log: KernelLog): Report {
+  const {
+    first = "",
+    title,
+    errors,
+  } = readLog((read) => {
+    read(log);
+  });
+  const release = /Linux version (.+)$/.exec(first)?.[1];
+  return {
+    system: release === undefined ? [] : [["Linux", release]],
+    cpus: [],
+    wrong: [...crashIn(title), "it has just begun to boot, or can't say what it is: view log"],
+    errors,
+  };
+}
+
 const memoryText = ({ total, free, available }: Usage): string =>
   `${formatSize(total)}, ${formatSize(free)} free, ${formatSize(available)} available`;
 
@@ -107,10 +130,11 @@ const who = ({ name, pid }: Task): string => `${guestText(name)} (${pid})`;
 
 function panics(kernel: Kernel, title: string): string[] {
   const cpu = kernel.attempt("panic", () => panickedCpu(kernel));
-  return [
-    ...(cpu === undefined ? [] : [`it panicked, on CPU ${cpu}`]),
-    ...(title === "" ? [] : [`its log ends in a crash: ${title}`]),
-  ];
+  return [...(cpu === undefined ? [] : [`it panicked, on CPU ${cpu}`]), ...crashIn(title)];
+}
+
+function crashIn(title: string): string[] {
+  return title === "" ? [] : [`its log ends in a crash: ${title}`];
 }
 
 function stuck(kernel: Kernel, { monotonic }: Clock): string[] {
@@ -153,20 +177,31 @@ function shortage({ total, available }: Usage): string[] {
   return [`hardly any memory is available: ${formatSize(available)} of ${formatSize(total)}`];
 }
 
-/** The title of the crash that the log ends in, and its last errors, as far as it can be read. */
-function readLog(kernel: Kernel): { readonly title: string; readonly errors: readonly string[] } {
+/** What a report takes from a log, as far as that can be read. */
+interface LogReading {
+  readonly first: string | undefined;
+  /** Of the crash that it ends in; empty where it ends in none. */
+  readonly title: string;
+  readonly errors: readonly string[];
+}
+
+function readLog(withLog: (read: (log: KernelLog) => void) => void): LogReading {
   const newest = newestLines();
   const errors = new Newest<LogEntry>(MOST_ERRORS);
+  let first: string | undefined;
   const see = (entry: LogEntry) => {
     if ("lost" in entry || (entry.priority & 7) > ERROR) return;
     // A copy: the text is a part of all that was read with it.
     errors.add({ ...entry, text: Buffer.from(entry.text) });
   };
-  kernel.attempt("log", () => {
-    for (const line of linesOf(noting(new KernelLog(kernel).entries(), see))) newest.add(line);
+  withLog((log) => {
+    for (const line of linesOf(noting(log.entries(), see))) {
+      first ??= line;
+      newest.add(line);
+    }
   });
   return {
-    title: readFacts(newest.list).title,
+    ...{ first, title: readFacts(newest.list).title },
     errors: [...linesOf(errors.list)].slice(-MOST_ERRORS),
   };
 }
