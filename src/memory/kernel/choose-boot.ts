@@ -49,6 +49,7 @@ export function chooseBoot(
 }
 
 function isUsed(memory: PhysicalMemory, { tables }: FoundInfo, cr3: bigint): boolean {
+  if (!(tables instanceof PageTables)) return false;
   const own = tables.topEntry(KERNEL_TEXT);
   if (own === undefined) return false;
   const root = cr3 & 0x000ffffffffff000n;

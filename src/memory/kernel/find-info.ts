@@ -1,11 +1,12 @@
 import type { PhysicalMemory } from "../physical-memory.js";
+import { type AddressSpace, SameAddresses } from "./address-space.js";
 import { PAGE_SIZE, PageTables } from "./page-tables.js";
 import { VmcoreInfo } from "./vmcore-info.js";
 
-/** VMCOREINFO, and the page tables of its kernel. */
+/** VMCOREINFO, and its kernel's address space. */
 export interface FoundInfo {
   readonly info: VmcoreInfo;
-  readonly tables: PageTables;
+  readonly tables: AddressSpace;
 }
 
 const CHUNK_BYTES = 1 << 20;
@@ -28,7 +29,7 @@ const RELEASE_BYTES = 65;
 
 /**
  * The kernels that a memory describes: of the pages that begin as VMCOREINFO does, those whose own page tables lead to
- * the release they say. After a reset, the former boot's may be among them.
+ * the release they say; a user-mode-linux's are not needed for that. After a reset, the former boot's may be among them.
  */
 export function findInfos(memory: PhysicalMemory): FoundInfo[] {
   const found = new Map<string, FoundInfo>();
@@ -64,23 +65,28 @@ function* pageTexts(memory: PhysicalMemory): Generator<string, void, void> {
 function check(memory: PhysicalMemory, text: string): FoundInfo | undefined {
   const info = new VmcoreInfo(text);
   const utsname = info.symbol("init_uts_ns");
-  const pageDirectory = info.symbol("init_top_pgt") ?? info.symbol("swapper_pg_dir");
-  const physBase = info.number("phys_base");
+  const tables = addressSpace(memory, info);
   const nameAt = info.offset("uts_namespace.name") ?? 0;
-  if (utsname === undefined || pageDirectory === undefined || physBase === undefined) {
-    return undefined;
-  }
-  const encrypted = info.number("sme_mask") ?? 0n;
-  const root = BigInt.asIntN(64, pageDirectory - START_KERNEL_MAP + physBase);
-  if (root < 0n || root >= 2n ** 52n) return undefined;
-  const levels = info.number("pgtable_l5_enabled") === 1n ? 5 : 4;
-  const tables = new PageTables(memory, Number(root), levels, encrypted);
+  if (utsname === undefined || tables === undefined) return undefined;
   const release = Buffer.alloc(RELEASE_BYTES);
   const page = tables.translate(utsname + BigInt(nameAt + RELEASE_AT));
   if (page === undefined || page.size < release.length) return undefined;
-  memory.read(page.physical, release);
+  if (memory.read(page.physical, release) < release.length) return undefined;
   const end = release.indexOf(0);
   return release.toString("latin1", 0, Math.max(end, 0)) === info.release
     ? { info, tables }
     : undefined;
+}
+
+function addressSpace(memory: PhysicalMemory, info: VmcoreInfo): AddressSpace | undefined {
+  const pageDirectory = info.symbol("init_top_pgt") ?? info.symbol("swapper_pg_dir");
+  const physBase = info.number("phys_base");
+  if (pageDirectory === undefined) return undefined;
+  // Only user-mode-linux has none: a processor's kernel was loaded somewhere.
+  if (physBase === undefined) return new SameAddresses();
+  const encrypted = info.number("sme_mask") ?? 0n;
+  const root = BigInt.asIntN(64, pageDirectory - START_KERNEL_MAP + physBase);
+  if (root < 0n || root >= 2n ** 52n) return undefined;
+  const levels = info.number("pgtable_l5_enabled") === 1n ? 5 : 4;
+  return new PageTables(memory, Number(root), levels, encrypted);
 }

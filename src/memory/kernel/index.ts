@@ -1,4 +1,5 @@
 export { type AddressRange, AddressRanges } from "./address-ranges.js";
+export type { Run } from "./address-space.js";
 export { Btf, Kind } from "./btf.js";
 export { Budget } from "./budget.js";
 export { Kernel } from "./kernel.js";
@@ -6,7 +7,7 @@ export { Module, type ModulePart } from "./module.js";
 export { Notes } from "./notes.js";
 export { openKernel } from "./open-kernel.js";
 export { Orc, type OrcEntry, type OrcRegister, type OrcType } from "./orc.js";
-export { PageTables, type Run } from "./page-tables.js";
+export { PageTables } from "./page-tables.js";
 export { Struct } from "./struct.js";
 export { type KernelSymbol, type SymbolAt, Symbols } from "./symbols.js";
 export { type Field, StructType, Types } from "./types.js";

@@ -2,6 +2,7 @@ import { MemoryError } from "../errors.js";
 import { hex } from "../guest-text.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import { type AddressRange, AddressRanges } from "./address-ranges.js";
+import type { AddressSpace } from "./address-space.js";
 import { Btf } from "./btf.js";
 import { Budget } from "./budget.js";
 import type { FoundInfo } from "./find-info.js";
@@ -38,8 +39,8 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   readonly notes = new Notes();
   /** Work that is left: each read spends from it, and throws when none is left. */
   readonly budget = new Budget();
-  /** The kernel's own page tables. */
-  readonly tables: PageTables;
+  /** The kernel's own page tables, where it has any. */
+  readonly tables: AddressSpace;
   readonly #structTypes = new Map<Btf, Map<number, StructType>>();
   #loaded: { readonly list: readonly Module[]; readonly ranges: AddressRanges<Module> } | undefined;
   #moduleTypes: ReadonlyMap<string, Btf> | undefined;
@@ -64,7 +65,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   /** The guest has run since: its page tables, modules and CPUs are read anew. */
   forget(): void {
     this.tables.forget();
-    this.#modules = undefined;
+    this.#loaded = undefined;
     this.#moduleTypes = undefined;
     this.#perCpuOffsets = undefined;
     this.#presentCpus = undefined;
@@ -88,6 +89,9 @@ export class Kernel implements StructSource, LoadedModules<Module> {
 
   /** Another address space: `pgd` is the kernel address of its highest table (mm_struct.pgd). */
   addressSpace(pgd: bigint): PageTables {
+    if (!(this.tables instanceof PageTables)) {
+      throw new MemoryError("UNSUPPORTED", "programs' memory in a user-mode-linux can't be read");
+    }
     const root = this.translate(pgd);
     if (root === undefined) throw notMapped(pgd);
     const encrypted = this.info.number("sme_mask") ?? 0n;

@@ -1,10 +1,5 @@
 import type { PhysicalMemory } from "../physical-memory.js";
-
-/** A physical address, and how many bytes from there on belong to the same page, of whatever size. */
-export interface Run {
-  readonly physical: number;
-  readonly size: number;
-}
+import type { AddressSpace, Run } from "./address-space.js";
 
 /** Of an entry (Intel SDM, volume 3, 4.5: "4-level paging and 5-level paging"). */
 const PRESENT = 1;
@@ -21,7 +16,7 @@ const LEVEL_BITS = 9;
 const MAX_TABLES = 8192;
 
 /** x86-64's page tables, of 4 or 5 levels. */
-export class PageTables {
+export class PageTables implements AddressSpace {
   readonly levels: 4 | 5;
   /** The physical address of the table of the highest level. */
   readonly root: number;
@@ -75,7 +70,6 @@ export class PageTables {
     return this.#table(this.root)?.readBigUInt64LE(Number((virtual >> shift) & 511n) * 8);
   }
 
-  /** The guest may have changed them: they are read anew. */
   forget(): void {
     this.#tables.clear();
   }

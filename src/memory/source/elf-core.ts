@@ -48,7 +48,11 @@ export function elfCore(backing: Backing, close: () => void): MappedMemory {
     throw new MemoryError("UNSUPPORTED", "a core of another processor than x86-64");
   }
   const segments = segmentsOf(backing, header);
-  const pieces = withoutOverlaps(segments.flatMap((segment) => segmentPieces(backing, segment)));
+  // A process's core, as the host's kernel writes it, has no physical addresses: user-mode-linux is a process.
+  const loads = segments.filter((segment) => segment.readUInt32LE(0) === PT_LOAD);
+  const isProcess = loads.length > 1 && loads.every((load) => load.readBigUInt64LE(24) === 0n);
+  const addressAt = isProcess ? 16 : 24;
+  const pieces = withoutOverlaps(loads.flatMap((load) => segmentPieces(backing, load, addressAt)));
   expectOwnBytes(pieces);
   return new MappedMemory(pieces, close, registersOf(backing, segments));
 }
@@ -87,10 +91,10 @@ function headerCount(backing: Backing, header: Buffer): number {
   return section.readUInt32LE(44);
 }
 
-function segmentPieces(backing: Backing, header: Buffer): Piece[] {
-  const fields = [8, 24, 32, 40].map((at) => header.readBigUInt64LE(at));
+function segmentPieces(backing: Backing, header: Buffer, addressAt: number): Piece[] {
+  const fields = [8, addressAt, 32, 40].map((at) => header.readBigUInt64LE(at));
   const [offset = 0, start = 0, held = 0, wanted = 0] = fields.map(Number);
-  if (header.readUInt32LE(0) !== PT_LOAD || start >= MAX_ADDRESS) return [];
+  if (start >= MAX_ADDRESS) return [];
   const size = Math.max(held, wanted);
   // QEMU says all ones of a segment of which nothing is in the file.
   if (start + size > MAX_ADDRESS || (held > 0 && offset + held > MAX_ADDRESS)) {

@@ -30,11 +30,15 @@ function folder(): string {
 }
 
 /** A sparse file with text at some offsets. */
-function sparseFile(size: number, texts: Readonly<Record<number, string>>): string {
+function sparseFile(
+  size: number,
+  texts: Readonly<Record<number, string>>,
+  encoding: BufferEncoding = "utf8",
+): string {
   const path = join(folder(), "memory");
   const fd = openSync(path, "w");
   ftruncateSync(fd, size);
-  for (const [at, text] of Object.entries(texts)) writeSync(fd, text, Number(at));
+  for (const [at, text] of Object.entries(texts)) writeSync(fd, text, Number(at), encoding);
   closeSync(fd);
   return path;
 }
@@ -157,6 +161,29 @@ test("what is no memory is said to be none", () => {
   expect(codeOf(() => openMemory(sparseFile(4097, {})))).toBe("NOT_MEMORY");
   expect(() => openMemory(join(directory, "none"))).toThrow("ENOENT");
   expect(codeOf(() => openMemory(2 ** 30))).toBe("ENDED");
+});
+
+test("a core of a process, which has no physical addresses, is read at its own", () => {
+  const header = Buffer.alloc(64 + 2 * 56);
+  header.write("\x7fELF\x02\x01\x01", "latin1");
+  header.writeUInt16LE(4, 16);
+  header.writeUInt16LE(62, 18);
+  header.writeUInt8(64, 32);
+  header.writeUInt16LE(56, 54);
+  header.writeUInt16LE(2, 56);
+  for (const [i, virtual] of [0x60000000, 0x66daa000].entries()) {
+    const at = 64 + i * 56;
+    header.writeUInt32LE(1, at);
+    header.writeUInt32LE((i + 1) * 4096, at + 8);
+    header.writeUInt32LE(virtual, at + 16);
+    header.writeUInt32LE(4096, at + 32);
+    header.writeUInt32LE(4096, at + 40);
+  }
+  const texts = { 0: header.toString("latin1"), 4096: "program", 8192: "memory" };
+  const memory = opened(sparseFile(12288, texts, "latin1"));
+  expect(memory.regions.map(({ start }) => start)).toEqual([0x60000000, 0x66daa000]);
+  expect(textAt(memory, 0x60000000, 7)).toBe("program");
+  expect(textAt(memory, 0x66daa000, 6)).toBe("memory");
 });
 
 test("a file that becomes shorter is told", () => {

@@ -5,11 +5,12 @@ import type { Extent } from "../physical-memory.js";
 import { FileBacking } from "./file.js";
 import { parseLayout } from "./layout.js";
 import { type Backing, MappedMemory, type Piece } from "./mapped-memory.js";
-import { ANONYMOUS, type Block, blocksOf, parseMaps } from "./maps.js";
+import { ANONYMOUS, type Block, blocksOf, type HostMapping, parseMaps } from "./maps.js";
 import { openChecked } from "./open-checked.js";
 import { bestOf, type OpenOptions } from "./open-file.js";
 import { type Placed, place, processLayouts } from "./process-layout.js";
 import { qemuMemory } from "./qemu-arguments.js";
+import { umlLayout } from "./uml.js";
 
 const PAGE_BYTES = 4096;
 /** /proc/PID/pagemap has a u64 a page; bit 63: it is in memory; bit 62: it is swapped out (proc_pid_pagemap(5)). */
@@ -30,9 +31,9 @@ const TEXT_BYTES_AT_ONCE = 64 << 10;
 export function openProcess(pid: number, options: OpenOptions = {}): MappedMemory {
   const process = new VmmProcess(pid);
   try {
-    const blocks = blocksOf(parseMaps(process.text("maps")));
+    const mappings = parseMaps(process.text("maps"));
     const argv = process.text("cmdline").split("\0");
-    const layouts = layoutsFor(blocks, argv, options.layout);
+    const layouts = layoutsFor(mappings, argv, options.layout);
     if (layouts.length === 0) {
       throw new MemoryError(
         "NOT_MEMORY",
@@ -59,10 +60,13 @@ export function openProcess(pid: number, options: OpenOptions = {}): MappedMemor
 }
 
 function layoutsFor(
-  blocks: readonly Block[],
+  mappings: readonly HostMapping[],
   argv: readonly string[],
   layout: string | undefined,
 ): Placed[][] {
+  const uml = umlLayout(mappings);
+  if (uml !== undefined) return [uml];
+  const blocks = blocksOf(mappings);
   const layouts = processLayouts(blocks, qemuMemory(argv));
   if (layout === undefined) return layouts;
   const used = [...new Set(layouts[0]?.map(({ block }) => block))];
@@ -75,6 +79,8 @@ class VmmProcess {
   readonly #pid: number;
   readonly #open: number[] = [];
   #byFile: ReadonlyMap<string, readonly string[]> | undefined;
+  /** Those that mappings are of. */
+  readonly #files = new Map<string, number | undefined>();
   #memory: { readonly mem: number; readonly pagemap: number } | undefined;
 
   constructor(pid: number) {
@@ -102,7 +108,10 @@ class VmmProcess {
 
   /** A file is read as one, which leaves the process's page tables alone, too. */
   backing(block: Block): Backing {
-    const file = block.file === ANONYMOUS ? undefined : this.#fileOf(block);
+    if (block.file !== ANONYMOUS && !this.#files.has(block.file)) {
+      this.#files.set(block.file, this.#fileOf(block));
+    }
+    const file = this.#files.get(block.file);
     const behind =
       file === undefined
         ? undefined

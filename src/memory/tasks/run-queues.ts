@@ -14,7 +14,9 @@ export interface RunQueue {
   readonly running: number;
 }
 
+/** Throws MemoryError where the kernel has no types. */
 export function readRunQueues(kernel: Kernel): RunQueue[] {
+  kernel.expectTypes();
   return kernel.presentCpus.flatMap((cpu) => {
     const read = () => readRunQueue(kernel, cpu);
     return kernel.attempt(`CPU ${cpu}'s run queue`, read) ?? [];
