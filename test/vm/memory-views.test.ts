@@ -11,7 +11,7 @@ import { commandLine } from "../../src/memory/system/command-line.js";
 import { loadedModules } from "../../src/memory/system/loaded-modules.js";
 import { readMounts } from "../../src/memory/system/mounts.js";
 import { readUsage, residents } from "../../src/memory/system/usage.js";
-import { readTasks } from "../../src/memory/tasks/index.js";
+import { readTasks, readWorkqueues } from "../../src/memory/tasks/index.js";
 import { buildDriver } from "../../vm/build.js";
 import type { KernelName } from "../../vm/kernel.js";
 import { checkout } from "../../vm/paths.js";
@@ -50,7 +50,13 @@ mount -t tmpfs -o size=100% full /mnt/full
 dd if=/dev/zero of=/mnt/full/zeros bs=64k
 `;
 
-const SPIN = "insmod /crash.ko how=spin\n";
+const SPIN = "echo 1 > /sys/module/lock/parameters/spin; insmod /crash.ko how=spin\n";
+
+const WORKQUEUES = [
+  /^ {2}workqueue: kworker\/u.*\+lock_queue \([0-9]+\) in lock_stuck \[lock\] for [0-9]+ s, and 1 wait in lock_queue$/m,
+  /^ {2}workqueue: CPU [01] has begun no work for [0-9]+ s, and [0-9]+ wait, the first for [a-z]\w+$/m,
+  /^ {2}workqueue: kworker\/[01]:.*\+events \([0-9]+\) in lock_spin \[lock\] for [0-9]+ s$/m,
+];
 
 const openGuest = (source: string | number): Kernel => {
   const kernel = openKernel(openMemory(source));
@@ -189,6 +195,11 @@ describeGuests("what a person looks at first in a guest's memory", () => {
       "lock-writer waits for rw_semaphore lock_read [lock], held by a reader, the last to take it was lock-keeper",
     ]);
 
+    const { busy } = readWorkqueues(kernel, tasksOf(kernel));
+    expect(busy.filter(({ work }) => work.includes("lock"))).toMatchObject([
+      { work: "lock_stuck [lock]", queue: "lock_queue", waiting: 1 },
+    ]);
+
     const page = await pageOf(kernel);
     expect(page).toContain(`Linux    ${kernel.info.release}\n`);
     expect(plain(page)).toContain(`deadlock: ${circle[0] ?? ""}`);
@@ -208,7 +219,8 @@ describeGuests("what a person looks at first in a guest's memory", () => {
     await until(
       () =>
         /^ {2}CPU [01] has seen to no timer for [0-9]+ s/m.test(last) &&
-        /^ {2}blocked: lock-.* for [0-9]+ s, .*, and [0-9]+ more: view tasks$/m.test(last),
+        /^ {2}blocked: .*lock-.* for [0-9]+ s, .*, and [0-9]+ more: view tasks$/m.test(last) &&
+        WORKQUEUES.every((line) => line.test(last)),
       () => last,
       async () => {
         await sleep(LOOK_MS);

@@ -9,7 +9,14 @@ import { commandLine } from "../../memory/system/command-line.js";
 import { panickedCpu, readIdentity } from "../../memory/system/identity.js";
 import { lateCpus } from "../../memory/system/late-timers.js";
 import { readUsage, type Usage } from "../../memory/system/usage.js";
-import { readTasks, type Task, type Tasks } from "../../memory/tasks/index.js";
+import {
+  type BusyWorker,
+  readTasks,
+  readWorkqueues,
+  type StalledPool,
+  type Task,
+  type Tasks,
+} from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
 import { kernelOrLog, linesOf, newestLines, noting } from "./log.js";
 import { tableLines } from "./text.js";
@@ -20,6 +27,7 @@ import type { View } from "./view.js";
 const MOST_CPUS = 16;
 const MOST_DEADLOCKS = 3;
 const MOST_BLOCKED = 5;
+const MOST_WORKS = 5;
 const MOST_ERRORS = 5;
 
 /** A task that waits for a disk isn't blocked for so long, in nanoseconds. */
@@ -88,6 +96,7 @@ function readReport(kernel: Kernel): Report {
       ...panics(kernel, title),
       ...(clock === undefined ? [] : stuck(kernel, clock)),
       ...(tasks === undefined ? [] : waiting(kernel, tasks.tasks)),
+      ...(tasks === undefined ? [] : stuckWork(kernel, tasks.tasks)),
       ...(usage === undefined ? [] : shortage(usage)),
       ...Object.entries({ clock, tasks, memory: usage })
         .filter(([, found]) => found === undefined)
@@ -169,6 +178,26 @@ function waiting(kernel: Kernel, tasks: readonly Task[]): string[] {
       : [`blocked: ${shown.join(", ")}${more > 0 ? `, and ${more} more: view tasks` : ""}`]),
   ];
 }
+
+function stuckWork(kernel: Kernel, tasks: readonly Task[]): string[] {
+  const found = kernel.attempt("workqueues", () => readWorkqueues(kernel, tasks));
+  if (found === undefined) return [];
+  const busy = found.busy.filter(({ time = 0n }) => time >= BLOCKED);
+  const stalled = found.stalled.filter(({ time }) => time >= BLOCKED);
+  const all = [...stalled.map(poolText), ...busy.map(workText)];
+  const more = all.length - MOST_WORKS;
+  return [
+    ...all.slice(0, MOST_WORKS).map((text) => `workqueue: ${text}`),
+    ...(more > 0 ? [`${more} more workers are long at their work: view tasks`] : []),
+  ];
+}
+
+const poolText = ({ cpu, id, time, waiting, next }: StalledPool): string =>
+  `${cpu === undefined ? `pool ${id}` : `CPU ${cpu}`} has begun no work for ${secondsText(time)}, and ${waiting} wait, ` +
+  `the first for ${next}`;
+
+const workText = ({ task, work, queue, time = 0n, waiting }: BusyWorker): string =>
+  `${who(task)} in ${work} for ${secondsText(time)}${waiting === 0 ? "" : `, and ${waiting} wait in ${queue}`}`;
 
 const secondsText = (nanoseconds: bigint): string => `${nanoseconds / 1_000_000_000n} s`;
 

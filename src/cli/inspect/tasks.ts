@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { readTasks, type Task } from "../../memory/tasks/index.js";
+import { readTasks, type Task, workOf } from "../../memory/tasks/index.js";
 import { guestLine, seconds, tableLines } from "./text.js";
 import type { View } from "./view.js";
 
@@ -32,6 +32,8 @@ interface Row {
   readonly comm: string;
   readonly name: string;
   readonly commandLine: string | null;
+  /** The function that a workqueue's worker runs. */
+  readonly work: string | null;
 }
 
 function rowOf(task: Task): Row {
@@ -42,11 +44,20 @@ function rowOf(task: Task): Row {
     notRunFor: notRunFor === undefined ? null : String(notRunFor),
     ...{ comm: guestLine(task.comm), name: guestLine(task.name) },
     commandLine: commandLine === undefined ? null : guestLine(commandLine),
+    work: workOf(task) ?? null,
   };
 }
 
 function cells(row: Row): string[] {
-  const { pid, tgid, state, running, cpu, notRunFor, name, commandLine } = row;
+  const { pid, tgid, state, running, cpu, notRunFor, name, commandLine, work } = row;
   const time = notRunFor === null ? (running ? "runs" : "") : seconds(BigInt(notRunFor));
-  return [`${pid}`, `${tgid}`, state, `${cpu}`, time, name, commandLine ?? ""];
+  return [
+    `${pid}`,
+    `${tgid}`,
+    state,
+    `${cpu}`,
+    time,
+    name,
+    commandLine ?? (work === null ? "" : `in ${work}`),
+  ];
 }

@@ -1,5 +1,6 @@
 import { guestText, hex } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
+import { symbolText } from "../symbol-text.js";
 import type { Task } from "../tasks/index.js";
 import { circles } from "./circles.js";
 import type { Holder } from "./kinds.js";
@@ -72,19 +73,11 @@ function readWait(
   const held = kind.holder(kernel, lock);
   return {
     task,
-    lock: { address, type: kind.type, symbol: symbolOf(kernel, address) },
+    lock: { address, type: kind.type, symbol: symbolText(kernel, address) },
     how: held.how,
     readers: held.readers,
     holder: held.task === undefined ? undefined : (tasks.get(held.task) ?? "a task that has ended"),
   };
-}
-
-function symbolOf(kernel: Kernel, address: bigint): string | undefined {
-  const found = kernel.symbols?.at(address);
-  if (found === undefined || found.offset >= found.size) return undefined;
-  const { name, offset, module } = found;
-  const place = offset === 0 ? name : `${name}+${hex(BigInt(offset))}`;
-  return module === undefined ? place : `${place} [${module}]`;
 }
 
 const who = ({ name, pid }: TaskName): string => `${name} (${pid})`;

@@ -103,18 +103,26 @@ export class Task {
     return this.struct.number("exit_state");
   }
 
-  #threadName(): string {
+  /** Its struct worker; undefined where it is no workqueue's. */
+  get worker(): Struct | undefined {
+    const data = (this.#flags & PF_WQ_WORKER) === 0 ? 0n : (this.#thread?.pointer("data") ?? 0n);
+    return data === 0n ? undefined : this.kernel.struct("worker", data);
+  }
+
+  /** A kernel thread's struct kthread. */
+  get #thread(): Struct | undefined {
     const { kernel, struct } = this;
     const private_ = struct.has("worker_private") ? struct.pointer("worker_private") : 0n;
-    if (private_ === 0n) return this.comm;
-    const thread = kernel.struct("kthread", private_);
-    const whole = thread.has("full_name") ? thread.pointer("full_name") : 0n;
-    const name = whole === 0n ? this.comm : kernel.text(whole, MAX_NAME_BYTES);
-    const data = thread.pointer("data");
-    if ((this.#flags & PF_WQ_WORKER) === 0 || data === 0n) return name;
-    const worker = kernel.struct("worker", data);
-    const work = worker.text("desc");
-    if (work === "" || worker.pointer("pool") === 0n) return name;
+    return private_ === 0n ? undefined : kernel.struct("kthread", private_);
+  }
+
+  #threadName(): string {
+    const thread = this.#thread;
+    const whole = thread?.has("full_name") === true ? thread.pointer("full_name") : 0n;
+    const name = whole === 0n ? this.comm : this.kernel.text(whole, MAX_NAME_BYTES);
+    const worker = this.worker;
+    const work = worker?.text("desc") ?? "";
+    if (worker === undefined || work === "" || worker.pointer("pool") === 0n) return name;
     return `${name}${worker.pointer("current_work") === 0n ? "-" : "+"}${work}`;
   }
 }

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Test module: threads that wait for ever for locks that others hold, two of
- * them for each other's.
+ * them for each other's; work that never ends, and when it is asked for,
+ * another that keeps a CPU.
  */
 #include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/rtmutex.h>
 #include <linux/rwsem.h>
 #include <linux/semaphore.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/workqueue.h>
 
 static DEFINE_MUTEX(lock_a);
 static DEFINE_MUTEX(lock_b);
@@ -38,6 +44,36 @@ static void lock_sleep(void)
 	for (;;)
 		ssleep(1000);
 }
+
+static void lock_stuck(struct work_struct *work)
+{
+	lock_sleep();
+}
+static DECLARE_WORK(lock_stuck_work, lock_stuck);
+
+static void lock_late(struct work_struct *work)
+{
+}
+static DECLARE_WORK(lock_late_work, lock_late);
+
+static void lock_spin(struct work_struct *work)
+{
+	preempt_disable();
+	for (;;)
+		cpu_relax();
+}
+static DECLARE_WORK(lock_spin_work, lock_spin);
+
+/* On another CPU than the one that asks for it. */
+static int lock_set_spin(const char *value, const struct kernel_param *param)
+{
+	schedule_work_on(cpumask_any_but(cpu_online_mask,
+					 raw_smp_processor_id()),
+			 &lock_spin_work);
+	return 0;
+}
+module_param_call(spin, lock_set_spin, NULL, NULL, 0200);
+MODULE_PARM_DESC(spin, "Written to: work that keeps a CPU for ever");
 
 static int lock_first(void *unused)
 {
@@ -122,13 +158,21 @@ static const struct {
 
 static int __init lock_init(void)
 {
+	struct workqueue_struct *queue;
 	struct task_struct *task;
 	unsigned int i;
 
+	queue = alloc_ordered_workqueue("lock_queue", 0);
+	if (!queue)
+		return -ENOMEM;
 	sema_init(&lock_semaphore, 1);
 	lock_allocated = kzalloc(sizeof(*lock_allocated), GFP_KERNEL);
-	if (!lock_allocated)
+	if (!lock_allocated) {
+		destroy_workqueue(queue);
 		return -ENOMEM;
+	}
+	queue_work(queue, &lock_stuck_work);
+	queue_work(queue, &lock_late_work);
 	mutex_init(&lock_allocated->mutex);
 	for (i = 0; i < ARRAY_SIZE(lock_allocated->self); i++)
 		lock_allocated->self[i] = lock_allocated;
