@@ -47,7 +47,14 @@ const OUT_OF_MEMORY = `
 echo 1 > /proc/sys/vm/panic_on_oom
 mkdir -p /mnt/full
 mount -t tmpfs -o size=100% full /mnt/full
-dd if=/dev/zero of=/mnt/full/zeros bs=64k
+available() { sed -n 's/MemAvailable: *\\([0-9]*\\).*/\\1/p' /proc/meminfo; }
+dd if=/dev/zero of=/mnt/full/zeros bs=1M count=$(($(available) / 1024 - 16)) 2> /dev/null
+until [ $(available) -lt 8000 ]; do
+  dd if=/dev/zero bs=64k count=4 >> /mnt/full/zeros 2> /dev/null
+done
+echo STALLS
+read _
+dd if=/dev/zero bs=64k >> /mnt/full/zeros
 `;
 
 const SPIN = "echo 1 > /sys/module/lock/parameters/spin; insmod /crash.ko how=spin\n";
@@ -207,6 +214,11 @@ describeGuests("what a person looks at first in a guest's memory", () => {
     expect(page).not.toContain("interrupts are off");
     guest.goOn();
     if (end === OUT_OF_MEMORY) {
+      await guest.printed("STALLS");
+      expect(await pageOf(kernel)).toMatch(
+        /^ {2}hardly any memory is available: [0-9.]+[KM] of [0-9.]+M; most have tmpfs and shared memory [0-9.]+M, /m,
+      );
+      guest.goOn();
       await guest.ended;
       const last = await pageOf(openGuest(guest.memory));
       expect(last).toMatch(/^ {2}it panicked, on CPU [01]$/m);

@@ -8,7 +8,7 @@ import { type Clock, readClock } from "../../memory/system/clock.js";
 import { commandLine } from "../../memory/system/command-line.js";
 import { panickedCpu, readIdentity } from "../../memory/system/identity.js";
 import { lateCpus } from "../../memory/system/late-timers.js";
-import { readUsage, type Usage } from "../../memory/system/usage.js";
+import { readUsage, residents, type Usage } from "../../memory/system/usage.js";
 import {
   type BusyWorker,
   readTasks,
@@ -35,6 +35,16 @@ const BLOCKED = 10_000_000_000n;
 
 /** Of the memory: less that is available looks wrong. */
 const LITTLE = 0.05;
+
+const MOST_USERS = 3;
+
+/** What no process is shown to have, or not alone, and can't be freed. */
+const KERNELS_OWN: readonly (readonly [what: string, key: keyof Usage])[] = [
+  ["tmpfs and shared memory", "shared"],
+  ["slab", "slab"],
+  ["page tables", "pageTables"],
+  ["kernel stacks", "stacks"],
+];
 
 /** Levels of messages up to LOGLEVEL_ERR. */
 const ERROR = 3;
@@ -97,7 +107,7 @@ function readReport(kernel: Kernel): Report {
       ...(clock === undefined ? [] : stuck(kernel, clock)),
       ...(tasks === undefined ? [] : waiting(kernel, tasks.tasks)),
       ...(tasks === undefined ? [] : stuckWork(kernel, tasks.tasks)),
-      ...(usage === undefined ? [] : shortage(usage)),
+      ...(usage === undefined ? [] : shortage(kernel, usage, tasks?.tasks ?? [])),
       ...Object.entries({ clock, tasks, memory: usage })
         .filter(([, found]) => found === undefined)
         .map(([what]) => `its ${what} can't be read, so what is wrong with that isn't known`),
@@ -201,9 +211,18 @@ const workText = ({ task, work, queue, time = 0n, waiting }: BusyWorker): string
 
 const secondsText = (nanoseconds: bigint): string => `${nanoseconds / 1_000_000_000n} s`;
 
-function shortage({ total, available }: Usage): string[] {
+function shortage(kernel: Kernel, usage: Usage, tasks: readonly Task[]): string[] {
+  const { total, available } = usage;
   if (available >= total * LITTLE) return [];
-  return [`hardly any memory is available: ${formatSize(available)} of ${formatSize(total)}`];
+  const processes = kernel.attempt("processes' memory", () => residents(kernel, tasks)) ?? [];
+  const users = [
+    ...KERNELS_OWN.map(([what, key]) => ({ what, size: usage[key] })),
+    ...processes.map(({ name, pid, resident }) => ({ what: `${name} (${pid})`, size: resident })),
+  ].sort((a, b) => b.size - a.size);
+  const most = users.slice(0, MOST_USERS).map(({ what, size }) => `${what} ${formatSize(size)}`);
+  return [
+    `hardly any memory is available: ${formatSize(available)} of ${formatSize(total)}; most have ${most.join(", ")}`,
+  ];
 }
 
 /** What a report takes from a log, as far as that can be read. */
