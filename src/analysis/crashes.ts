@@ -69,21 +69,16 @@ function sharedIds(records: readonly RecordEntry[]): ReadonlySet<string> {
 /** The crashes that the records hold, oldest first. */
 export function findCrashes(records: readonly HeadedRecord[]): Crash[] {
   const shared = sharedIds(records);
-  return groupDumps(records)
-    .filter(({ type }) => type === "dmesg")
-    .flatMap((dump) => {
-      const [first] = dump.parts;
-      if (first === undefined) return [];
-      const own = shared.size > 0 && shared.has(idOf(first)) ? first.name : stemOf(first);
-      return [
-        {
-          name: dump.guest === "" ? own : `${dump.guest}/${own}`,
-          guest: guestOf(first),
-          dump,
-          size: dump.parts.reduce((sum, { size }) => sum + size, 0),
-        },
-      ];
-    });
+  const crashes: Crash[] = [];
+  for (const dump of groupDumps(records)) {
+    const [first] = dump.parts;
+    if (dump.type !== "dmesg" || first === undefined) continue;
+    const own = shared.size > 0 && shared.has(idOf(first)) ? first.name : stemOf(first);
+    const name = dump.guest === "" ? own : `${dump.guest}/${own}`;
+    const size = dump.parts.reduce((sum, part) => sum + part.size, 0);
+    crashes.push({ name, guest: guestOf(first), dump, size });
+  }
+  return crashes;
 }
 
 /** Finds what of some records is of a crash's guest and boot, where the boot is known. */
@@ -107,7 +102,7 @@ export function relations(records: readonly HeadedRecord[]): (crash: Crash) => R
         };
 }
 
-const bootKey = ({ guest, boot }: Pick<Dump, "guest" | "boot">): string => `${guest}/${boot}`;
+const bootKey = ({ guest, boot }: Dump | BootStream): string => `${guest}/${boot}`;
 
 const traceKey = (dump: Dump): string => `${bootKey(dump)} ${dump.reason} ${dump.count}`;
 

@@ -63,11 +63,17 @@ function removeText(directory: string): void {
 
 /** Whether a .gz file says that it holds as much as the record has (RFC 1952, ISIZE): the copy that gzip -k made. */
 function isCopy(copy: string, path: string): boolean {
-  const size = lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  const found = lstatSync(copy, { throwIfNoEntry: false });
-  if (found?.isFile() !== true || found.size < ISIZE_BYTES) return false;
+  const record = statsOf(path);
+  const found = statsOf(copy);
+  if (record === undefined || found === undefined || found.size < ISIZE_BYTES) return false;
   const bytes = Buffer.concat([...filePieces(copy, found.size - ISIZE_BYTES, found.size)]);
-  return bytes.length === ISIZE_BYTES && bytes.readUInt32LE() === size % 2 ** 32;
+  return bytes.length === ISIZE_BYTES && bytes.readUInt32LE() === record.size % 2 ** 32;
+}
+
+/** Undefined where it is no regular file, or is gone: the guest may erase it at this moment. */
+function statsOf(path: string): Stats | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() === true ? stats : undefined;
 }
 
 /** What is removed has to be what was shown: another record may have the same id, and even the same size. */
@@ -179,12 +185,13 @@ export function holdingOf(directory: string, guest: string, onSkipped: OnSkipped
   const texts: RecordEntry[] = [];
   // Before the notes: a directory that can't be read is what is complained of.
   const all = readdirSync(directory, { withFileTypes: true });
-  const entries = all.filter((one) => one.isFile());
-  const names = new Set(entries.map(({ name }) => name));
   const notes = notesOf(directory, onSkipped);
   const source = filesOf(directory);
-  for (const entry of entries) {
-    const path = join(directory, entry.name);
+  // join() for each of thousands takes long.
+  const before = join(directory, "-").slice(0, -1);
+  for (const entry of all) {
+    if (!entry.isFile()) continue;
+    const path = before + entry.name;
     const stored = parseRecordName(entry.name);
     const copy = stored ?? parsePstorefsName(entry.name);
     const name = copy ?? parseTextName(entry.name);
@@ -193,14 +200,9 @@ export function holdingOf(directory: string, guest: string, onSkipped: OnSkipped
       if (other !== undefined) own.push(other);
       continue;
     }
-    // The copy that gzip -k made; the record itself is there, too.
-    if (name.gzip === true) {
-      const plain = entry.name.replace(/\.gz$/, "");
-      if (names.has(plain) && isCopy(path, join(directory, plain))) continue;
-    }
-    // The guest may erase it at this moment.
-    const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (stats?.isFile() !== true) continue;
+    if (name.gzip === true && isCopy(path, path.replace(/\.gz$/, ""))) continue;
+    const stats = statsOf(path);
+    if (stats === undefined) continue;
     const records = stored !== undefined ? own : copy !== undefined ? copied : texts;
     records.push(recordFile(path, entry.name, guest, name, stats, notes, source));
   }

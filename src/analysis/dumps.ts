@@ -2,11 +2,15 @@ import { type DumpTypeName, LATE_MS } from "../records/index.js";
 import { missingPartsNote, note, notedText } from "../records/note.js";
 import { type HeadedRecord, textOrNotes } from "./decode.js";
 
-/** A record of a dump, and its number there: its header's, or that of the part that it must be. */
+/** A record of a dump. */
 export interface DumpPart extends HeadedRecord {
-  /** Undefined where nothing tells. */
-  readonly part: number | undefined;
+  /** Where it has no header: that of the part that it must be, as far as anything tells. */
+  readonly supposedPart?: number;
 }
+
+/** A record's number in its dump, where that is known. */
+export const partOf = ({ header, supposedPart }: DumpPart): number | undefined =>
+  header?.part ?? supposedPart;
 
 /** The parts of one dump, in the order of their ids. */
 export interface Dump {
@@ -15,7 +19,7 @@ export interface Dump {
   readonly reason: string;
   readonly count: number;
   /** The guest's boot, as 32 hexadecimal digits, where its driver tells. */
-  readonly boot?: string;
+  readonly boot: string | undefined;
   /** When the host stored its first part. */
   readonly time: Date;
   /** Part 1 holds the oldest text. */
@@ -33,12 +37,12 @@ type Piece = DumpPart | { readonly first: number; readonly last: number };
 
 function piecesOfDump(dump: Dump): Piece[] {
   const step = dump.oldestFirst ? 1 : -1;
-  const parts = [...dump.parts].sort((a, b) => step * ((a.part ?? 0) - (b.part ?? 0)));
+  const parts = [...dump.parts].sort((a, b) => step * ((partOf(a) ?? 0) - (partOf(b) ?? 0)));
   const pieces: Piece[] = [];
   // Of text that is newest first nobody knows how many older parts there should be.
   let expected = dump.oldestFirst ? 1 : undefined;
   for (const record of parts) {
-    const { part } = record;
+    const part = partOf(record);
     if (part !== undefined && expected !== undefined && step * (part - expected) > 0) {
       pieces.push({ first: expected, last: part - step });
     }
@@ -56,7 +60,8 @@ export function missingParts(dump: Dump): number {
   let highest = 0;
   let there = 0;
   // A guest may begin at 0, though pstore begins at 1.
-  for (const { part = 0 } of dump.parts) {
+  for (const record of dump.parts) {
+    const part = partOf(record) ?? 0;
     highest = Math.max(highest, part);
     if (part > 0) there++;
   }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type Given, parts, record, unreadable } from "../../test/support/dump-records.js";
 import { joinDump } from "../../test/support/join-dump.js";
 import type { HeadedRecord } from "./decode.js";
+import { partOf } from "./dumps.js";
 import { groupDumps } from "./group-dumps.js";
 
 const summary = (records: readonly HeadedRecord[]) =>
@@ -69,7 +70,7 @@ describe("which records are one dump", () => {
   });
 
   const members = (records: readonly HeadedRecord[]) =>
-    groupDumps(records).map(({ reason, parts }) => [reason, ...parts.map(({ part }) => part)]);
+    groupDumps(records).map(({ reason, parts }) => [reason, ...parts.map(partOf)]);
   const given = (numbers: readonly (number | "?")[], more: Partial<Given> = {}) =>
     numbers.map((part) =>
       part === "?" ? unreadable({ part: 1, ...more }) : record({ part, ...more }),

@@ -1,4 +1,3 @@
-import { basename, dirname } from "node:path";
 import {
   type DumpTypeName,
   dumpKey,
@@ -11,17 +10,29 @@ import {
 import { familyOf } from "../records/pstorefs-name.js";
 import { isText } from "../records/text-name.js";
 import type { HeadedRecord } from "./decode.js";
-import type { Dump, DumpPart } from "./dumps.js";
+import { type Dump, type DumpPart, partOf } from "./dumps.js";
 
 /** A dump to which parts may still be added. */
-interface Growing {
-  readonly dump: Dump & { readonly parts: DumpPart[]; readonly order: number };
+interface Growing extends Dump {
+  readonly parts: DumpPart[];
   readonly numbers: Set<number>;
+  /** Dumps are put in this order. */
+  readonly order: number;
+}
+
+/** What was read of a guest's type and back-end in one folder: those of others have nothing to do with it. */
+interface Family {
+  /** By dumpKey(). */
+  readonly newest: Map<string, Growing>;
+  /** What was added to last. */
+  latest: Growing | undefined;
+  /** Those without a header since the last that has one. */
+  unread: HeadedRecord[];
 }
 
 /** Whether a record is of a dump as far as their headers tell. */
-function continues({ dump, numbers }: Growing, record: HeadedRecord): boolean {
-  const last = dump.parts.at(-1);
+function continues({ parts, numbers }: Growing, record: HeadedRecord): boolean {
+  const last = parts.at(-1);
   if (last?.header === undefined || record.header === undefined) return false;
   const { boot, guestTime, part } = record.header;
   // Boot and time say it all, also where the files' times are those of a copy.
@@ -30,17 +41,18 @@ function continues({ dump, numbers }: Growing, record: HeadedRecord): boolean {
   return isOfSameDump(last.header, record.header, pauseMs) && !numbers.has(part);
 }
 
-/** Whether a record of which nothing is known is most likely a dump's next part. */
-function isLikelyNext({ dump, numbers }: Growing, record: HeadedRecord): boolean {
-  const last = dump.parts.at(-1);
-  if (last?.part === undefined || last.header?.last === true) return false;
-  if (numbers.has(last.part + 1)) return false;
-  return mayContinue(asUnread(last), asUnread(record), dump.parts.length);
+/** The number that a record would have of which nothing is known, where it is most likely a dump's next part. */
+function likelyNext({ parts, numbers }: Growing, record: HeadedRecord): number | undefined {
+  const last = parts.at(-1);
+  const part = last && partOf(last);
+  if (last === undefined || part === undefined || last.header?.last === true) return undefined;
+  const isNext =
+    !numbers.has(part + 1) && mayContinue(asUnread(last), asUnread(record), parts.length);
+  return isNext ? part + 1 : undefined;
 }
 
-/** Dumps of other guests, types and back-ends have nothing to do with each other, nor have those of other folders. */
-const groupKey = ({ guest, name, path }: HeadedRecord): string =>
-  `${guest}/${familyOf(basename(name))}/${dirname(path)}`;
+const familyKey = ({ guest, name, path }: HeadedRecord): string =>
+  `${guest}/${familyOf(name)}/${path.slice(0, path.lastIndexOf("/"))}`;
 
 const asUnread = ({ compressed, time }: HeadedRecord) => ({ compressed, timeMs: time.getTime() });
 
@@ -52,8 +64,8 @@ function areMissing(
   unread: readonly HeadedRecord[],
 ): boolean {
   if (unread.length === 0) return false;
-  const last = growing?.dump.parts.at(-1);
-  const before = last?.part ?? 0;
+  const last = growing?.parts.at(-1);
+  const before = (last && partOf(last)) ?? 0;
   if (part - before - 1 !== unread.length) return false;
   for (let number = before + 1; number < part; number++) {
     if (growing?.numbers.has(number) === true) return false;
@@ -72,81 +84,79 @@ function areMissing(
  * dump of its own otherwise.
  */
 export function groupDumps(records: readonly HeadedRecord[]): Dump[] {
-  const dumps: Growing["dump"][] = [];
-  const newest = new Map<string, Growing>();
-  /** By guest and type: what was added to last. */
-  const latest = new Map<string, Growing>();
-  /** Those without a header since the last that has one, by guest and type. */
-  const unread = new Map<string, HeadedRecord[]>();
+  const dumps: Growing[] = [];
+  const families = new Map<string, Family>();
   /** By guest and type, which are put in order by time; their own dumps stay in that of their ids. */
   const orders = new Map<string, number>();
 
   function begin(record: HeadedRecord, type: DumpTypeName, header?: RecordHeader): Growing {
     const { guest, time } = record;
     // As the kernel calls a dump that has no reason.
-    const none = isText(record) ? "Unknown" : "unreadable";
-    const { reason = none, count = 0, boot, oldestFirst = false } = header ?? {};
-    const order = Math.max(time.getTime(), orders.get(`${guest}/${type}`) ?? 0);
-    orders.set(`${guest}/${type}`, order);
+    const reason = header?.reason ?? (isText(record) ? "Unknown" : "unreadable");
+    const { count = 0, boot, oldestFirst = false } = header ?? {};
+    const of = `${guest}/${type}`;
+    const order = Math.max(time.getTime(), orders.get(of) ?? 0);
+    orders.set(of, order);
+    const numbers = new Set<number>();
     const parts: DumpPart[] = [];
-    const dump: Growing["dump"] =
-      boot === undefined
-        ? { guest, type, reason, count, time, oldestFirst, parts, order }
-        : { guest, type, reason, count, time, oldestFirst, parts, order, boot };
+    const dump = { guest, type, reason, count, boot, time, oldestFirst, parts, numbers, order };
     dumps.push(dump);
-    return { dump, numbers: new Set() };
+    return dump;
   }
 
-  function add({ dump, numbers }: Growing, record: HeadedRecord, part: number | undefined): void {
-    dump.parts.push({ ...record, part });
-    if (part !== undefined) numbers.add(part);
+  function add({ parts, numbers }: Growing, record: HeadedRecord, part: number | undefined): void {
+    if (part === undefined) parts.push(record);
+    else {
+      parts.push(record.header === undefined ? { ...record, supposedPart: part } : record);
+      numbers.add(part);
+    }
   }
 
   /** `beginsAnew`: no part of theirs can follow. */
-  function addUnread(some: readonly HeadedRecord[], beginsAnew: boolean): void {
-    for (const record of some) {
-      const { type } = record;
-      if (!isDump(type)) continue;
-      const before = latest.get(groupKey(record));
-      if (beginsAnew && before !== undefined && isLikelyNext(before, record)) {
-        add(before, record, (before.dump.parts.at(-1)?.part ?? 0) + 1);
-      } else {
-        add(begin(record, type), record, undefined);
-      }
+  function addUnread({ latest, unread }: Family, beginsAnew: boolean): void {
+    for (const record of unread) {
+      if (!isDump(record.type)) continue;
+      const next = beginsAnew && latest !== undefined ? likelyNext(latest, record) : undefined;
+      if (latest !== undefined && next !== undefined) add(latest, record, next);
+      else add(begin(record, record.type), record, undefined);
     }
   }
 
   for (const record of records) {
     const { header, type } = record;
     if (!isDump(type)) continue;
-    const of = groupKey(record);
-    const before = unread.get(of) ?? [];
+    const of = familyKey(record);
+    let family = families.get(of);
+    if (family === undefined) {
+      family = { newest: new Map(), latest: undefined, unread: [] };
+      families.set(of, family);
+    }
     if (header === undefined) {
-      unread.set(of, before);
-      before.push(record);
+      family.unread.push(record);
       continue;
     }
-    unread.delete(of);
+    const { newest, unread } = family;
     const { boot, part } = header;
-    const key = `${of}/${dumpKey(header)}`;
+    const key = dumpKey(header);
     const last = newest.get(key);
     let there = last !== undefined && continues(last, record) ? last : undefined;
-    let fit = areMissing(there, record, part, before);
+    let fit = areMissing(there, record, part, unread);
     // With a boot id nothing of another boot can be taken for this one's: order means nothing.
-    if (there !== undefined && boot === undefined && before.length > 0 && !fit) {
+    if (there !== undefined && boot === undefined && unread.length > 0 && !fit) {
       there = undefined;
-      fit = areMissing(there, record, part, before);
+      fit = areMissing(there, record, part, unread);
     }
-    if (!fit) addUnread(before, part === 1);
-    const missing = fit ? before : [];
+    if (!fit) addUnread(family, part === 1);
+    const missing = fit ? unread : [];
     const growing = there ?? begin(missing[0] ?? record, type, header);
     newest.set(key, growing);
-    latest.set(of, growing);
     missing.forEach((one, i) => {
       add(growing, one, part - missing.length + i);
     });
     add(growing, record, part);
+    family.latest = growing;
+    if (unread.length > 0) family.unread = [];
   }
-  for (const some of unread.values()) addUnread(some, true);
+  for (const family of families.values()) addUnread(family, true);
   return dumps.sort((a, b) => a.order - b.order);
 }

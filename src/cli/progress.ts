@@ -13,7 +13,7 @@ export class Progress {
   step(): void {
     this.#count++;
     const now = performance.now();
-    if (!process.stderr.isTTY || now - this.#began < 2000 || now - this.#told < 200) return;
+    if (now - this.#began < 2000 || now - this.#told < 200 || !process.stderr.isTTY) return;
     this.#told = now;
     process.stderr.write(`\rvirtio-pstore: read ${this.#count} ${this.#what}`);
   }

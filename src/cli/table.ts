@@ -36,23 +36,28 @@ export function formatTable(
   cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
 ): string {
-  const rows = cells.map((row) => row.map(printableLine));
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, widthOf(cell));
+  const rows = cells.map((row) => {
+    // Most are plain as a whole.
+    if (isPlainLine(row.join(""))) return { row, widths: row.map(({ length }) => length) };
+    const printable = row.map(printableLine);
+    return { row: printable, widths: printable.map(widthOf) };
+  });
+  const most: number[] = [];
+  for (const { widths } of rows) {
+    widths.forEach((columns, i) => {
+      most[i] = Math.max(most[i] ?? 0, columns);
     });
   }
-  const last = widths.length - 1;
-  const before = widths.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
-  const most = Math.max(width, before + LEAST_COLUMNS);
+  const last = most.length - 1;
+  const before = most.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
+  const all = Math.max(width, before + LEAST_COLUMNS);
   let table = "";
-  for (const row of rows) {
+  for (const { row, widths } of rows) {
     let line = "";
     row.forEach((cell, i) => {
-      line += i === last ? cell : cell + " ".repeat((widths[i] ?? 0) - widthOf(cell) + 2);
+      line += i === last ? cell : cell + " ".repeat((most[i] ?? 0) - (widths[i] ?? 0) + 2);
     });
-    table += `${cut(line.trimEnd(), most)}\n`;
+    table += `${cut(line.trimEnd(), all)}\n`;
   }
   return table;
 }

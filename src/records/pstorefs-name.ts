@@ -2,9 +2,10 @@ import type { RecordName, RecordTypeName } from "./record-name.js";
 
 const PATTERN = /^(dmesg|console|ftrace|pmsg)-[a-z][a-z0-9_]{0,31}-([0-9]{1,20})(\.enc\.z|\.gz)?$/;
 
-/** A record's name up to its id: its type, and the back-end where pstorefs called it. */
-export const familyOf = (name: string): string =>
-  /^[a-z]+(?:-[a-z][a-z0-9_]*(?=-[0-9]))?/.exec(name)?.[0] ?? "";
+const FAMILY = /^(?:.*\/)?([a-z]+(?:-[a-z][a-z0-9_]*(?=-[0-9]))?)/s;
+
+/** A record's name up to its id, without folders: its type, and the back-end where pstorefs called it. */
+export const familyOf = (name: string): string => FAMILY.exec(name)?.[1] ?? "";
 
 /** efi-pstore's ids: seconds since 1970, the part (two digits), and the dump's number in its boot (three). */
 const EFI_NAME = /^[a-z]+-efi(?:_pstore)?-([0-9]{10})([0-9]{2})([0-9]{3})(?:\.|$)/;
