@@ -62,7 +62,7 @@ export class Streams {
   /** Of files that nothing is appended to any more. */
   #left: number[] = [];
   #boot: string | undefined;
-  /** Knows which files the boot's streams are at, and what is missing of them. */
+  /** Knows which files the boot's streams are at, and what is missing of them; our own where the boot brings none. */
   #journal = new RequestJournal();
 
   constructor(host: StreamHost, index: StreamIndex) {
@@ -102,7 +102,7 @@ export class Streams {
    * A boot begins, or goes on with the files that its journal knows; `boot` is undefined where the driver
    * told no id. The one before was ended.
    */
-  begin(boot: string | undefined, journal = new RequestJournal()): void {
+  begin(boot: string | undefined, journal = this.#journal): void {
     this.#boot = boot;
     this.#journal = journal;
     for (const type of RECORD_TYPES.filter(isStream)) {
