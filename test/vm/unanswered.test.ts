@@ -66,6 +66,49 @@ describeGuests("a host that doesn't answer", () => {
     expect(text).not.toContain("[virtio-pstore:");
   });
 
+  it("costs a queue's dump once, none is waited for after that, and a late answer has the queue used again", async () => {
+    const folder = temporaryFolder();
+    const socket = join(folder, "socket");
+    const directory = join(folder, "crashes");
+    const daemon = await serve(
+      ...["--types", "dmesg", "--socket-path", socket, "--directory", directory],
+    );
+    const oops = "echo 1 > /sys/module/crash/parameters/again; sleep 1";
+    const guest = startGuest([
+      ...(await crashGuest("6.1", {
+        serial: "stdio",
+        quiet: true,
+        script: [
+          "insmod /crash.ko how=lines; echo READY; read _",
+          // One for each queue that an oops may use, and one that has none.
+          `${oops}; ${oops}; ${oops}; echo OOPSED; read _`,
+          `${oops}\n`,
+        ].join("\n"),
+      })),
+      ...qemuDevice(socket),
+    ]);
+    await guest.printed("READY");
+    process.kill(daemon.daemon(), "SIGSTOP");
+    guest.goOn();
+    await guest.printed("OOPSED");
+    process.kill(daemon.daemon(), "SIGCONT");
+    const counts = () =>
+      dumpsOf(directory, "dmesg")
+        .map(({ count }) => count)
+        .sort();
+    await until(() => counts().length === 2, daemon.log);
+    guest.goOn();
+    await guest.ended;
+    await daemon.stop();
+
+    expect(counts()).toEqual([1, 2, 4]);
+    const dumps = dumpsOf(directory, "dmesg");
+    expect(dumps.map((dump) => [dump.count, isCutShort(dump)])).toContainEqual([4, false]);
+    const text = dumpTexts(directory).at(-1) ?? "";
+    expect(text.match(/BUG: kernel NULL pointer dereference/g)).toHaveLength(4);
+    expect(text.match(/no answer in 1000 ms of a dump, taking the host for dead/g)).toHaveLength(2);
+  });
+
   it("who writes to /dev/pmsg0 doesn't hold up the driver's unbinding", async () => {
     const folder = temporaryFolder();
     const socket = join(folder, "socket");

@@ -464,6 +464,23 @@ static int crash_thread(int (*run)(void *data))
 	return PTR_ERR_OR_ZERO(kthread_run(run, NULL, "crash"));
 }
 
+static int crash_oops(void *data)
+{
+	crash_write_null(NULL);
+	return 0;
+}
+
+static int crash_again(const char *value, const struct kernel_param *kp)
+{
+	return crash_thread(crash_oops);
+}
+
+static const struct kernel_param_ops crash_again_ops = {
+	.set	= crash_again,
+};
+module_param_cb(again, &crash_again_ops, NULL, 0200);
+MODULE_PARM_DESC(again, "Written to: a NULL pointer is written to, from a thread, each time");
+
 /* The whole log formatted once into memory: no dump can take less. */
 static void crash_format(void)
 {
