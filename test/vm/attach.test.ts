@@ -6,6 +6,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { Qmp } from "../../src/formats/erst/qmp.js";
 import { buildDriver } from "../../vm/build.js";
 import { qemuGuest } from "../../vm/guest.js";
+import type { KernelName } from "../../vm/kernel.js";
 import { checkout } from "../../vm/paths.js";
 import { until } from "../support/patience.js";
 import { HAND_OVER, memoryGuest } from "./memory-guest.js";
@@ -51,6 +52,12 @@ function attach(...args: readonly string[]) {
   };
 }
 
+async function lockModule(kernel: KernelName): Promise<Buffer> {
+  const directory = join(checkout, "test", "vm", "lock");
+  const { path } = await buildDriver(kernel, { directory, module: "lock" });
+  return readFileSync(path);
+}
+
 /** The oldest first. */
 const titlesIn = (directory: string): string[] => {
   const text = execFileSync(program, ["list", "--json", directory]).toString();
@@ -94,12 +101,10 @@ describeGuests("a guest without a driver is watched from outside", () => {
 
   it("Linux 6.12: a deadlock is a crash; its console is dmesg's, once, whoever watched it", async () => {
     const directory = temporaryFolder();
-    const module = { directory: join(checkout, "test", "vm", "lock"), module: "lock" };
-    const { path } = await buildDriver("6.12", module);
     const guest = await memoryGuest({
       kernel: "6.12",
       quiet: true,
-      files: { "lock.ko": readFileSync(path) },
+      files: { "lock.ko": await lockModule("6.12") },
       script: `echo "<6>told until here" > /dev/kmsg\ndmesg -r > /out/dmesg\n${HAND_OVER.replace(
         "sleep 100000",
         "read _; insmod /lock.ko; read _; echo c > /proc/sysrq-trigger",
@@ -132,14 +137,15 @@ describeGuests("a guest without a driver is watched from outside", () => {
     expect(lastEnd(directory)).toBe("dumped");
   });
 
-  it("Linux 7.3: reset, it is watched on, out of its file; a busy program is no hang", async () => {
+  it("Linux 7.3: reset, it is watched on, out of its file; a busy program is no hang, a stuck workqueue is", async () => {
     const directory = temporaryFolder();
     const guest = await memoryGuest({
       ...{ kernel: "7.3", reboots: true },
+      files: { "lock.ko": await lockModule("7.3") },
       script: `echo 1 > /proc/sys/kernel/unknown_nmi_panic
 while :; do :; done &
 sleep 1
-${HAND_OVER}`,
+${HAND_OVER.replace("sleep", "read _; insmod /lock.ko locks=0; echo 1 > /sys/module/lock/parameters/spin; sleep")}`,
     });
     const attached = attach("--memory", guest.memory, "--directory", directory, ...HANG_AFTER);
     await attached.tells(/Linux 7\.3\S* is watched/);
@@ -152,12 +158,18 @@ ${HAND_OVER}`,
     );
     // A program that takes a CPU for longer than the limit.
     await sleep(12_000);
-    await qmp.execute("inject-nmi");
+    expect(titlesIn(directory)).toEqual([]);
+    guest.goOn();
     await attached.tells(/stored .*dmesg-/);
+    await qmp.execute("inject-nmi");
+    await attached.tells(/stored .*dmesg-[\s\S]*stored .*dmesg-/);
     qmp.close();
     process.kill(guest.pid, "SIGKILL");
     expect((await attached.stop()).status).toBe(0);
-    expect(titlesIn(directory)).toEqual([expect.stringMatching(/panic/)]);
+    expect(titlesIn(directory)).toEqual([
+      "workqueue hung in lock_spin [lock]",
+      expect.stringMatching(/panic/),
+    ]);
     expect(recordNames(directory).filter((name) => name.startsWith("console"))).toHaveLength(2);
   });
 

@@ -33,6 +33,13 @@ Call Trace:
   expect({ title, signature }).toEqual({ title: "hung: CPU 1 stuck in corrupted", signature: "" });
 });
 
+test("a workqueue is called by the work that keeps it", () => {
+  const { title, kind } = facts(
+    "virtio-pstore: hung: workqueue in foo_work [foo]: CPU 1, 3 wait, the first for vmstat_update",
+  );
+  expect([title, kind]).toEqual(["workqueue hung in foo_work [foo]", "hang"]);
+});
+
 test("a blocked task is called by where it waits, and a deadlock by its locks", () => {
   const blocked = facts(`
 virtio-pstore: hung: task crash:110 blocked

@@ -58,6 +58,7 @@ function taskOf(
   running: (cpu: number) => Task | undefined,
 ): Task | undefined {
   if (hang.kind === "blocked") return hang.task;
+  if (hang.kind === "workqueue") return hang.worker?.task;
   if (hang.kind !== "deadlock") return running(hang.cpu);
   const [first] = hang.circle;
   return tasks.find(({ struct }) => struct.address === first?.task.address);
@@ -72,6 +73,12 @@ function hangText(hang: Hang, task: Task | undefined): string {
       return `hung: CPU ${hang.cpu} with interrupts off: ${who(task)}`;
     case "stuck":
       return `hung: CPU ${hang.cpu} stuck: ${who(task)}`;
+    case "workqueue": {
+      const { pool, worker } = hang;
+      const where = pool.cpu === undefined ? `pool ${pool.id}` : `CPU ${pool.cpu}`;
+      const what = worker === undefined ? `before ${pool.next}` : `in ${worker.work}`;
+      return `hung: workqueue ${what}: ${where}, ${pool.waiting} wait, the first for ${pool.next}`;
+    }
     case "blocked":
       return `hung: task ${who(task)} blocked`;
   }

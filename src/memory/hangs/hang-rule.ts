@@ -1,6 +1,12 @@
 import type { Kernel } from "../kernel/index.js";
 import { type Locks, readLocks, type Wait } from "../locks/locks.js";
-import { readTasks, type Task } from "../tasks/index.js";
+import {
+  type BusyWorker,
+  readTasks,
+  readWorkqueues,
+  type StalledPool,
+  type Task,
+} from "../tasks/index.js";
 import { BurntTime } from "./burnt-time.js";
 import { type CpuProgress, readProgress } from "./cpu-progress.js";
 
@@ -10,7 +16,7 @@ export interface HangLimits {
   readonly interruptsOff: bigint;
   /** Likewise, without the kernel's watchdog thread. */
   readonly stuck: bigint;
-  /** Of the guest's time, that a task waits for something that no signal ends. */
+  /** Of the guest's time, that a task waits for something that no signal ends, or that a CPU begins no work. */
   readonly blocked: bigint;
 }
 
@@ -25,6 +31,8 @@ export type Hang =
   | { readonly kind: "deadlock"; readonly circle: readonly Wait[] }
   | { readonly kind: "interrupts-off"; readonly cpu: number }
   | { readonly kind: "stuck"; readonly cpu: number }
+  /** `worker`: who is at work there for longest. */
+  | { readonly kind: "workqueue"; readonly pool: StalledPool; readonly worker?: BusyWorker }
   | { readonly kind: "blocked"; readonly task: Task };
 
 /** A CPU that took so much of the host's time without getting on, in nanoseconds. */
@@ -42,6 +50,8 @@ export class HangRule {
   /** Of the last look: blocked tasks and how often each had waited, and who waits for whom in circles. */
   #blocked: ReadonlyMap<bigint, bigint> = new Map();
   #circles: ReadonlySet<string> = new Set();
+  /** Pools of workers that had begun no work. */
+  #stalled: ReadonlySet<number> = new Set();
 
   constructor(limits: HangLimits) {
     this.#limits = limits;
@@ -52,7 +62,12 @@ export class HangRule {
     const { tasks } = readTasks(kernel);
     const locks = kernel.attempt("locks", () => readLocks(kernel, tasks));
     const cpus = kernel.attempt("CPUs", () => this.#cpus(readProgress(kernel), times)) ?? [];
-    return [...this.#deadlocks(locks), ...cpus, ...this.#blockedTasks(kernel, tasks)];
+    return [
+      ...this.#deadlocks(locks),
+      ...cpus,
+      ...this.#workqueues(kernel, tasks),
+      ...this.#blockedTasks(kernel, tasks),
+    ];
   }
 
   #cpus(progress: readonly CpuProgress[], times: ReadonlyMap<number, bigint>): Hang[] {
@@ -80,6 +95,22 @@ export class HangRule {
     return [...found]
       .filter(([key]) => known.has(key))
       .map(([, circle]) => ({ kind: "deadlock", circle }));
+  }
+
+  /** Of a guest that was paused, the clock may have gone on: its workers begin at once. */
+  #workqueues(kernel: Kernel, tasks: readonly Task[]): Hang[] {
+    const found = kernel.attempt("workqueues", () => readWorkqueues(kernel, tasks));
+    const late = found?.stalled.filter(({ time }) => time >= this.#limits.blocked) ?? [];
+    const known = this.#stalled;
+    this.#stalled = new Set(late.map(({ id }) => id));
+    return late
+      .filter(({ id }) => known.has(id))
+      .map((pool) => {
+        const [worker] = (found?.busy ?? [])
+          .filter(({ task }) => pool.cpu === undefined || task.cpu === pool.cpu)
+          .sort((a, b) => order(b.time ?? 0n, a.time ?? 0n));
+        return { kind: "workqueue", pool, ...(worker === undefined ? {} : { worker }) };
+      });
   }
 
   #blockedTasks(kernel: Kernel, tasks: readonly Task[]): Hang[] {

@@ -20,6 +20,10 @@
 #include <linux/smp.h>
 #include <linux/workqueue.h>
 
+static bool locks = true;
+module_param(locks, bool, 0444);
+MODULE_PARM_DESC(locks, "N: without the threads that wait for locks");
+
 static DEFINE_MUTEX(lock_a);
 static DEFINE_MUTEX(lock_b);
 static DECLARE_RWSEM(lock_read);
@@ -176,7 +180,7 @@ static int __init lock_init(void)
 	mutex_init(&lock_allocated->mutex);
 	for (i = 0; i < ARRAY_SIZE(lock_allocated->self); i++)
 		lock_allocated->self[i] = lock_allocated;
-	for (i = 0; i < ARRAY_SIZE(lock_threads); i++) {
+	for (i = 0; locks && i < ARRAY_SIZE(lock_threads); i++) {
 		task = kthread_run(lock_threads[i].run, NULL, "%s",
 				   lock_threads[i].name);
 		if (IS_ERR(task))

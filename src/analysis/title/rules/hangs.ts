@@ -27,6 +27,12 @@ export const hangRules: readonly Rule[] = [
   },
   {
     kind: "hang",
+    announces: /^virtio-pstore: hung: workqueue ((?:in|before) [^:]{1,200}): /,
+    title: "workqueue hung $1",
+    weight: 3,
+  },
+  {
+    kind: "hang",
     announces: /^virtio-pstore: hung: task (?<task>.{1,60}?):(?<pid>\d{1,10}) blocked$/,
     title: "task hung in {frame}",
     blame: "trace",
