@@ -37,6 +37,7 @@ const SERVICE = {
     "daemon-process": "src/service/start/daemon-process.ts",
     "loop-thread": "src/service/daemon/loop-thread.ts",
     "sync-thread": "src/service/daemon/sync-thread.ts",
+    "hold-process": "src/service/attach/hold-process.ts",
     "compress-thread": "src/memory/vmcore/compress-thread.ts",
     index: "src/index.ts",
     "vhost-user": "src/virtio/vhost-user/index.ts",

@@ -6,7 +6,8 @@ import { openMemory } from "../memory/index.js";
 import { kernelFits } from "../memory/kernel-fits.js";
 import { VcpuThreads } from "../memory/source/vcpu-threads.js";
 import { AttachedGuest } from "../service/attach/attached-guest.js";
-import { LEVELS, type Level, USAGE, UserError } from "../service/errors.js";
+import { ExitHold } from "../service/attach/exit-hold.js";
+import { errorLine, LEVELS, type Level, USAGE, UserError } from "../service/errors.js";
 import { LogLimiter } from "../service/log/log-limiter.js";
 import { outputOf } from "../service/log/output.js";
 import { StoreLog } from "../service/log/store-log.js";
@@ -25,6 +26,7 @@ interface AttachOptions extends LimitOptions {
   readonly directory: string;
   readonly poll: number;
   readonly hangAfter: number | "off";
+  readonly hold: boolean;
   readonly json: boolean;
   readonly logLevel: Level;
 }
@@ -78,6 +80,11 @@ export function addAttach(program: Command): void {
         .argParser(parseHangAfter)
         .default(20),
     );
+  command.option(
+    "--hold",
+    "hold the VMM at its exit, by ptrace(2), until its memory was read: for memory that isn't shared",
+    false,
+  );
   addLimitOptions(command)
     .option("--json", "print events as JSON lines on stdout, not as lines on stderr", false)
     .addOption(new Option("--log-level <level>", "what to report").choices(LEVELS).default("info"))
@@ -85,7 +92,7 @@ export function addAttach(program: Command): void {
 }
 
 async function attach(options: AttachOptions): Promise<void> {
-  const { pid, memory, layout, poll } = options;
+  const { pid, memory, layout, poll, hold: isHeld } = options;
   const source = pid ?? memory;
   if (source === undefined || (pid !== undefined && memory !== undefined)) {
     throw new UserError(
@@ -93,14 +100,19 @@ async function attach(options: AttachOptions): Promise<void> {
       USAGE,
     );
   }
+  if (isHeld && pid === undefined) {
+    throw new UserError("--hold is for a VMM's process, named with --pid", USAGE);
+  }
   const stop = new AbortController();
   onSignals(["SIGINT", "SIGTERM"], (name) => {
     if (stop.signal.aborted) endBySignal(name);
     stop.abort();
   });
   let vcpus: VcpuThreads | undefined;
+  let hold: ExitHold | undefined;
   try {
     if (pid !== undefined) vcpus = new VcpuThreads(pid);
+    if (pid !== undefined && isHeld) hold = await startHold(pid);
     const { store, log } = openStore(options);
     const guest = new AttachedGuest({
       open: () =>
@@ -108,7 +120,13 @@ async function attach(options: AttachOptions): Promise<void> {
       ...{ vcpus, store, log },
       hangs: options.hangAfter === "off" ? undefined : hangLimits(options.hangAfter),
     });
-    const hasEnded = await watch(guest, { vcpus, poll, signal: stop.signal, log });
+    const hasEnded = await watch(guest, {
+      vcpus,
+      poll,
+      signal: stop.signal,
+      exits: hold?.exits,
+      log,
+    });
     guest.end(hasEnded);
     await new Promise<void>((resolve) => {
       store.close(resolve);
@@ -118,7 +136,19 @@ async function attach(options: AttachOptions): Promise<void> {
       ? new UserError(`${named(source)}: ${error.message}`)
       : error;
   } finally {
+    hold?.letGo();
     vcpus?.close();
+  }
+}
+
+async function startHold(pid: number): Promise<ExitHold> {
+  try {
+    return await ExitHold.start(pid);
+  } catch (error) {
+    throw new UserError(
+      `pid ${pid} can't be held at its exit (${errorLine(error)}): be root, have CAP_SYS_PTRACE, or be its user where ` +
+        "kernel.yama.ptrace_scope is 0; no debugger may trace it",
+    );
   }
 }
 
@@ -129,14 +159,20 @@ interface Watch {
   readonly vcpus: VcpuThreads | undefined;
   readonly poll: number;
   readonly signal: AbortSignal;
+  /** Aborted when the VMM is held at its exit. */
+  readonly exits: AbortSignal | undefined;
   readonly log: (event: LogEvent) => void;
 }
 
 /** Until the VMM ends, which is true, or the signal comes. */
-async function watch(guest: AttachedGuest, { vcpus, poll, signal, log }: Watch): Promise<boolean> {
+async function watch(
+  guest: AttachedGuest,
+  { vcpus, poll, signal, exits, log }: Watch,
+): Promise<boolean> {
+  const wakes = AbortSignal.any([signal, ...(exits === undefined ? [] : [exits])]);
   while (!signal.aborted) {
     // Looked at before: of a file, the last of the log can be read behind the VMM's end.
-    const hasEnded = vcpus?.hasEnded === true;
+    const hasEnded = vcpus?.hasEnded === true || exits?.aborted === true;
     try {
       guest.poll();
     } catch (error) {
@@ -146,7 +182,7 @@ async function watch(guest: AttachedGuest, { vcpus, poll, signal, log }: Watch):
     }
     if (hasEnded) return true;
     const ms = guest.isPanicking ? Math.min(poll, PANIC_POLL_MS) : poll;
-    await sleep(ms, undefined, { signal }).catch(() => undefined);
+    await sleep(ms, undefined, { signal: wakes }).catch(() => undefined);
   }
   return false;
 }

@@ -3,6 +3,7 @@ export { closeDescriptor, openFolderOf, openPlace, setNonBlocking, tryLock } fro
 export { errno, errnoOf, SystemError } from "./errno.js";
 export { EventLoop } from "./event-loop.js";
 export { createEventfd, drain, signal } from "./eventfd.js";
+export { ExitTracer } from "./exit-tracer.js";
 export { type Claim, FairQueue } from "./fair-queue.js";
 export { type Bytes, copyOf, ForeignBytes, MAX_VECTOR, writeForeign } from "./foreign-bytes.js";
 export { groupId } from "./group.js";

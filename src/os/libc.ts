@@ -146,6 +146,12 @@ export const libc = {
     (fromDirectory: number, from: string, toDirectory: number, to: string, flags: number) => number
   >("int renameat2(int, const char *, int, const char *, unsigned int)"),
   flock: bind<(fd: number, operation: number) => number>("int flock(int, int)"),
+  ptrace: bind<(request: number, pid: number, address: number, data: number) => number>(
+    "long ptrace(long, int, uintptr_t, uintptr_t)",
+  ),
+  waitpid: bind<(pid: number, status: Int32Array, options: number) => number>(
+    "int waitpid(int, _Out_ int *, int)",
+  ),
   prctl: bind<(option: number, argument: number, a: number, b: number, c: number) => number>(
     "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)",
   ),

@@ -173,15 +173,27 @@ ${HAND_OVER.replace("sleep", "read _; insmod /lock.ko locks=0; echo 1 > /sys/mod
     expect(recordNames(directory).filter((name) => name.startsWith("console"))).toHaveLength(2);
   });
 
-  it("a VMM that isn't there, and memory that is none, are said in a line", async () => {
+  it.each([
+    ["a panic that ends the VMM at once", "echo c > /proc/sysrq-trigger", "dumped"],
+    ["kill -9", "read _", "without-dump"],
+  ])("held at its exit, a VMM shows what it had in memory of its own: %s", async (_, end, kind) => {
     const directory = temporaryFolder();
-    const none = await attach("--pid", `${2 ** 22 + 1}`, "--directory", directory).ended;
-    expect(none).toEqual({
-      status: 1,
-      log: `virtio-pstore: pid ${2 ** 22 + 1}: there is no process ${2 ** 22 + 1}\n`,
-    });
-    const other = await attach("--pid", `${process.pid}`, "--directory", directory).ended;
-    expect(other.status).toBe(1);
-    expect(other.log).toMatch(/^virtio-pstore: pid [0-9]+: .*\n$/);
+    const script = `echo "<6>the last line" > /dev/kmsg; echo READY; read _; ${end}`;
+    const argv = await qemuGuest({ kernel: "6.12", driver: false, bzImage: true, script });
+    const guest = startGuest(argv);
+    // Between the begin and the exit it isn't looked at.
+    const args = ["--pid", `${guest.pid}`, "--directory", directory, "--poll", "60000", "--hold"];
+    const attached = attach(...args);
+    await guest.printed("READY");
+    if (kind === "dumped") guest.goOn();
+    else process.kill(guest.pid, "SIGKILL");
+    const { status, log } = await attached.ended;
+    expect([status, log]).toEqual([0, expect.stringContaining("Linux 6.12")]);
+    await guest.ended;
+    expect(textOf(directory, "console").join("")).toContain("the last line\n");
+    expect(titlesIn(directory)).toEqual(
+      kind === "dumped" ? ["kernel panic: sysrq triggered crash"] : [],
+    );
+    expect(lastEnd(directory)).toBe(kind);
   });
 });

@@ -114,7 +114,10 @@ export class AttachedGuest {
     const memory = this.#memory;
     const follower = tryToRead(() => new LogFollower(memory, openKernel(memory)), FATAL);
     if (follower === undefined) {
-      this.#memory = this.#options.open();
+      // A VMM that has just begun, or is about to end, may have none now.
+      const anew = tryToRead(() => this.#options.open(), FATAL);
+      if (anew === undefined) return undefined;
+      this.#memory = anew;
       memory.close();
       return undefined;
     }
