@@ -12,6 +12,8 @@ export type MemoryErrorCode =
   | "ENDED"
   /** There is no Linux in it, or not yet. */
   | "NO_KERNEL"
+  /** The guest's memory is encrypted, and the host hasn't the key. */
+  | "ENCRYPTED"
   /** The guest's page tables lead nowhere from there. */
   | "NOT_MAPPED"
   /** The kernel doesn't describe what is asked for. */

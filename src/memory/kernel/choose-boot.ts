@@ -1,4 +1,5 @@
 import { MemoryError, tryToRead } from "../errors.js";
+import { looksEncrypted } from "../looks-encrypted.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import type { FoundInfo } from "./find-info.js";
 import { Kernel } from "./kernel.js";
@@ -30,12 +31,7 @@ export function chooseBoot(
   registers: readonly bigint[] = [],
 ): Kernel {
   const [first, ...others] = found;
-  if (first === undefined) {
-    throw new MemoryError(
-      "NO_KERNEL",
-      "there is no Linux in it that describes itself (VMCOREINFO): another system, one that has just begun to boot, or a kernel without CONFIG_VMCORE_INFO",
-    );
-  }
+  if (first === undefined) throw noKernel(memory);
   if (others.length === 0) return new Kernel(memory, first);
   const running = found.filter((one) => registers.some((cr3) => isUsed(memory, one, cr3)));
   const [only] = running;
@@ -46,6 +42,19 @@ export function chooseBoot(
     `the memory holds ${found.length} boots' kernels: this is ${how} (Linux ${kernel.info.release})`,
   );
   return kernel;
+}
+
+function noKernel(memory: PhysicalMemory): MemoryError {
+  if (looksEncrypted(memory)) {
+    return new MemoryError(
+      "ENCRYPTED",
+      "there is no Linux in it that can be read: all of it looks encrypted, as the memory of SEV and TDX guests is",
+    );
+  }
+  return new MemoryError(
+    "NO_KERNEL",
+    "there is no Linux in it that describes itself (VMCOREINFO): another system, one that has just begun to boot, a kernel without CONFIG_VMCORE_INFO, or an encrypted guest",
+  );
 }
 
 function isUsed(memory: PhysicalMemory, { tables }: FoundInfo, cr3: bigint): boolean {

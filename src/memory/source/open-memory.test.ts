@@ -273,6 +273,31 @@ test("Firecracker and cloud-hypervisor: two blocks with others between", async (
   expect(textAt(memory, 4 * GIB, 4)).toBe("high");
 });
 
+/** A process that is taken for QEMU, with these arguments. */
+const qemu = (args: readonly string[]): Promise<number> =>
+  vmm(anonymous("ram", 64 * MIB, {}), "vmm", ["qemu-system-x86_64", ...args]);
+
+test.each([
+  ["sev-guest", ["-machine", "q35,memory-encryption=a", "-object", "sev-guest,id=a,cbitpos=51"]],
+  [
+    "sev-snp-guest",
+    ["-machine", "q35,confidential-guest-support=a", "-object", "id=a,qom-type=sev-snp-guest"],
+  ],
+  ["tdx-guest", ["-object", '{"qom-type":"tdx-guest","id":"a"}']],
+])("a guest that QEMU runs encrypted, with %s, is said to be so at once", async (name, args) => {
+  const pid = await qemu(args);
+  expect(codeOf(() => openMemory(pid))).toBe("ENCRYPTED");
+  expect(() => openMemory(pid)).toThrow(
+    `the guest's memory is encrypted (QEMU's ${name}), and the host hasn't the key`,
+  );
+});
+
+test("an object that is only called like one doesn't encrypt anything", async () => {
+  const args = ["-object", "memory-backend-ram,id=sev-guest,size=64M"];
+  const pid = await qemu(args);
+  expect(opened(pid).regions).toEqual([{ start: 0, size: 64 * MIB }]);
+});
+
 test("memory shared by a memfd is read by its descriptor", async () => {
   const pid = await vmm(
     [

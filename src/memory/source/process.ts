@@ -9,7 +9,7 @@ import { ANONYMOUS, type Block, blocksOf, type HostMapping, parseMaps } from "./
 import { openChecked } from "./open-checked.js";
 import { bestOf, type OpenOptions } from "./open-file.js";
 import { type Placed, place, processLayouts } from "./process-layout.js";
-import { qemuMemory } from "./qemu-arguments.js";
+import { type QemuMemory, qemuMemory } from "./qemu-arguments.js";
 import { umlLayout } from "./uml.js";
 
 const PAGE_BYTES = 4096;
@@ -31,9 +31,14 @@ const TEXT_BYTES_AT_ONCE = 64 << 10;
 export function openProcess(pid: number, options: OpenOptions = {}): MappedMemory {
   const process = new VmmProcess(pid);
   try {
-    const mappings = parseMaps(process.text("maps"));
-    const argv = process.text("cmdline").split("\0");
-    const layouts = layoutsFor(mappings, argv, options.layout);
+    const qemu = qemuMemory(process.text("cmdline").split("\0"));
+    if (qemu?.encrypted !== undefined) {
+      throw new MemoryError(
+        "ENCRYPTED",
+        `the guest's memory is encrypted (QEMU's ${qemu.encrypted}), and the host hasn't the key: nothing in it can be read`,
+      );
+    }
+    const layouts = layoutsFor(parseMaps(process.text("maps")), qemu, options.layout);
     if (layouts.length === 0) {
       throw new MemoryError(
         "NOT_MEMORY",
@@ -61,13 +66,12 @@ export function openProcess(pid: number, options: OpenOptions = {}): MappedMemor
 
 function layoutsFor(
   mappings: readonly HostMapping[],
-  argv: readonly string[],
+  qemu: QemuMemory | undefined,
   layout: string | undefined,
 ): Placed[][] {
   const uml = umlLayout(mappings);
   if (uml !== undefined) return [uml];
-  const blocks = blocksOf(mappings);
-  const layouts = processLayouts(blocks, qemuMemory(argv));
+  const layouts = processLayouts(blocksOf(mappings), qemu);
   if (layout === undefined) return layouts;
   const used = [...new Set(layouts[0]?.map(({ block }) => block))];
   const size = used.reduce((sum, block) => sum + block.size, 0);

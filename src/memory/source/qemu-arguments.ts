@@ -5,7 +5,12 @@ export interface QemuMemory {
   readonly machine: Machine;
   /** The sizes of the blocks that are the machine's memory, in order; empty where it isn't said. */
   readonly main: readonly number[];
+  /** How it is encrypted, as QEMU's object is called; undefined where it isn't. */
+  readonly encrypted: string | undefined;
 }
+
+/** Objects with which QEMU runs a guest whose memory the host can't read. */
+const ENCRYPTING = ["sev-guest", "sev-snp-guest", "tdx-guest"];
 
 type Properties = ReadonlyMap<string, string>;
 
@@ -24,21 +29,24 @@ const UNITS: Readonly<Record<string, number>> = {
 export function qemuMemory(argv: readonly string[]): QemuMemory | undefined {
   const isQemu = argv.slice(0, 8).some((word) => /(?:^|\/)qemu-(?:system-|kvm)|\/kvm$/.test(word));
   if (!isQemu) return undefined;
-  const objects = new Map(
-    values(argv, "object").map((text) => {
-      const object = properties(text, "qom-type");
-      return [object.get("id") ?? "", sizeOf(object.get("size"), 1)];
-    }),
+  const objects = values(argv, "object").map((text) => properties(text, "qom-type"));
+  const sizes = new Map(
+    objects.map((object) => [object.get("id") ?? "", sizeOf(object.get("size"), 1)]),
   );
+  const types = objects.map((object) => object.get("qom-type"));
   const machine = merged(values(argv, "machine", "M").map((text) => properties(text, "type")));
   const nodes = values(argv, "numa").flatMap((text) => {
-    const size = objects.get(properties(text, "type").get("memdev") ?? "");
+    const size = sizes.get(properties(text, "type").get("memdev") ?? "");
     return size === undefined ? [] : [size];
   });
   const memory = merged(values(argv, "m").map((text) => properties(text, "size")));
   const size = sizeOf(memory.get("size"), 2 ** 20);
   const main = nodes.length > 0 ? nodes : size === undefined ? [] : [size];
-  return { machine: machineOf(machine.get("type") ?? ""), main };
+  return {
+    machine: machineOf(machine.get("type") ?? ""),
+    main,
+    encrypted: ENCRYPTING.find((type) => types.includes(type)),
+  };
 }
 
 function machineOf(type: string): Machine {
