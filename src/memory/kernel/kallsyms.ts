@@ -12,7 +12,7 @@ const MAX_TOKEN_BYTES = 1024;
 const TOKEN_TABLE_BYTES = 1 << 16;
 
 /** What a name has at most, with its type (KSYM_NAME_LEN, and a NUL). */
-const MAX_NAME_BYTES = 2048;
+const MAX_NAME_BYTES = 513;
 
 /** No kernel has more symbols of one name (static functions in headers). */
 const MAX_SAME_SUM = 4096;

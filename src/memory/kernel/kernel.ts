@@ -2,7 +2,7 @@ import { MemoryError } from "../errors.js";
 import { hex } from "../guest-text.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import { type AddressRange, AddressRanges } from "./address-ranges.js";
-import type { AddressSpace } from "./address-space.js";
+import type { AddressSpace, Run } from "./address-space.js";
 import { Btf } from "./btf.js";
 import { Budget } from "./budget.js";
 import type { FoundInfo } from "./find-info.js";
@@ -26,6 +26,10 @@ const MAX_MODULES = 4096;
 
 /** What costs a microsecond, about: a call of pread, or so many bytes. */
 const BYTES_PER_WORK = 8192;
+
+/** A page table's read, and a walk through those that are known. */
+const WORK_PER_TABLE = 3;
+const WORK_PER_TRANSLATION = 0.2;
 
 /** The Linux in a guest's memory. */
 export class Kernel implements StructSource, LoadedModules<Module> {
@@ -58,7 +62,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
     );
     this.symbols = kallsyms && new Symbols(kallsyms, this);
     const btf = this.attempt("types", () => this.#readBtf());
-    this.types = btf && new Types(btf, () => [...this.moduleTypes.values()]);
+    this.types = btf && new Types(btf, () => [...this.moduleTypes.values()], this.budget);
     this.budget.renew();
   }
 
@@ -84,7 +88,15 @@ export class Kernel implements StructSource, LoadedModules<Module> {
 
   /** The guest-physical address of a kernel address; undefined where nothing is mapped. */
   translate(virtual: bigint): number | undefined {
-    return this.tables.translate(virtual)?.physical;
+    return this.#translate(this.tables, virtual)?.physical;
+  }
+
+  /** Spends what tables that aren't known yet cost to read. */
+  #translate(tables: AddressSpace, virtual: bigint): Run | undefined {
+    const before = tables.reads;
+    const run = tables.translate(virtual);
+    this.budget.spend(WORK_PER_TRANSLATION + (tables.reads - before) * WORK_PER_TABLE);
+    return run;
   }
 
   /** Another address space: `pgd` is the kernel address of its highest table (mm_struct.pgd). */
@@ -106,7 +118,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
     const bytes = Buffer.allocUnsafe(length);
     for (let done = 0; done < length; ) {
       const address = virtual + BigInt(done);
-      const run = tables.translate(address);
+      const run = this.#translate(tables, address);
       if (run === undefined) throw notMapped(address);
       const size = Math.min(run.size, length - done);
       this.budget.spend(1 + size / BYTES_PER_WORK);
@@ -181,7 +193,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
     }
     let type = known.get(id);
     if (type === undefined) {
-      type = new StructType(btf, id);
+      type = new StructType(btf, id, this.budget);
       known.set(id, type);
     }
     return type;

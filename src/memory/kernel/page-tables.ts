@@ -24,12 +24,17 @@ export class PageTables implements AddressSpace {
   /** Bits that say that a page is encrypted, not where it lies. */
   readonly #notAddress: bigint;
   readonly #tables = new Map<number, Buffer | undefined>();
+  #reads = 0;
 
   constructor(memory: PhysicalMemory, root: number, levels: 4 | 5, notAddress = 0n) {
     this.#memory = memory;
     this.root = root;
     this.levels = levels;
     this.#notAddress = notAddress;
+  }
+
+  get reads(): number {
+    return this.#reads;
   }
 
   /** Undefined where nothing is mapped, or the address isn't canonical. */
@@ -77,6 +82,7 @@ export class PageTables implements AddressSpace {
   #table(address: number): Buffer | undefined {
     const known = this.#tables.get(address);
     if (known !== undefined) return known;
+    this.#reads++;
     const table = Buffer.allocUnsafe(ENTRIES * 8);
     if (this.#memory.read(address, table) < table.length) return undefined;
     if (this.#tables.size >= MAX_TABLES) this.#tables.clear();

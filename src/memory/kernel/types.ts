@@ -1,8 +1,15 @@
 import { MemoryError } from "../errors.js";
 import { type Btf, Kind } from "./btf.js";
+import type { Budget } from "./budget.js";
 
 /** Structures in structures: no kernel nests them so deep. */
 const MAX_DEPTH = 32;
+
+/** What a member, an enumerator, and so many bytes of names cost to look at, in units of the budget. */
+const WORK_PER_ELEMENT = 0.25;
+const NAMES_PER_WORK = 20_000;
+/** What an enumerator takes beside its name. */
+const CONSTANT_BYTES = 64;
 
 /** Where in a structure something is, and what. */
 export interface Field {
@@ -24,11 +31,13 @@ export class StructType {
   readonly name: string;
   /** In bytes. */
   readonly size: number;
+  readonly #budget: Budget;
   readonly #fields = new Map<string, Field | undefined>();
 
-  constructor(btf: Btf, id: number) {
+  constructor(btf: Btf, id: number, budget: Budget) {
     this.btf = btf;
     this.id = id;
+    this.#budget = budget;
     this.name = btf.name(id);
     this.size = btf.size(id);
   }
@@ -67,7 +76,8 @@ export class StructType {
     const { btf } = this;
     let found: Field = { btf, type: this.id, offset: 0, size: this.size, bits: undefined };
     for (const [, name, index] of path.matchAll(/([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]{1,9})\]/g)) {
-      const next = name === undefined ? element(found, Number(index)) : member(found, name, 0);
+      const next =
+        name === undefined ? element(found, Number(index)) : member(found, name, this.#budget);
       if (next === undefined) return undefined;
       found = next;
     }
@@ -85,9 +95,19 @@ function element({ btf, type, offset }: Field, index: number): Field | undefined
   return { btf, type: btf.stripped(array.type), offset: offset + index * size, size, bits };
 }
 
-function member({ btf, type, offset }: Field, name: string, depth: number): Field | undefined {
+/** `seen` are unnamed structures without such a member: there may be two ways to each, and twice as many to those in it. */
+function member(
+  { btf, type, offset }: Field,
+  name: string,
+  budget: Budget,
+  depth = 0,
+  seen = new Set<number>(),
+): Field | undefined {
   const kind = btf.kind(type);
   if ((kind !== Kind.STRUCT && kind !== Kind.UNION) || depth > MAX_DEPTH) return undefined;
+  if (seen.has(type)) return undefined;
+  seen.add(type);
+  budget.spend(btf.count(type) * WORK_PER_ELEMENT);
   const members = btf.members(type);
   for (const one of members) {
     if (one.name !== name) continue;
@@ -102,7 +122,7 @@ function member({ btf, type, offset }: Field, name: string, depth: number): Fiel
     if (one.name !== "") continue;
     const at = offset + Math.floor(one.bit / 8);
     const inner = { btf, type: btf.stripped(one.type), offset: at, size: 0, bits: undefined };
-    const found = member(inner, name, depth + 1);
+    const found = member(inner, name, budget, depth + 1, seen);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -114,11 +134,15 @@ export class Types {
   readonly #modules: () => readonly Btf[];
   readonly #structs = new Map<string, StructType | undefined>();
   readonly #enums = new Map<string, ReadonlyMap<string, bigint> | undefined>();
+  readonly #sizes = new Map<string, number | undefined>();
+  readonly #budget: Budget;
+  #constants: ReadonlyMap<string, bigint> | undefined;
 
-  /** The modules' are asked for when a name isn't vmlinux's. */
-  constructor(vmlinux: Btf, modules: () => readonly Btf[]) {
+  /** The modules' are asked for when a name isn't vmlinux's. What is looked for spends from the budget. */
+  constructor(vmlinux: Btf, modules: () => readonly Btf[], budget: Budget) {
     this.vmlinux = vmlinux;
     this.#modules = modules;
+    this.#budget = budget;
   }
 
   /** A structure, a union, or one that a typedef names; vmlinux's, else the first module's that has one. */
@@ -136,6 +160,12 @@ export class Types {
 
   /** In bytes; undefined where there is no type of that name. */
   size(name: string): number | undefined {
+    if (!this.#sizes.has(name)) this.#sizes.set(name, this.#findSize(name));
+    return this.#sizes.get(name);
+  }
+
+  #findSize(name: string): number | undefined {
+    this.#spendOnNames(this.vmlinux);
     for (const id of this.vmlinux.named(name)) {
       const size = this.vmlinux.size(id);
       if (size > 0) return size;
@@ -146,6 +176,7 @@ export class Types {
   /** An enum's names and values. */
   enum(name: string): ReadonlyMap<string, bigint> | undefined {
     if (!this.#enums.has(name)) {
+      this.#spendOnNames(this.vmlinux);
       const found = [...this.vmlinux.named(name)].find((id) => isEnum(this.vmlinux, id));
       const values = found === undefined ? undefined : this.vmlinux.enumerators(found);
       this.#enums.set(name, values && new Map(values.map((one) => [one.name, one.value])));
@@ -155,21 +186,38 @@ export class Types {
 
   /** The value of a constant of any enum, also of those without a name. */
   constant(name: string): bigint | undefined {
+    this.#constants ??= this.#readConstants();
+    return this.#constants.get(name);
+  }
+
+  /** Of several of one name the first. */
+  #readConstants(): ReadonlyMap<string, bigint> {
     const { vmlinux } = this;
-    if (vmlinux.offsetOf(name) === undefined) return undefined;
+    const found = new Map<string, bigint>();
     for (let id = vmlinux.firstId; id < vmlinux.endId; id++) {
       if (!isEnum(vmlinux, id)) continue;
-      const found = vmlinux.enumerators(id).find((one) => one.name === name);
-      if (found !== undefined) return found.value;
+      this.#budget.spend(vmlinux.count(id) * WORK_PER_ELEMENT);
+      for (const { name, value } of vmlinux.enumerators(id)) {
+        if (found.has(name)) continue;
+        this.#budget.keep(CONSTANT_BYTES + name.length);
+        found.set(name, value);
+      }
     }
-    return undefined;
+    return found;
+  }
+
+  /** All strings are looked through for a name. */
+  #spendOnNames({ endString }: Btf): void {
+    this.#budget.spend(1 + endString / NAMES_PER_WORK);
   }
 
   #findStruct(name: string): StructType | undefined {
-    const own = findStruct(this.vmlinux, name);
+    this.#spendOnNames(this.vmlinux);
+    const own = findStruct(this.vmlinux, name, this.#budget);
     if (own !== undefined) return own;
     for (const btf of this.#modules()) {
-      const found = findStruct(btf, name);
+      this.#budget.spend((btf.endString - (btf.base?.endString ?? 0)) / NAMES_PER_WORK);
+      const found = findStruct(btf, name, this.#budget);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -181,7 +229,7 @@ const isEnum = (btf: Btf, id: number): boolean => {
   return kind === Kind.ENUM || kind === Kind.ENUM64;
 };
 
-function findStruct(btf: Btf, name: string): StructType | undefined {
+function findStruct(btf: Btf, name: string, budget: Budget): StructType | undefined {
   const found = [...btf.named(name)].map((id) => ({ id, kind: btf.kind(id) }));
   const isStruct = (kind: number) => kind === Kind.STRUCT || kind === Kind.UNION;
   const id =
@@ -190,5 +238,5 @@ function findStruct(btf: Btf, name: string): StructType | undefined {
       .filter(({ kind }) => kind === Kind.TYPEDEF)
       .map((one) => btf.stripped(one.id))
       .find((one) => isStruct(btf.kind(one)));
-  return id === undefined ? undefined : new StructType(btf, id);
+  return id === undefined ? undefined : new StructType(btf, id, budget);
 }

@@ -4,7 +4,7 @@ import { symbolText } from "../symbol-text.js";
 import type { Task } from "../tasks/index.js";
 import { circles } from "./circles.js";
 import type { Holder } from "./kinds.js";
-import { lockWaitOf } from "./waiting.js";
+import { lockWaitOf, WaitingFrames } from "./waiting.js";
 
 /** A task, as it is told of. */
 export interface TaskName {
@@ -42,11 +42,12 @@ export function readLocks(kernel: Kernel, all: readonly Task[]): Locks {
     tasks.set(struct.address, { address: struct.address, pid, name: guestText(comm) });
   }
   const waits: Wait[] = [];
+  const frames = new WaitingFrames(kernel);
   for (const { state, isRunning, struct } of all) {
     const name = tasks.get(struct.address);
     if (name === undefined || state === "R" || isRunning) continue;
     const wait = kernel.attempt(`what ${name.name} (${name.pid}) waits for`, () =>
-      readWait(kernel, struct, name, tasks),
+      readWait(kernel, struct, name, tasks, frames),
     );
     if (wait !== undefined) waits.push(wait);
   }
@@ -65,8 +66,9 @@ function readWait(
   struct: Struct,
   task: TaskName,
   tasks: ReadonlyMap<bigint, TaskName>,
+  frames: WaitingFrames,
 ): Wait | undefined {
-  const found = lockWaitOf(kernel, struct, tasks);
+  const found = lockWaitOf(kernel, struct, tasks, frames);
   if (found === undefined) return undefined;
   const { kind, lock } = found;
   const { address } = lock;

@@ -15,6 +15,9 @@ const MAX_STACK_BYTES = 32n << 10n;
 /** More tasks don't wait for one lock. */
 const MAX_WAITERS = 100_000;
 
+/** A symbol's name costs so much, in units of the budget. */
+const WORK_PER_NAME = 4;
+
 /** The addresses of the guest's tasks. */
 type TaskAddresses = Pick<ReadonlySet<bigint>, "has">;
 
@@ -23,6 +26,7 @@ export function lockWaitOf(
   kernel: Kernel,
   task: Struct,
   tasks: TaskAddresses,
+  frames: WaitingFrames,
 ): LockWait | undefined {
   if (task.has("pi_blocked_on")) {
     const lock = task.follow("pi_blocked_on")?.follow("lock");
@@ -35,13 +39,18 @@ export function lockWaitOf(
       return { kind: MUTEX, lock };
     }
   }
-  return onStack(kernel, task, tasks);
+  return onStack(kernel, task, tasks, frames);
 }
 
 const isMapped = (kernel: Kernel, address: bigint) => kernel.translate(address) !== undefined;
 
 /** A waiter on its stack names the task, and is in the list of the lock. */
-function onStack(kernel: Kernel, task: Struct, tasks: TaskAddresses): LockWait | undefined {
+function onStack(
+  kernel: Kernel,
+  task: Struct,
+  tasks: TaskAddresses,
+  frames: WaitingFrames,
+): LockWait | undefined {
   const pointer = task.u64("thread.sp");
   const base = task.pointer("stack");
   if (pointer < base || pointer >= base + MAX_STACK_BYTES) return undefined;
@@ -55,7 +64,7 @@ function onStack(kernel: Kernel, task: Struct, tasks: TaskAddresses): LockWait |
   const words = Array.from({ length: stack.length >> 3 }, (_, i) => stack.readBigUInt64LE(i * 8));
   let kind: LockKind | undefined;
   for (const [i, word] of words.entries()) {
-    kind = kindOfFrame(kernel, word) ?? kind;
+    kind = frames.kindAt(word) ?? kind;
     if (kind === undefined || word !== task.address) continue;
     const taskAt = kernel.expectTypes().expect(kind.waiter).offset("task");
     const waiter = kernel.struct(kind.waiter, pointer + BigInt(i * 8 - taskAt));
@@ -65,12 +74,27 @@ function onStack(kernel: Kernel, task: Struct, tasks: TaskAddresses): LockWait |
   return undefined;
 }
 
-/** By the return address into the function that waits. */
-function kindOfFrame(kernel: Kernel, word: bigint): LockKind | undefined {
-  // Addresses below are of the direct map and of stacks, which have no symbols.
-  if (word < 0xffff_ffff_8000_0000n) return undefined;
-  const name = kernel.symbols?.at(word - 1n)?.name;
-  return name === undefined ? undefined : LISTED_KINDS.find(({ waitsIn }) => waitsIn.test(name));
+/** What kind of lock is waited for, by the return address into the function that waits. */
+export class WaitingFrames {
+  readonly #kernel: Kernel;
+  /** Most tasks wait in the same functions. */
+  readonly #known = new Map<bigint, LockKind | undefined>();
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  kindAt(word: bigint): LockKind | undefined {
+    // Addresses below are of the direct map and of stacks, which have no symbols.
+    if (word < 0xffff_ffff_8000_0000n) return undefined;
+    if (!this.#known.has(word)) {
+      this.#kernel.budget.spend(WORK_PER_NAME);
+      const name = this.#kernel.symbols?.at(word - 1n)?.name;
+      const kind = LISTED_KINDS.find(({ waitsIn }) => name !== undefined && waitsIn.test(name));
+      this.#known.set(word, kind);
+    }
+    return this.#known.get(word);
+  }
 }
 
 /** Where the list leads to; since 7.1 a list has no head: the lock points to its first waiter. */

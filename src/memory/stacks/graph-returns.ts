@@ -4,6 +4,9 @@ import type { Task } from "../tasks/index.js";
 /** What a task's stack of traced functions has at most (kernel/trace/fgraph.c). */
 const STACK_BYTES = 4096;
 
+/** What looking through it costs, in units of the budget. */
+const WORK_PER_RETURN = 10;
+
 const WORD = 8;
 
 /** The return addresses that the function graph tracer replaced by its own. */
@@ -27,6 +30,7 @@ export class GraphReturns {
     const base = struct.has("ret_stack") ? struct.pointer("ret_stack") : 0n;
     const type = this.#kernel.types?.struct("ftrace_ret_stack");
     if (base === 0n || type === undefined || !type.has("retp")) return undefined;
+    this.#kernel.budget.spend(WORK_PER_RETURN);
     const bytes = this.#kernel.read(base, STACK_BYTES);
     const [retp, ret] = [type.offset("retp"), type.offset("ret")];
     for (let entry = 0; entry + type.size <= bytes.length; entry += WORD) {

@@ -53,6 +53,9 @@ export interface Begin {
 /** A stack has no more frames than words. */
 const MAX_STEPS = 4096;
 
+/** The table is halved some twenty times. */
+const WORK_PER_STEP = 3;
+
 const WORD = 8n;
 
 /** What a call through a NULL pointer left on the stack is as at a function's begin. */
@@ -106,7 +109,7 @@ class Unwinder {
   /** Goes to the caller's frame, or says why there is none. */
   #next(): ChainEnd | undefined {
     if (this.#isUserMode) return "user mode";
-    this.#source.spend(1);
+    this.#source.spend(WORK_PER_STEP);
     const orc = this.#entry();
     if (orc.type === "end") return "bottom";
     if (orc.type === "undefined") return "lost";

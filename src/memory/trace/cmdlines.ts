@@ -7,6 +7,9 @@ const PID_MAX_DEFAULT = 32768;
 /** saved_cmdlines_size may be set to PID_MAX_LIMIT. */
 const MAX_SAVED = 4 << 20;
 
+/** TASK_COMM_LEN is 16. */
+const MAX_NAME_BYTES = 64;
+
 /** The names of tasks that ftrace has saved (saved_cmdlines in tracefs). */
 export class Cmdlines {
   readonly #names = new Map<number, string>();
@@ -37,6 +40,8 @@ export class Cmdlines {
     const count = saved.number("cmdline_num");
     if (count > MAX_SAVED) throw new MemoryError("DAMAGED", `${count} names are saved`);
     const nameBytes = kernel.expectTypes().expect("task_struct").expect("comm").size;
+    if (nameBytes > MAX_NAME_BYTES) throw new MemoryError("DAMAGED", `names of ${nameBytes} bytes`);
+    kernel.budget.keep(count * (4 + nameBytes));
     const pids = kernel.read(saved.pointer("map_cmdline_to_pid"), count * 4);
     // It is a part of the structure's memory in newer kernels, and was an own one before.
     const names = type.expect("saved_cmdlines");
