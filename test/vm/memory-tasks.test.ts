@@ -92,7 +92,7 @@ describeGuests("tasks and stacks in a guest's memory", () => {
     const when = printed[0]?.time ?? 0n;
     // In ns since boot, at the latest: interrupts' time isn't in the task's own.
     const lastRan = ({ struct, cpu }: Task): bigint => {
-      const { clock = 0n, taskClock = 0n } = queues.find((queue) => queue.cpu === cpu) ?? {};
+      const { clock = 0n, taskClock = 0n } = queues.of(cpu) ?? {};
       return struct.u64("se.exec_start") + clock - taskClock;
     };
     const slept = (task: Task) => lastRan(task) + SURELY < when;

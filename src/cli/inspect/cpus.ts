@@ -1,7 +1,7 @@
 import type { Kernel } from "../../memory/kernel/index.js";
 import { areInterruptsOn, isUserMode } from "../../memory/registers.js";
 import { Stacks, symbolText } from "../../memory/stacks/index.js";
-import { type RunQueue, readRunQueues, Task } from "../../memory/tasks/index.js";
+import { type RunQueue, type RunQueues, readRunQueues, Task } from "../../memory/tasks/index.js";
 import { type KnownCpu, qmpOption, readRegisters } from "./registers.js";
 import { guestLine, tableLines } from "./text.js";
 import type { View } from "./view.js";
@@ -16,7 +16,7 @@ export const cpus: View = {
     const known = await readRegisters(looked);
     const queues = readRunQueues(kernel);
     const stacks = new Stacks(kernel);
-    const rows = queues.flatMap((queue) => {
+    const rows = queues.list.flatMap((queue) => {
       const read = () => rowOf(kernel, stacks, queues, queue, known.get(queue.cpu));
       return kernel.attempt(`CPU ${queue.cpu}`, read) ?? [];
     });
@@ -42,7 +42,7 @@ interface Row {
 function rowOf(
   kernel: Kernel,
   stacks: Stacks,
-  queues: readonly RunQueue[],
+  queues: RunQueues,
   queue: RunQueue,
   known: KnownCpu | undefined,
 ): Row {

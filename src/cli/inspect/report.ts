@@ -138,9 +138,10 @@ const memoryText = ({ total, free, available }: Usage): string =>
   `${formatSize(total)}, ${formatSize(free)} free, ${formatSize(available)} available`;
 
 function whatRuns({ tasks, queues }: Tasks): Report["cpus"] {
-  return queues.map(({ cpu, current, idle }) => {
+  const byAddress = new Map(tasks.map((task) => [task.struct.address, task]));
+  return queues.list.map(({ cpu, current, idle }) => {
     if (current === idle) return { cpu, runs: "idle" };
-    const task = tasks.find(({ struct }) => struct.address === current);
+    const task = byAddress.get(current);
     return { cpu, runs: task === undefined ? "a task that isn't listed" : who(task) };
   });
 }

@@ -26,7 +26,7 @@ export function readProgress(kernel: Kernel): CpuProgress[] {
   const hasTick = tickless === undefined || kernel.u8(tickless) === 0;
   const isWatched = enabled !== undefined && (kernel.u64(enabled) & SOFT_WATCHDOG) !== 0n;
   const idle = new Map(
-    readRunQueues(kernel).map(({ cpu, current, idle }) => [cpu, current === idle]),
+    readRunQueues(kernel).list.map(({ cpu, current, idle }) => [cpu, current === idle]),
   );
   return kernel.cpuMask("__cpu_online_mask").map((cpu) => {
     const base = kernel.struct("hrtimer_cpu_base", kernel.perCpuSymbol("hrtimer_bases", cpu));

@@ -2,7 +2,7 @@ import { guestText } from "../guest-text.js";
 import type { Kernel } from "../kernel/index.js";
 import { deadlockText, type Wait } from "../locks/locks.js";
 import { Stacks, stackLines } from "../stacks/index.js";
-import { readTasks, type Task, type Tasks } from "../tasks/index.js";
+import { RunQueues, readTasks, type Task, type Tasks } from "../tasks/index.js";
 import type { Hang } from "./hang-rule.js";
 
 /** More stacks than these are of no use to a person. */
@@ -22,11 +22,10 @@ export function hangReport(kernel: Kernel, hangs: readonly Hang[]): string[] {
     if (shown.size > MAX_STACKS) return [];
     return kernel.attempt(`task ${task.pid}'s stack`, () => linesOf(task, stacks)) ?? [];
   };
-  const running = (cpu: number) => {
-    const queue = tasks.queues.find((one) => one.cpu === cpu);
-    const all = [...tasks.tasks, ...tasks.idle];
-    return all.find(({ struct }) => struct.address === queue?.current);
-  };
+  const byAddress = new Map(
+    [...tasks.tasks, ...tasks.idle].map((task) => [task.struct.address, task]),
+  );
+  const running = (cpu: number) => byAddress.get(tasks.queues.of(cpu)?.current ?? 0n);
   const blocked = tasks.tasks.filter(
     (task) => kernel.attempt("a task", () => task.isBlocked) === true,
   );
@@ -35,7 +34,7 @@ export function hangReport(kernel: Kernel, hangs: readonly Hang[]): string[] {
       const task = taskOf(hang, tasks, running);
       return [`virtio-pstore: ${hangText(hang, task)}`, ...stackOf(task)];
     }),
-    ...tasks.queues.flatMap(({ cpu }) => {
+    ...tasks.queues.list.flatMap(({ cpu }) => {
       const task = running(cpu);
       return [`virtio-pstore: CPU ${cpu} runs ${who(task)}`, ...stackOf(task)];
     }),
@@ -47,7 +46,7 @@ export function hangReport(kernel: Kernel, hangs: readonly Hang[]): string[] {
   ];
 }
 
-const NO_TASKS: Tasks = { tasks: [], idle: [], queues: [] };
+const NO_TASKS: Tasks = { tasks: [], idle: [], queues: new RunQueues([]) };
 
 const who = (task: Task | undefined): string =>
   task === undefined ? "a task that isn't listed" : `${guestText(task.comm)}:${task.pid}`;

@@ -1,5 +1,5 @@
 export { readTasks, type Tasks } from "./read-tasks.js";
-export { latestClock, type RunQueue, readRunQueues } from "./run-queues.js";
+export { type RunQueue, RunQueues, readRunQueues } from "./run-queues.js";
 export { Task } from "./task.js";
 export {
   type BusyWorker,

@@ -1,5 +1,5 @@
 import type { Kernel, Struct } from "../kernel/index.js";
-import { type RunQueue, readRunQueues } from "./run-queues.js";
+import { type RunQueues, readRunQueues } from "./run-queues.js";
 import { Task } from "./task.js";
 
 /** How often a list is walked that changes meanwhile. */
@@ -10,7 +10,7 @@ export interface Tasks {
   readonly tasks: readonly Task[];
   /** The idle tasks that run: their CPUs have nothing to do, or an interrupt. */
   readonly idle: readonly Task[];
-  readonly queues: readonly RunQueue[];
+  readonly queues: RunQueues;
 }
 
 /** All tasks, in the kernel's order. */
@@ -32,7 +32,7 @@ export function readTasks(kernel: Kernel): Tasks {
       if (task !== undefined) all.push(task);
     }
   }
-  const idle = queues.filter((queue) => queue.current === queue.idle);
+  const idle = queues.list.filter((queue) => queue.current === queue.idle);
   return {
     tasks: all,
     idle: idle.map((queue) => new Task(kernel, kernel.struct("task_struct", queue.idle), queues)),

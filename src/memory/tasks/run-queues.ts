@@ -14,13 +14,43 @@ export interface RunQueue {
   readonly running: number;
 }
 
+/** All CPUs' run queues, as they were when they were read. */
+export class RunQueues {
+  /** In the order of the CPUs. */
+  readonly list: readonly RunQueue[];
+  /** The latest of the CPUs' clocks: those that sleep stand still. In ns. */
+  readonly latestClock: bigint;
+  readonly #byCpu: ReadonlyMap<number, RunQueue>;
+  readonly #running: ReadonlySet<bigint>;
+
+  constructor(list: readonly RunQueue[]) {
+    this.list = list;
+    let latest = 0n;
+    for (const { clock } of list) if (clock > latest) latest = clock;
+    this.latestClock = latest;
+    this.#byCpu = new Map(list.map((queue) => [queue.cpu, queue]));
+    this.#running = new Set(list.map(({ current }) => current));
+  }
+
+  of(cpu: number): RunQueue | undefined {
+    return this.#byCpu.get(cpu);
+  }
+
+  /** Whether a CPU runs the task at that address. */
+  isRunning(task: bigint): boolean {
+    return this.#running.has(task);
+  }
+}
+
 /** Throws MemoryError where the kernel has no types. */
-export function readRunQueues(kernel: Kernel): RunQueue[] {
+export function readRunQueues(kernel: Kernel): RunQueues {
   kernel.expectTypes();
-  return kernel.presentCpus.flatMap((cpu) => {
-    const read = () => readRunQueue(kernel, cpu);
-    return kernel.attempt(`CPU ${cpu}'s run queue`, read) ?? [];
-  });
+  return new RunQueues(
+    kernel.presentCpus.flatMap((cpu) => {
+      const read = () => readRunQueue(kernel, cpu);
+      return kernel.attempt(`CPU ${cpu}'s run queue`, read) ?? [];
+    }),
+  );
 }
 
 function readRunQueue(kernel: Kernel, cpu: number): RunQueue {
@@ -33,11 +63,4 @@ function readRunQueue(kernel: Kernel, cpu: number): RunQueue {
     taskClock: queue.u64("clock_task"),
     running: queue.number("nr_running"),
   };
-}
-
-/** The latest of the CPUs' clocks: those that sleep stand still. In ns. */
-export function latestClock(queues: readonly RunQueue[]): bigint {
-  let latest = 0n;
-  for (const { clock } of queues) if (clock > latest) latest = clock;
-  return latest;
 }

@@ -1,7 +1,7 @@
 import { MemoryError } from "../errors.js";
 import type { Kernel, Struct } from "../kernel/index.js";
 import { readCommandLine } from "./command-line.js";
-import { latestClock, type RunQueue } from "./run-queues.js";
+import type { RunQueues } from "./run-queues.js";
 import { isBlocked, stateLetter } from "./task-state.js";
 
 /** Flags of a task: macros of the kernel's source (include/linux/sched.h). */
@@ -16,10 +16,10 @@ export class Task {
   readonly kernel: Kernel;
   /** Its task_struct. */
   readonly struct: Struct;
-  readonly #queues: readonly RunQueue[];
+  readonly #queues: RunQueues;
 
   /** `queues` tell whether it runs, and for how long not. */
-  constructor(kernel: Kernel, struct: Struct, queues: readonly RunQueue[]) {
+  constructor(kernel: Kernel, struct: Struct, queues: RunQueues) {
     this.kernel = kernel;
     this.struct = struct;
     this.#queues = queues;
@@ -51,7 +51,7 @@ export class Task {
 
   /** Whether a CPU runs it. */
   get isRunning(): boolean {
-    return this.#queues.some(({ current }) => current === this.struct.address);
+    return this.#queues.isRunning(this.struct.address);
   }
 
   /** The task's own name, at most 15 bytes. */
@@ -83,10 +83,10 @@ export class Task {
   get notRunFor(): bigint | undefined {
     const last = this.struct.u64("se.exec_start");
     if (last === 0n || this.isRunning) return undefined;
-    const own = this.#queues.find(({ cpu }) => cpu === this.cpu);
+    const own = this.#queues.of(this.cpu);
     // A CPU's time that tasks didn't get isn't in the tasks' clock.
     const behind = own === undefined ? 0n : own.clock - own.taskClock;
-    const time = latestClock(this.#queues) - behind - last;
+    const time = this.#queues.latestClock - behind - last;
     return time > 0n ? time : 0n;
   }
 
