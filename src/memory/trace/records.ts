@@ -1,6 +1,6 @@
 import type { Notes } from "../kernel/index.js";
 import type { CpuBuffer, RingBuffer } from "./ring-buffer.js";
-import { decodePage, type PageLayout, type RingPage } from "./ring-page.js";
+import { eventsIn, missedBefore, type PageLayout } from "./ring-page.js";
 
 /** One event of a trace. */
 export interface TraceRecord {
@@ -47,12 +47,16 @@ function* recordsOf(
   notes: Notes,
 ): Generator<TraceRecord, void, void> {
   for (const [index, page] of pages.entries()) {
-    const { events, missed, broken }: RingPage = decodePage(page, layout, index === 0 ? read : 0);
-    if (broken !== undefined) {
-      notes.add(`CPU ${cpu}'s ring buffer: a sub-buffer's rest is left out, as ${broken}`);
-    }
-    let lost = missed;
-    for (const { time, offset, length } of events) {
+    let lost = missedBefore(page, layout);
+    const events = eventsIn(page, layout, index === 0 ? read : 0);
+    for (let next = events.next(); ; next = events.next()) {
+      if (next.done === true) {
+        const { broken } = next.value;
+        if (broken === undefined) break;
+        notes.add(`CPU ${cpu}'s ring buffer: a sub-buffer's rest is left out, as ${broken}`);
+        break;
+      }
+      const { time, offset, length } = next.value;
       yield { cpu, time, data: page.subarray(offset, offset + length), lost };
       lost = undefined;
     }

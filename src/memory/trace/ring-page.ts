@@ -14,19 +14,27 @@ export interface RingEvent {
   readonly length: number;
 }
 
+/** Events were lost before a sub-buffer; `count` where it was stored. */
+export interface Missed {
+  readonly count: bigint | undefined;
+}
+
+/** What is known of a sub-buffer behind its last event. */
+export interface RingPageEnd {
+  /** Why the rest could not be read; undefined where all was. */
+  readonly broken: string | undefined;
+  /** The time behind the last event before `from`, and where the first event from there on begins. */
+  readonly resume: { readonly time: bigint; readonly offset: number };
+}
+
 /** A sub-buffer's events, in the order in which they were written. */
-export interface RingPage {
+export interface RingPage extends RingPageEnd {
   /** When the sub-buffer was begun. */
   readonly time: bigint;
   /** How many bytes of data were committed. */
   readonly committed: number;
   readonly events: readonly RingEvent[];
-  /** Events were lost before this sub-buffer; `count` where it was stored. */
-  readonly missed: { readonly count: bigint | undefined } | undefined;
-  /** Why the rest could not be read; undefined where all was. */
-  readonly broken: string | undefined;
-  /** The time behind the last event before `from`, and where the first event from there on begins. */
-  readonly resume: { readonly time: bigint; readonly offset: number };
+  readonly missed: Missed | undefined;
 }
 
 /** type_len of struct ring_buffer_event (include/linux/ring_buffer.h): the kernel writes them out, in header_event, too. */
@@ -52,17 +60,35 @@ export function committedBytes(page: Buffer, layout: PageLayout): number {
   return Math.min(page.readUInt32LE(layout.commit) & COMMIT_MASK, page.length - layout.data);
 }
 
+/** Decodes a whole sub-buffer, as `eventsIn` does. */
+export function decodePage(page: Buffer, layout: PageLayout, from = 0): RingPage {
+  const events: RingEvent[] = [];
+  const all = eventsIn(page, layout, from);
+  for (;;) {
+    const { done, value } = all.next();
+    if (done === true) {
+      const time = page.readBigUInt64LE(layout.timeStamp);
+      const committed = committedBytes(page, layout);
+      return { ...value, time, committed, events, missed: missedBefore(page, layout) };
+    }
+    events.push(value);
+  }
+}
+
 /**
- * Decodes a sub-buffer (kernel/trace/ring_buffer.c). What isn't well-formed ends it: the events before stay.
+ * Decodes a sub-buffer (kernel/trace/ring_buffer.c), one event after the other: a large one may have 65,536. What isn't
+ * well-formed ends it.
  * @param from how much of the data has been read already, in bytes.
  */
-export function decodePage(page: Buffer, layout: PageLayout, from = 0): RingPage {
-  const start = page.readBigUInt64LE(layout.timeStamp);
+export function* eventsIn(
+  page: Buffer,
+  layout: PageLayout,
+  from = 0,
+): Generator<RingEvent, RingPageEnd, void> {
   const word = page.readUInt32LE(layout.commit);
   const committed = committedBytes(page, layout);
   const end = layout.data + committed;
-  const events: RingEvent[] = [];
-  let time = start;
+  let time = page.readBigUInt64LE(layout.timeStamp);
   let at = layout.data;
   let resume: RingPage["resume"] | undefined;
   let broken =
@@ -108,14 +134,17 @@ export function decodePage(page: Buffer, layout: PageLayout, from = 0): RingPage
       broken ??= `an event has ${length} bytes`;
       break;
     }
-    if (at - layout.data >= from) events.push({ time, offset, length });
+    if (at - layout.data >= from) yield { time, offset, length };
     at = offset + ((length + 3) & ~3);
   }
-  return {
-    ...{ time: start, committed, events, broken },
-    missed: (word & MISSED_EVENTS) === 0 ? undefined : { count: storedCount(page, word, end) },
-    resume: resume ?? { time, offset: at },
-  };
+  return { broken, resume: resume ?? { time, offset: at } };
+}
+
+/** What was lost before a sub-buffer; undefined where nothing was. */
+export function missedBefore(page: Buffer, layout: PageLayout): Missed | undefined {
+  const word = page.readUInt32LE(layout.commit);
+  if ((word & MISSED_EVENTS) === 0) return undefined;
+  return { count: storedCount(page, word, layout.data + committedBytes(page, layout)) };
 }
 
 function absolute(stamp: bigint, before: bigint): bigint {

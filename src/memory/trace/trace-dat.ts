@@ -3,7 +3,7 @@ import type { Contexts } from "./contexts.js";
 import { type Events, formatText } from "./events.js";
 import { CLOCK_NAMES, type Instance } from "./instances.js";
 import type { CpuBuffer, RingBuffer } from "./ring-buffer.js";
-import { decodePage, type PageLayout, withoutRead } from "./ring-page.js";
+import { eventsIn, type PageLayout, withoutRead } from "./ring-page.js";
 
 /** The beginning of every trace.dat (trace-cmd.dat(5)). */
 const MAGIC = Buffer.from([0x17, 0x08, 0x44, ...Buffer.from("tracing")]);
@@ -143,7 +143,7 @@ function formatsIn(
   for (const { buffer } of copied) {
     for (const { pages } of buffer.cpus) {
       for (const page of pages) {
-        for (const { offset, length } of decodePage(page, buffer.layout).events) {
+        for (const { offset, length } of eventsIn(page, buffer.layout)) {
           if (length >= 2) ids.add(page.readUInt16LE(offset));
         }
       }
