@@ -22,6 +22,19 @@ export function wholePages(extents: readonly Extent[], pageBytes: number): Exten
   );
 }
 
+/** Memory cut into more parts than that was cut to keep us busy: a hole costs two system calls. */
+const MAX_PARTS = 1 << 19;
+
+/** Parts of what ends at `end`; where they are too many the rest is one, whose holes read as zeros. */
+export function partsUpTo(parts: Iterable<Extent>, end: number, most = MAX_PARTS): Extent[] {
+  const found: Extent[] = [];
+  for (const part of parts) {
+    if (found.length === most) return [...found, { start: part.start, size: end - part.start }];
+    found.push({ start: part.start, size: part.size });
+  }
+  return found;
+}
+
 /** The number of the first extent that ends behind `address`; they ascend and don't overlap. */
 export function firstEndingBehind(extents: readonly Extent[], address: number): number {
   return firstPlace(extents.length, (place) => {

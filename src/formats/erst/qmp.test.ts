@@ -95,3 +95,10 @@ test("an abort ends the wait for a monitor that doesn't answer", async () => {
   stopped.abort();
   await expect(paused).rejects.toThrow(/ended before/);
 });
+
+test("a monitor whose line has no end is left before it fills the memory", async () => {
+  const { path } = await monitor(GREETING + "x".repeat(17 << 20), []);
+  await expect(whilePaused(path, () => undefined)).rejects.toThrow(
+    "QEMU's monitor sends a line without an end",
+  );
+});

@@ -11,6 +11,9 @@ interface Reply {
 
 const TIMEOUT_MS = 5000;
 
+/** The registers of some thousand CPUs have so much; it is kept until its line ends. */
+const MAX_LINE_BYTES = 16 << 20;
+
 /** A connection to QEMU's monitor, at the Unix socket of `-qmp unix:PATH,server=on,wait=off`. */
 export class Qmp {
   readonly #socket: Socket;
@@ -27,6 +30,14 @@ export class Qmp {
       for (const tell of this.#waiting.splice(0)) tell({ error: { desc: this.#error.message } });
     });
     const lines = createInterface({ input: socket });
+    let unended = 0;
+    socket.on("data", (piece: Buffer) => {
+      const end = piece.lastIndexOf("\n");
+      unended = end < 0 ? unended + piece.length : piece.length - end;
+      if (unended > MAX_LINE_BYTES) {
+        socket.destroy(new Error("QEMU's monitor sends a line without an end"));
+      }
+    });
     // readline passes the socket's errors on; they are handled above.
     lines.on("error", () => undefined);
     lines.on("line", (line) => {

@@ -1,11 +1,9 @@
 import { closeSync, readSync } from "node:fs";
 import { nextData } from "../../os/index.js";
 import { MemoryError } from "../errors.js";
+import { partsUpTo } from "../extents.js";
 import type { Extent } from "../physical-memory.js";
 import { type Backing, MappedMemory } from "./mapped-memory.js";
-
-/** A guest's memory cut into more pieces than that is no guest's: its holes were made to keep us busy. */
-const MAX_PARTS = 1 << 20;
 
 /** A file of a memory backend, a memfd, or POSIX shared memory. Its holes are left alone: read(2) makes no pages there. */
 export class FileBacking implements Backing {
@@ -19,16 +17,15 @@ export class FileBacking implements Backing {
   }
 
   data(at: number, size: number): Extent[] {
-    const parts: Extent[] = [];
-    for (let next = at; ; ) {
-      const found = nextData(this.#fd, next, at + size);
-      if (found === undefined) return parts;
-      parts.push({ start: found.start, size: found.end - found.start });
+    return partsUpTo(this.#parts(at, at + size), at + size);
+  }
+
+  *#parts(start: number, end: number): Generator<Extent, void, void> {
+    for (let next = start; ; ) {
+      const found = nextData(this.#fd, next, end);
+      if (found === undefined) return;
+      yield { start: found.start, size: found.end - found.start };
       next = found.end;
-      if (parts.length === MAX_PARTS) {
-        parts.push({ start: next, size: at + size - next });
-        return parts;
-      }
     }
   }
 

@@ -1,6 +1,6 @@
 import { type BigIntStats, closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { MemoryError } from "../errors.js";
-import { merged } from "../extents.js";
+import { merged, partsUpTo } from "../extents.js";
 import type { Extent } from "../physical-memory.js";
 import { FileBacking } from "./file.js";
 import { parseLayout } from "./layout.js";
@@ -267,8 +267,14 @@ class ProcessBacking implements Backing {
   }
 
   data(at: number, size: number): Extent[] {
-    const there = [...this.#runs(at, size)].filter(({ isThere }) => isThere);
-    return merged([...there, ...(this.#behind?.data(at, size) ?? [])]);
+    return merged([
+      ...partsUpTo(this.#there(at, size), at + size),
+      ...(this.#behind?.data(at, size) ?? []),
+    ]);
+  }
+
+  *#there(at: number, size: number): Generator<Extent, void, void> {
+    for (const run of this.#runs(at, size)) if (run.isThere) yield run;
   }
 
   read(at: number, into: Buffer): void {
