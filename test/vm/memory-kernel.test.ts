@@ -125,7 +125,7 @@ describeGuests("the Linux in a guest's memory", () => {
       expect(stdout).toMatch(`Linux  ${kernel}.`);
       expect(stdout).toContain(`  its log ends in a crash: ${title}`);
       expect(stdout).toContain(
-        "\n  it has just begun to boot, or can't say what it is: view log\n",
+        "\n  it doesn't describe itself, or not yet: only its log is known\n",
       );
       expect(inspected(memory, "tasks").stderr).toContain("no Linux in it that describes itself");
     });

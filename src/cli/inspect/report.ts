@@ -30,7 +30,7 @@ const MOST_BLOCKED = 5;
 const MOST_WORKS = 5;
 const MOST_ERRORS = 5;
 
-/** A task that waits for a disk isn't blocked for so long, in nanoseconds. */
+/** A task that waits for a disk isn't blocked for so long, nor is most work under way, in nanoseconds. */
 const BLOCKED = 10_000_000_000n;
 
 /** Of the memory: less that is available looks wrong. */
@@ -129,7 +129,7 @@ function logReport(log: KernelLog): Report {
   return {
     system: release === undefined ? [] : [["Linux", release]],
     cpus: [],
-    wrong: [...crashIn(title), "it has just begun to boot, or can't say what it is: view log"],
+    wrong: [...crashIn(title), "it doesn't describe itself, or not yet: only its log is known"],
     errors,
   };
 }

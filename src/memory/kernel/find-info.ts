@@ -29,7 +29,8 @@ const RELEASE_BYTES = 65;
 
 /**
  * The kernels that a memory describes: of the pages that begin as VMCOREINFO does, those whose own page tables lead to
- * the release they say; a user-mode-linux's are not needed for that. After a reset, the former boot's may be among them.
+ * the release they say; in user-mode-linux the memory's addresses do. After a reset, the former boot's may be among
+ * them.
  */
 export function findInfos(memory: PhysicalMemory): FoundInfo[] {
   const found = new Map<string, FoundInfo>();

@@ -7,6 +7,9 @@ import type { Task } from "./task.js";
 /** Work that waits; more isn't counted. */
 const MOST_WAITING = 1000;
 
+/** Lists of what waits change where work goes on: they aren't looked at sooner, in ns. */
+const LONG = 1_000_000_000n;
+
 /** A worker that has work. */
 export interface BusyWorker {
   readonly task: Task;
@@ -16,7 +19,7 @@ export interface BusyWorker {
   readonly queue: string;
   /** For how long at least it has been at this work, in ns, as far as the kernel tells. */
   readonly time: bigint | undefined;
-  /** How much of the workqueue's work may not begin before this or other work of it ends. */
+  /** How much of the workqueue's work may not begin before this or other work of it ends, where it takes long. */
   readonly waiting: number;
 }
 
@@ -84,12 +87,14 @@ function jiffiesSince(kernel: Kernel): Since {
 
 function busyWorker(kernel: Kernel, task: Task, worker: Struct, since: Since): BusyWorker {
   const pwq = worker.follow("current_pwq");
+  const time = timeAtWork(task, worker, since);
+  const isLong = time !== undefined && time >= LONG;
   return {
-    task,
+    ...{ task, time },
     work: functionText(kernel, worker.pointer("current_func")),
     queue: guestText(pwq?.follow("wq")?.text("name") ?? ""),
-    time: timeAtWork(task, worker, since),
-    waiting: pwq?.has("inactive_works") === true ? countOf(kernel, pwq.at("inactive_works")) : 0,
+    waiting:
+      isLong && pwq?.has("inactive_works") === true ? countOf(kernel, pwq.at("inactive_works")) : 0,
   };
 }
 
@@ -103,15 +108,16 @@ function timeAtWork(task: Task, worker: Struct, since: Since): bigint | undefine
 }
 
 function stalledPool(kernel: Kernel, pool: Struct, since: Since): StalledPool[] {
+  const time = since(pool.u64(pool.has("last_progress_ts") ? "last_progress_ts" : "watchdog_ts"));
+  if (time < LONG) return [];
   const [first] = worksIn(kernel, pool.at("worklist"));
   if (first === undefined) return [];
-  const began = pool.u64(pool.has("last_progress_ts") ? "last_progress_ts" : "watchdog_ts");
   const cpu = pool.number("cpu");
   return [
     {
       cpu: cpu < 0 ? undefined : cpu,
       id: pool.number("id"),
-      time: since(began),
+      time,
       waiting: countOf(kernel, pool.at("worklist")),
       next: functionText(kernel, first.pointer("func")),
     },
