@@ -41,3 +41,4 @@ export {
   send,
   socketPair,
 } from "./unix-socket.js";
+export { beginWriteBack } from "./write-back.js";

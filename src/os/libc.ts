@@ -86,6 +86,9 @@ export const libc = {
   lseek: bind<(fd: number, offset: number, whence: number) => number>(
     "int64_t lseek(int, int64_t, int)",
   ),
+  sync_file_range: bind<(fd: number, offset: number, length: number, flags: number) => number>(
+    "int sync_file_range(int, int64_t, int64_t, unsigned int)",
+  ),
   read: bind<(fd: number, buffer: Uint8Array, length: number) => number>(
     "intptr_t read(int, void *, size_t)",
   ),

@@ -5,7 +5,7 @@ import { packInThreads } from "../../memory/vmcore/compress-pool.js";
 import type { CoreFacts } from "../../memory/vmcore/core-facts.js";
 import { writeElf } from "../../memory/vmcore/elf.js";
 import { levelOf, PAGE_KINDS, type PageKind, pagesLeftOut } from "../../memory/vmcore/filter.js";
-import { writeKdump } from "../../memory/vmcore/kdump.js";
+import { type KdumpOptions, writeKdump } from "../../memory/vmcore/kdump.js";
 import { coreFacts } from "../../memory/vmcore/kernel-facts.js";
 import { USAGE, UserError, warn } from "../../service/errors.js";
 import { notEmpty } from "../option-values.js";
@@ -55,19 +55,32 @@ export const vmcore: View = {
       readonly pause?: string;
     };
     if (output === undefined) throw new UserError("vmcore writes a file: -o FILE", USAGE);
-    const facts = factsOf(looked, filter);
-    await writeOutput(
-      output,
-      (stop) => {
-        const write = () => writeCore(looked, output, format, filter, facts, stop);
-        return pause === undefined ? write() : whilePaused(pause, write, stop);
-      },
-      // A guest that is paused goes on first, whoever is impatient.
-      { mustFinish: pause !== undefined },
-    );
+    // Its threads start while the kernel is looked for.
+    const packing = format === "elf" ? undefined : packingOf(format);
+    try {
+      const facts = factsOf(looked, filter);
+      await writeOutput(
+        output,
+        (stop) => {
+          const write = () => writeCore(looked, output, packing, filter, facts, stop);
+          return pause === undefined ? write() : whilePaused(pause, write, stop);
+        },
+        // A guest that is paused goes on first, whoever is impatient.
+        { mustFinish: pause !== undefined },
+      );
+    } finally {
+      await packing?.packer.close();
+    }
     return { lines: [], json: () => ({ output, format }) };
   },
 };
+
+type Packing = Pick<KdumpOptions, "compression" | "packer">;
+
+function packingOf(format: Exclude<Format, "elf">): Packing {
+  const compression = format === "kdump-zlib" ? "zlib" : "zstd";
+  return { compression, packer: packInThreads(compression) };
+}
 
 /** A memory without a Linux that is found can be a core, too: its readers see what they make of it. */
 function factsOf(looked: Looked, filter: ReadonlySet<PageKind> | undefined): CoreFacts | undefined {
@@ -83,7 +96,7 @@ function factsOf(looked: Looked, filter: ReadonlySet<PageKind> | undefined): Cor
 async function writeCore(
   looked: Looked,
   output: string,
-  format: Format,
+  packing: Packing | undefined,
   filter: ReadonlySet<PageKind> | undefined,
   facts: CoreFacts | undefined,
   stop: AbortSignal,
@@ -100,17 +113,11 @@ async function writeCore(
     },
   };
   try {
-    if (format === "elf") {
+    if (packing === undefined) {
       await writeElf(memory, output, facts, leftOut, options);
-      return;
-    }
-    const compression = format === "kdump-zlib" ? "zlib" : "zstd";
-    const packer = packInThreads(compression);
-    try {
+    } else {
       const level = levelOf(kinds);
-      await writeKdump(memory, output, facts, leftOut, { ...options, compression, packer, level });
-    } finally {
-      await packer.close();
+      await writeKdump(memory, output, facts, leftOut, { ...options, ...packing, level });
     }
   } finally {
     told.end();

@@ -1,9 +1,9 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { setImmediate as afterSignals } from "node:timers/promises";
-import { renameNew } from "../../os/index.js";
+import { beginWriteBack, renameNew } from "../../os/index.js";
 
-/** So much is written before a signal is looked for. */
-const BYTES_AT_ONCE = 16 << 20;
+/** So much is written before a signal is looked for, and before the disk is told to begin with it. */
+const BYTES_AT_ONCE = 8 << 20;
 
 export interface WriteOptions {
   /** Ends the writing: nothing of the file stays. */
@@ -39,6 +39,7 @@ export class OutputFile {
   async pause(): Promise<void> {
     if (this.#since < BYTES_AT_ONCE) return;
     this.#since = 0;
+    beginWriteBack(this.#fd);
     await afterSignals();
     this.#stop?.throwIfAborted();
   }
