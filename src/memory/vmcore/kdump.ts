@@ -172,8 +172,9 @@ class KdumpWriter {
   #writeHeaders(maxPages: number, facts: CoreFacts | undefined): number {
     const notes = facts === undefined ? Buffer.alloc(0) : coreNotes(facts);
     const info = facts?.vmcoreInfo ?? Buffer.alloc(0);
-    const infoAt = PAGE_BYTES + SUB_HEADER.bytes;
-    const noteAt = infoAt + Math.ceil(info.length / 8) * 8;
+    const noteAt = PAGE_BYTES + SUB_HEADER.bytes;
+    // It is the last of the notes. makedumpfile copies only these when it filters the core once more.
+    const infoAt = noteAt + notes.length - Math.ceil(info.length / 4) * 4;
     const subBlocks = blocks(noteAt + notes.length) - 1;
     const header = Buffer.alloc(HEADER.bytes);
     header.write(KDUMP.SIGNATURE, "latin1");
@@ -202,7 +203,6 @@ class KdumpWriter {
     sub.writeBigUInt64LE(BigInt(maxPages), SUB_HEADER.maxPages);
     this.#file.write(0, header);
     this.#file.write(PAGE_BYTES, sub);
-    this.#file.write(infoAt, info);
     this.#file.write(noteAt, notes);
     return (1 + subBlocks) * PAGE_BYTES;
   }

@@ -138,6 +138,19 @@ test("a kdump-compressed core is the memory", async () => {
   expect(told.every((part) => part >= 0 && part <= 1)).toBe(true);
 });
 
+test("a kdump-compressed core's VMCOREINFO is in its notes, which makedumpfile copies", async () => {
+  const { core } = await smallCore("kdump");
+  const { SUB_HEADER } = KDUMP;
+  const [infoAt, infoBytes, noteAt, noteBytes] = [
+    ...[SUB_HEADER.vmcoreInfoAt, SUB_HEADER.vmcoreInfoBytes],
+    ...[SUB_HEADER.noteAt, SUB_HEADER.noteBytes],
+  ].map((at) => Number(core.readBigUInt64LE(PAGE + at)));
+  const [from = 0, size = 0, notes = 0, all = 0] = [infoAt, infoBytes, noteAt, noteBytes];
+  expect(core.subarray(from, from + size)).toEqual(facts.vmcoreInfo);
+  expect(from).toBeGreaterThan(notes);
+  expect(from + size).toBeLessThanOrEqual(notes + all);
+});
+
 test.each(["elf", "kdump"])(
   "pages that are left out of an %s core read as zeros",
   async (format) => {
