@@ -3,13 +3,6 @@ import { looksEncrypted } from "../looks-encrypted.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import type { FoundInfo } from "./find-info.js";
 import { Kernel } from "./kernel.js";
-import { PageTables } from "./page-tables.js";
-
-/** Any address in the kernel's own mapping: all processes' page tables have the same entry for it. */
-const KERNEL_TEXT = 0xffffffff80000000n;
-
-/** A process in user space runs with the other half of a pair of tables (page table isolation). */
-const USER_HALF = 0x1000n;
 
 /** Ticks of an idle guest come now and then, but more often than that. */
 const CLOCK_MS = 200;
@@ -23,19 +16,12 @@ const NEWEST = 1n << 32n;
 
 /**
  * Of the kernels that a memory describes, the one that runs or ran last: after a reset, that of the boot before is
- * whole, too. `registers` are the CPUs' CR3, where they are known.
+ * whole, too.
  */
-export function chooseBoot(
-  memory: PhysicalMemory,
-  found: readonly FoundInfo[],
-  registers: readonly bigint[] = [],
-): Kernel {
+export function chooseBoot(memory: PhysicalMemory, found: readonly FoundInfo[]): Kernel {
   const [first, ...others] = found;
   if (first === undefined) throw noKernel(memory);
   if (others.length === 0) return new Kernel(memory, first);
-  const running = found.filter((one) => registers.some((cr3) => isUsed(memory, one, cr3)));
-  const [only] = running;
-  if (running.length === 1 && only !== undefined) return new Kernel(memory, only);
   const kernels = found.map((one) => new Kernel(memory, one));
   const { kernel, how } = byClock(kernels);
   kernel.notes.add(
@@ -54,16 +40,6 @@ function noKernel(memory: PhysicalMemory): MemoryError {
   return new MemoryError(
     "NO_KERNEL",
     "there is no Linux in it that describes itself (VMCOREINFO): another system, one that has just begun to boot, a kernel without CONFIG_VMCORE_INFO, or an encrypted guest",
-  );
-}
-
-function isUsed(memory: PhysicalMemory, { tables }: FoundInfo, cr3: bigint): boolean {
-  if (!(tables instanceof PageTables)) return false;
-  const own = tables.topEntry(KERNEL_TEXT);
-  if (own === undefined) return false;
-  const root = cr3 & 0x000ffffffffff000n;
-  return [root, root & ~USER_HALF].some(
-    (one) => new PageTables(memory, Number(one), tables.levels).topEntry(KERNEL_TEXT) === own,
   );
 }
 

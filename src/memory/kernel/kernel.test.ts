@@ -122,7 +122,7 @@ describe("what describes itself", () => {
     expect(() => openKernel(memoryOf(bytes))).toThrow("no Linux in it that describes itself");
   });
 
-  test("of two boots, CR3 names the one that runs", () => {
+  test("of two boots whose clocks tell nothing, the first is taken, and that is said", () => {
     const { bytes, places } = tinyKernel();
     // The same image once more, behind it, with page tables and VMCOREINFO of its own.
     const size = bytes.length;
@@ -140,12 +140,11 @@ describe("what describes itself", () => {
       "latin1",
     );
     two.write("other", size + (places.get("init_task")?.at ?? 0) + 4);
-    const firstOf = (cr3: number) => {
-      const kernel = openKernel(memoryOf(two), [BigInt(cr3)]);
-      return kernel.structAt("task_struct", "init_task").text("comm");
-    };
     expect(findInfos(memoryOf(two))).toHaveLength(2);
-    expect(firstOf(2 * 4096)).toBe("swapper");
-    expect(firstOf(size + 2 * 4096)).toBe("otherer");
+    const kernel = openKernel(memoryOf(two));
+    expect(kernel.structAt("task_struct", "init_task").text("comm")).toBe("swapper");
+    expect(kernel.notes.take().join("\n")).toContain(
+      "the memory holds 2 boots' kernels: this is the first that was found (Linux 6.12.0-tiny)",
+    );
   });
 });

@@ -3,7 +3,7 @@ import { chooseBoot } from "./choose-boot.js";
 import { findInfos } from "./find-info.js";
 import type { Kernel } from "./kernel.js";
 
-/** The Linux in a memory. `registers` are the CPUs' CR3, where they are known. Throws MemoryError where there is none. */
-export function openKernel(memory: PhysicalMemory, registers: readonly bigint[] = []): Kernel {
-  return chooseBoot(memory, findInfos(memory), registers);
+/** The Linux in a memory. Throws MemoryError where there is none. */
+export function openKernel(memory: PhysicalMemory): Kernel {
+  return chooseBoot(memory, findInfos(memory));
 }

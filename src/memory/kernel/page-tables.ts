@@ -69,12 +69,6 @@ export class PageTables implements AddressSpace {
     return undefined;
   }
 
-  /** The entry of the highest level for that address: all processes share those of the kernel's half. */
-  topEntry(virtual: bigint): bigint | undefined {
-    const shift = BigInt(PAGE_BITS + LEVEL_BITS * (this.levels - 1));
-    return this.#table(this.root)?.readBigUInt64LE(Number((virtual >> shift) & 511n) * 8);
-  }
-
   forget(): void {
     this.#tables.clear();
   }
