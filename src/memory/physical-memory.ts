@@ -1,4 +1,4 @@
-import type { Registers } from "./registers.js";
+import type { UserRegisters } from "./registers.js";
 
 /** A run of guest-physical addresses, in bytes. Physical addresses have at most 52 bits: a number holds them exactly. */
 export interface Extent {
@@ -18,6 +18,6 @@ export interface PhysicalMemory {
    */
   read(address: number, into: Buffer): number;
   /** The CPUs' registers by their numbers, where the source has them beside the memory: a core. */
-  readonly registers?: ReadonlyMap<number, Registers>;
+  readonly registers?: ReadonlyMap<number, UserRegisters>;
   close(): void;
 }

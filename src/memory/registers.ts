@@ -6,6 +6,15 @@ export const REGISTER_NAMES = [
 
 export type Registers = Readonly<Record<(typeof REGISTER_NAMES)[number], bigint>>;
 
+/** struct user_regs_struct of x86-64, in its order: what a core has of a CPU, 8 bytes each. */
+export const USER_REGISTER_NAMES = [
+  ...(["r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8"] as const),
+  ...(["ax", "cx", "dx", "si", "di", "orig_ax", "ip", "cs", "flags", "sp", "ss"] as const),
+  ...(["fs_base", "gs_base", "ds", "es", "fs", "gs"] as const),
+] as const;
+
+export type UserRegisters = Readonly<Record<(typeof USER_REGISTER_NAMES)[number], bigint>>;
+
 /** Of RFLAGS: interrupts are on (Intel SDM, volume 1, 3.4.3). */
 const INTERRUPTS_ON = 1n << 9n;
 

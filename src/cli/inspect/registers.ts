@@ -7,7 +7,7 @@ import type { Looked } from "./view.js";
 /** The views that are better with registers share it. */
 export const qmpOption = new Option(
   "--qmp <socket>",
-  "stacks, cpus: take the CPUs' registers from QEMU's monitor (-qmp unix:SOCKET,server=on,wait=off)",
+  "stacks, cpus, vmcore: take the CPUs' registers from QEMU's monitor (-qmp unix:SOCKET,server=on,wait=off)",
 );
 
 /** What is known of a CPU. */
@@ -25,13 +25,18 @@ export async function readRegisters({
   try {
     const qmp = await Qmp.open(path);
     try {
-      const command = { "command-line": "info registers -a" };
-      const told = await qmp.execute("human-monitor-command", command);
-      return parseRegisters(typeof told === "string" ? told : "");
+      return await askRegisters(qmp);
     } finally {
       qmp.close();
     }
   } catch (error) {
     throw new UserError(`${path}: no registers from QEMU's monitor: ${errorLine(error)}`);
   }
+}
+
+/** Asks QEMU. Throws where it doesn't tell. */
+export async function askRegisters(qmp: Qmp): Promise<ReadonlyMap<number, KnownCpu>> {
+  const command = { "command-line": "info registers -a" };
+  const told = await qmp.execute("human-monitor-command", command);
+  return parseRegisters(typeof told === "string" ? told : "");
 }

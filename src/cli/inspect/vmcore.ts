@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
-import { whilePaused } from "../../formats/erst/qmp.js";
+import { type Qmp, whilePaused } from "../../formats/erst/qmp.js";
 import { MemoryError } from "../../memory/errors.js";
 import { packInThreads } from "../../memory/vmcore/compress-pool.js";
 import type { CoreFacts } from "../../memory/vmcore/core-facts.js";
@@ -7,9 +7,10 @@ import { writeElf } from "../../memory/vmcore/elf.js";
 import { levelOf, PAGE_KINDS, type PageKind, pagesLeftOut } from "../../memory/vmcore/filter.js";
 import { type KdumpOptions, writeKdump } from "../../memory/vmcore/kdump.js";
 import { coreFacts } from "../../memory/vmcore/kernel-facts.js";
-import { USAGE, UserError, warn } from "../../service/errors.js";
+import { errorLine, USAGE, UserError, warn } from "../../service/errors.js";
 import { notEmpty } from "../option-values.js";
 import { outputOption } from "./output-option.js";
+import { askRegisters, type KnownCpu, qmpOption, readRegisters } from "./registers.js";
 import type { Looked, View } from "./view.js";
 import { writeOutput } from "./write-output.js";
 
@@ -45,6 +46,7 @@ export const vmcore: View = {
       "--pause <socket>",
       "vmcore: pause the guest meanwhile, at the socket of QEMU's -qmp unix:SOCKET,server=on,wait=off",
     ).argParser(notEmpty),
+    qmpOption,
   ],
 
   async show(looked) {
@@ -55,15 +57,21 @@ export const vmcore: View = {
       readonly pause?: string;
     };
     if (output === undefined) throw new UserError("vmcore writes a file: -o FILE", USAGE);
+    if (pause !== undefined && looked.options.qmp !== undefined) {
+      throw new UserError("--pause takes the registers, too: leave --qmp out", USAGE);
+    }
     // Its threads start while the kernel is looked for.
     const packing = format === "elf" ? undefined : packingOf(format);
     try {
-      const facts = factsOf(looked, filter);
       await writeOutput(
         output,
-        (stop) => {
-          const write = () => writeCore(looked, output, packing, filter, facts, stop);
-          return pause === undefined ? write() : whilePaused(pause, write, stop);
+        async (stop) => {
+          const write = (cpus: ReadonlyMap<number, KnownCpu>) => {
+            const facts = factsOf(looked, filter, cpus);
+            return writeCore(looked, output, packing, filter, facts, stop);
+          };
+          if (pause === undefined) await write(await readRegisters(looked));
+          else await whilePaused(pause, async (qmp) => write(await tryToAsk(qmp)), stop);
         },
         // A guest that is paused goes on first, whoever is impatient.
         { mustFinish: pause !== undefined },
@@ -82,10 +90,25 @@ function packingOf(format: Exclude<Format, "elf">): Packing {
   return { compression, packer: packInThreads(compression) };
 }
 
-/** A memory without a Linux that is found can be a core, too: its readers see what they make of it. */
-function factsOf(looked: Looked, filter: ReadonlySet<PageKind> | undefined): CoreFacts | undefined {
+/** Not every monitor tells them; the core is worth having without. */
+async function tryToAsk(qmp: Qmp): Promise<ReadonlyMap<number, KnownCpu>> {
   try {
-    return coreFacts(looked.kernel);
+    return await askRegisters(qmp);
+  } catch (error) {
+    warn(`the core has no registers: ${errorLine(error)}`);
+    return new Map();
+  }
+}
+
+/** A memory without a Linux that is found can be a core, too: its readers see what they make of it. */
+function factsOf(
+  looked: Looked,
+  filter: ReadonlySet<PageKind> | undefined,
+  cpus: ReadonlyMap<number, KnownCpu>,
+): CoreFacts | undefined {
+  try {
+    const registers = new Map([...cpus].map(([cpu, { registers }]) => [cpu, registers] as const));
+    return coreFacts(looked.kernel, registers);
   } catch (error) {
     if (!(error instanceof MemoryError) || filter !== undefined) throw error;
     warn(`the core says nothing of a kernel: ${error.message}`);

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { isUnanswered, whilePaused } from "./qmp.js";
+import { isUnanswered, type Qmp, whilePaused } from "./qmp.js";
 
 const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\n';
 
@@ -53,6 +53,14 @@ test("it goes on also where the task fails", async () => {
     throw new Error("no");
   };
   await expect(whilePaused(path, task)).rejects.toThrow("no");
+  expect(told.at(-1)).toBe("cont");
+});
+
+test("it goes on also where QEMU doesn't know a command of the task's", async () => {
+  const unknown = '{"error": {"desc": "no such command"}}\n';
+  const { path, told } = await monitor(GREETING, [OK, status(true), OK, unknown, OK]);
+  const task = (qmp: Qmp) => qmp.execute("human-monitor-command");
+  await expect(whilePaused(path, task)).rejects.toThrow("no such command");
   expect(told.at(-1)).toBe("cont");
 });
 

@@ -65,12 +65,15 @@ export class Qmp {
       if (greeting.QMP === undefined) throw qmp.#failure(greeting);
       await qmp.execute("qmp_capabilities");
       return qmp;
+    } catch (error) {
+      qmp.close();
+      throw error;
     } finally {
       stopped?.removeEventListener("abort", close);
     }
   }
 
-  /** Runs a command and returns its answer. Throws what QEMU says is wrong. */
+  /** Runs a command and returns its answer. Throws what QEMU says is wrong; another command may follow. */
   async execute(command: string, args: object = {}): Promise<unknown> {
     const reply = this.#reply();
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
@@ -84,7 +87,6 @@ export class Qmp {
   }
 
   #failure({ error }: Reply): Error {
-    this.close();
     return this.#socket.errored ?? new Error(error?.desc ?? this.#error.message);
   }
 
@@ -117,7 +119,7 @@ export const isUnanswered = (error: unknown): boolean =>
  */
 export async function whilePaused(
   path: string,
-  task: () => unknown,
+  task: (qmp: Qmp) => unknown,
   stopped?: AbortSignal,
 ): Promise<void> {
   const qmp = await Qmp.open(path, stopped);
@@ -125,7 +127,7 @@ export async function whilePaused(
     const { running } = (await qmp.execute("query-status")) as { running: boolean };
     if (running) await qmp.execute("stop");
     try {
-      await task();
+      await task(qmp);
     } finally {
       if (running) await qmp.execute("cont");
     }

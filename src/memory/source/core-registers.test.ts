@@ -1,9 +1,13 @@
 import { expect, test } from "vitest";
+import { USER_REGISTER_NAMES, type UserRegisters } from "../registers.js";
 import { coreNotes } from "../vmcore/notes.js";
 import { coreRegisters } from "./core-registers.js";
 
-/** struct user_regs_struct: its registers are numbered from `first` on. */
-const registers = (first: number) => Array.from({ length: 27 }, (_, i) => BigInt(first + i));
+/** Numbered from `first` on. */
+const registers = (first: number): UserRegisters => {
+  const numbered = USER_REGISTER_NAMES.map((name, i) => [name, BigInt(first + i)] as const);
+  return Object.fromEntries(numbered) as Record<keyof UserRegisters, bigint>;
+};
 
 const facts = {
   ...{ vmcoreInfo: Buffer.from("OSRELEASE=6.1.0\n"), directMap: 0n, physBase: 0n, uts: [] },
@@ -13,10 +17,9 @@ const facts = {
 test("each CPU's registers are read from a core's notes", () => {
   const found = coreRegisters(coreNotes({ ...facts, registers: [registers(0), registers(100)] }));
   expect([...found.keys()]).toEqual([0, 1]);
-  expect(found.get(1)).toEqual({
-    ...{ r13: 102n, bp: 104n, r10: 107n, ax: 110n, dx: 112n, di: 114n },
-    ...{ ip: 116n, cs: 117n, flags: 118n, sp: 119n },
-  });
+  expect(found.get(1)).toEqual(registers(100));
+  // Where they are in struct user_regs_struct.
+  expect(found.get(1)).toMatchObject({ r15: 100n, ip: 116n, sp: 119n, gs: 126n });
 });
 
 test("notes that are cut off, or claim any size, end", () => {

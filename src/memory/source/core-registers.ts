@@ -1,22 +1,19 @@
-import type { Registers } from "../registers.js";
+import { USER_REGISTER_NAMES, type UserRegisters } from "../registers.js";
 
 const NT_PRSTATUS = 1;
-/** Where in struct elf_prstatus of x86-64 the registers are, 27 of 8 bytes (struct user_regs_struct). */
+/** Where in struct elf_prstatus of x86-64 the registers are (struct user_regs_struct). */
 const REGISTERS_AT = 112;
-const REGISTERS_BYTES = 27 * 8;
+const REGISTERS_BYTES = USER_REGISTER_NAMES.length * 8;
 
-/** The number of each in struct user_regs_struct. */
-const NUMBERS: Readonly<Record<keyof Registers, number>> = {
-  ...{ r13: 2, bp: 4, r10: 7, ax: 10, dx: 12, di: 14 },
-  ...{ ip: 16, cs: 17, flags: 18, sp: 19 },
-};
+/** The most of a core's notes that is to be read: a CPU's takes 356 bytes. */
+export const MAX_NOTE_BYTES = 4 << 20;
 
 /** The most notes that are read. */
 const MAX_NOTES = 1 << 16;
 
 /** The CPUs' registers in a core's notes (elf(5)), by the CPUs' numbers: a note for each, in their order. */
-export function coreRegisters(notes: Buffer): Map<number, Registers> {
-  const cpus = new Map<number, Registers>();
+export function coreRegisters(notes: Buffer): Map<number, UserRegisters> {
+  const cpus = new Map<number, UserRegisters>();
   for (let at = 0, read = 0; at + 12 <= notes.length && read < MAX_NOTES; read++) {
     const [nameBytes, size, type] = [0, 4, 8].map((offset) => notes.readUInt32LE(at + offset));
     if (nameBytes === undefined || size === undefined) break;
@@ -33,9 +30,9 @@ export function coreRegisters(notes: Buffer): Map<number, Registers> {
   return cpus;
 }
 
-function registersAt(notes: Buffer, at: number): Registers {
-  const entries = Object.entries(NUMBERS).map(
-    ([name, number]) => [name, notes.readBigUInt64LE(at + number * 8)] as const,
+function registersAt(notes: Buffer, at: number): UserRegisters {
+  const entries = USER_REGISTER_NAMES.map(
+    (name, number) => [name, notes.readBigUInt64LE(at + number * 8)] as const,
   );
-  return Object.fromEntries(entries) as Record<keyof Registers, bigint>;
+  return Object.fromEntries(entries) as Record<keyof UserRegisters, bigint>;
 }

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.js";
-import type { Registers } from "../registers.js";
-import { coreRegisters } from "./core-registers.js";
+import type { UserRegisters } from "../registers.js";
+import { coreRegisters, MAX_NOTE_BYTES } from "./core-registers.js";
 import { type Backing, MappedMemory, type Piece } from "./mapped-memory.js";
 
 // Numbers and offsets from elf(5), ELF64 in little-endian order.
@@ -15,9 +15,6 @@ const PN_XNUM = 0xffff;
 
 /** The most program headers that are read: QEMU writes one a region, the kernel and makedumpfile some ten more. */
 const MAX_HEADERS = 1 << 16;
-
-/** The most of a core's notes that is read: a CPU's takes 356 bytes. */
-const MAX_NOTE_BYTES = 4 << 20;
 
 /** A physical address has 52 bits at most. /proc/kcore says all ones where there is none. */
 const MAX_ADDRESS = 2 ** 52;
@@ -70,7 +67,7 @@ function segmentsOf(backing: Backing, header: Buffer): Buffer[] {
   );
 }
 
-function registersOf(backing: Backing, segments: readonly Buffer[]): Map<number, Registers> {
+function registersOf(backing: Backing, segments: readonly Buffer[]): Map<number, UserRegisters> {
   const notes = segments.find((segment) => segment.readUInt32LE(0) === PT_NOTE);
   if (notes === undefined) return new Map();
   const [at, size] = [Number(notes.readBigUInt64LE(8)), Number(notes.readBigUInt64LE(32))];

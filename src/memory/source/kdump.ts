@@ -2,10 +2,12 @@ import { decodeLzo } from "../../formats/compression/lzo.js";
 import { decodeSnappy } from "../../formats/compression/snappy.js";
 import { decodeZstd } from "../../formats/compression/zstd.js";
 import { zlib } from "../../os/builtins.js";
-import { MemoryError } from "../errors.js";
+import { MemoryError, tryToRead } from "../errors.js";
 import { firstEndingBehind } from "../extents.js";
 import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
+import type { UserRegisters } from "../registers.js";
+import { coreRegisters, MAX_NOTE_BYTES } from "./core-registers.js";
 import type { Backing } from "./mapped-memory.js";
 import { PageCache } from "./page-cache.js";
 
@@ -21,6 +23,10 @@ const COUNTED_BYTES = 512;
 const NO_BITS = Buffer.alloc(COUNTED_BYTES);
 const ALL_BITS = Buffer.alloc(COUNTED_BYTES, 0xff);
 
+/** Before, a sub-header doesn't say where the notes are. */
+const NOTES_SINCE_VERSION = 4;
+const MAX_NOTES_AT = 2 ** 52;
+
 /** What uname(2) calls other processors. */
 const OTHER_MACHINES = /^(?:aarch64|arm|i[3-6]86|ia64|loongarch|mips|ppc|riscv|s390|sparc)/;
 
@@ -31,6 +37,7 @@ function damaged(what: string): MemoryError {
 /** A core in the kdump-compressed format, of makedumpfile, QEMU, or ours. What was left out reads as zeros. */
 export class KdumpCore implements PhysicalMemory {
   readonly regions: readonly Extent[];
+  readonly registers: ReadonlyMap<number, UserRegisters>;
   readonly #file: Backing;
   readonly #close: () => void;
   readonly #pageBytes: number;
@@ -85,6 +92,7 @@ export class KdumpCore implements PhysicalMemory {
     this.#extents = this.#bytes(runsOf(bits));
     this.#dumped = new Bitmap(bits);
     this.#descriptors = bitmapAt + bitmapBytes;
+    this.registers = tryToRead(() => registersOf(file, header, sub)) ?? new Map();
   }
 
   extents(): Extent[] {
@@ -151,6 +159,17 @@ function inflated(packed: Buffer, maxOutputLength: number): Buffer | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Its notes are those of an ELF core. */
+function registersOf(file: Backing, header: Buffer, sub: Buffer): Map<number, UserRegisters> {
+  if (header.readInt32LE(HEADER.version) < NOTES_SINCE_VERSION) return new Map();
+  const at = Number(sub.readBigUInt64LE(SUB_HEADER.noteAt));
+  const size = Number(sub.readBigUInt64LE(SUB_HEADER.noteBytes));
+  if (at > MAX_NOTES_AT) return new Map();
+  const notes = Buffer.alloc(Math.min(size, MAX_NOTE_BYTES));
+  file.read(at, notes);
+  return coreRegisters(notes);
 }
 
 /** A bit a page, the lowest of a byte first. */

@@ -1,6 +1,6 @@
 import { firstEndingBehind, merged } from "../extents.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
-import type { Registers } from "../registers.js";
+import type { UserRegisters } from "../registers.js";
 
 /** Bytes that hold a part of a guest's memory: a file, or a process's address space. */
 export interface Backing {
@@ -19,7 +19,7 @@ export interface Piece extends Extent {
 /** Guest memory that lies somewhere as it is, in pieces. */
 export class MappedMemory implements PhysicalMemory {
   readonly regions: readonly Extent[];
-  readonly registers: ReadonlyMap<number, Registers>;
+  readonly registers: ReadonlyMap<number, UserRegisters>;
   readonly #pieces: readonly Piece[];
   readonly #close: () => void;
 
@@ -27,7 +27,7 @@ export class MappedMemory implements PhysicalMemory {
   constructor(
     pieces: readonly Piece[],
     close: () => void,
-    registers: ReadonlyMap<number, Registers> = new Map(),
+    registers: ReadonlyMap<number, UserRegisters> = new Map(),
   ) {
     this.registers = registers;
     this.#pieces = [...pieces].sort((a, b) => a.start - b.start);

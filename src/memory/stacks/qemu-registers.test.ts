@@ -11,6 +11,11 @@ R12=0000000000000000 R13=0000000000000013 R14=0000000000000000 R15=0000000000000
 RIP=ffffffff81a17a0b RFL=${flags} [----A--] CPL=0 II=0 A20=1 SMM=0 HLT=${halted}\r
 ES =0000 0000000000000000 00000000 00000000\r
 CS =${cs} 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]\r
+SS =0018 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r
+DS =0000 0000000000000000 00000000 00000000\r
+FS =0000 00007f0000000000 00000000 00000000\r
+GS =0000 ffff88801f000000 00000000 00000000\r
+LDT=0000 0000000000000000 00000000 00008200 DPL=0 LDT\r
 `;
 
 test("each CPU's registers are read from what QEMU's monitor answers", () => {
@@ -23,7 +28,10 @@ test("each CPU's registers are read from what QEMU's monitor answers", () => {
     registers: {
       ...{ ip: 0xffffffff81a17a0bn, sp: 0xffffffff82a03e98n, bp: 0xffffffff82a1aa40n },
       ...{ flags: 0x212n, cs: 0x10n, ax: 10n, dx: 0x4000000000000000n, di: 13n },
-      ...{ r10: 0xfffffffbn, r13: 0x13n },
+      ...{ bx: 0n, cx: 1n, si: 0x83n, r8: 0n, r9: 7n, r10: 0xfffffffbn, r11: 1n },
+      ...{ r12: 0n, r13: 0x13n, r14: 0n, r15: 0n, ss: 0x18n, ds: 0n, es: 0n, fs: 0n, gs: 0n },
+      ...{ fs_base: 0x7f0000000000n, gs_base: 0xffff88801f000000n },
+      orig_ax: 0xffffffffffffffffn,
     },
     isHalted: true,
   });

@@ -1,3 +1,5 @@
+import type { UserRegisters } from "../registers.js";
+
 /** What a core says beside the memory itself: of the kernel in it, as its readers want it. */
 export interface CoreFacts {
   /** The text of VMCOREINFO. */
@@ -10,6 +12,6 @@ export interface CoreFacts {
   readonly physBase: bigint;
   /** init_uts_ns: system, node, release, version, machine, domain. */
   readonly uts: readonly string[];
-  /** Of each CPU, as far as known: struct user_regs_struct, 27 registers. */
-  readonly registers: readonly (readonly bigint[])[];
+  /** Of each CPU in turn, as far as known. */
+  readonly registers: readonly UserRegisters[];
 }

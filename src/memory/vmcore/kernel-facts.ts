@@ -1,12 +1,19 @@
 import type { Kernel } from "../kernel/index.js";
+import type { UserRegisters } from "../registers.js";
 import type { CoreFacts } from "./core-facts.js";
 
 /** struct new_utsname: six texts of 65 bytes. */
 const UTS_FIELD_BYTES = 65;
 const UTS_FIELDS = 6;
 
-/** What a core says of the kernel in it. Throws MemoryError where the kernel doesn't tell where it is. */
-export function coreFacts(kernel: Kernel, registers: CoreFacts["registers"] = []): CoreFacts {
+/**
+ * What a core says of the kernel in it, and of the CPUs whose `registers` are known, by their numbers. Throws
+ * MemoryError where the kernel doesn't tell where it is.
+ */
+export function coreFacts(
+  kernel: Kernel,
+  registers: ReadonlyMap<number, UserRegisters> = new Map(),
+): CoreFacts {
   const { info } = kernel;
   const start = kernel.expectSymbol("_text");
   const physical = kernel.translate(start) ?? 0;
@@ -19,6 +26,14 @@ export function coreFacts(kernel: Kernel, registers: CoreFacts["registers"] = []
     uts: Array.from({ length: UTS_FIELDS }, (_, i) =>
       kernel.text(name + BigInt(i * UTS_FIELD_BYTES), UTS_FIELD_BYTES),
     ),
-    registers,
+    registers: fromFirst(registers),
   };
+}
+
+/** A core has a note for each CPU, without its number: behind one that isn't known, they would be another's. */
+function fromFirst(registers: ReadonlyMap<number, UserRegisters>): UserRegisters[] {
+  const list: UserRegisters[] = [];
+  for (let one = registers.get(0); one !== undefined; one = registers.get(list.length))
+    list.push(one);
+  return list;
 }

@@ -1,3 +1,4 @@
+import { USER_REGISTER_NAMES } from "../registers.js";
 import type { CoreFacts } from "./core-facts.js";
 
 const NT_PRSTATUS = 1;
@@ -23,10 +24,11 @@ function note(name: string, type: number, content: Buffer): Buffer {
 export function coreNotes({ registers, vmcoreInfo }: CoreFacts): Buffer {
   const cpus = registers.map((values, cpu) => {
     const status = Buffer.alloc(PRSTATUS_BYTES);
-    status.writeInt32LE(cpu, PID_AT);
-    values.forEach((value, i) => {
-      status.writeBigUInt64LE(value, REGISTERS_AT + 8 * i);
-    });
+    // As QEMU numbers them: drgn finds a CPU by it.
+    status.writeInt32LE(cpu + 1, PID_AT);
+    for (const [i, name] of USER_REGISTER_NAMES.entries()) {
+      status.writeBigUInt64LE(values[name], REGISTERS_AT + 8 * i);
+    }
     return note("CORE", NT_PRSTATUS, status);
   });
   return Buffer.concat([...cpus, note("VMCOREINFO", 0, vmcoreInfo)]);

@@ -18,6 +18,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { MemoryError } from "../errors.js";
 import { KDUMP } from "../kdump-format.js";
 import type { PhysicalMemory } from "../physical-memory.js";
+import { USER_REGISTER_NAMES, type UserRegisters } from "../registers.js";
 import { openMemory } from "../source/open-memory.js";
 import { packHere } from "./compress-pool.js";
 import type { CoreFacts } from "./core-facts.js";
@@ -62,13 +63,18 @@ function guest(directory: string): PhysicalMemory {
   return opened(path);
 }
 
+const registersOf = (first: number): UserRegisters => {
+  const numbered = USER_REGISTER_NAMES.map((name, i) => [name, BigInt(first + i)] as const);
+  return Object.fromEntries(numbered) as Record<keyof UserRegisters, bigint>;
+};
+
 const facts: CoreFacts = {
   vmcoreInfo: Buffer.from("OSRELEASE=6.1.0\nPAGESIZE=4096\n"),
   directMap: 0xffff888000000000n,
   image: { virtual: 0xffffffff81000000n, physical: 16 * PAGE, size: 32 * PAGE },
   physBase: -0x1000n,
   uts: ["Linux", "guest", "6.1.0", "#1", "x86_64", "(none)"],
-  registers: [Array.from({ length: 27 }, (_, i) => BigInt(i)), [1n]],
+  registers: [registersOf(0), registersOf(100)],
 };
 
 function expectSame(found: PhysicalMemory, wanted: PhysicalMemory): void {
@@ -149,6 +155,18 @@ test("a kdump-compressed core's VMCOREINFO is in its notes, which makedumpfile c
   expect(core.subarray(from, from + size)).toEqual(facts.vmcoreInfo);
   expect(from).toBeGreaterThan(notes);
   expect(from + size).toBeLessThanOrEqual(notes + all);
+});
+
+test.each(["elf", "kdump"])("the CPUs' registers are in an %s core", async (format) => {
+  const directory = folder();
+  const memory = guest(directory);
+  const core = join(directory, "core");
+  if (format === "elf") await writeElf(memory, core, facts);
+  else {
+    const packer = packHere("zlib");
+    await writeKdump(memory, core, facts, undefined, { compression: "zlib", packer });
+  }
+  expect([...(opened(core).registers ?? [])]).toEqual([...facts.registers.entries()]);
 });
 
 test.each(["elf", "kdump"])(
