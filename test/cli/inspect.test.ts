@@ -5,6 +5,7 @@ import {
   closeSync,
   mkdirSync,
   openSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -166,6 +167,10 @@ test.each<[readonly string[], RegExp]>([
     /: --layout isn't for --control: the VMM says where its memory is$/,
   ],
   [["inspect", "MEMORY", "trace", "vmcore", "-o", "core"], /: --output is for one view at a time$/],
+  [
+    ["inspect", "MEMORY", "vmcore", "-o", "new", "--pause", "a", "--qmp", "b"],
+    /: --pause takes the registers, too: leave --qmp out$/,
+  ],
   [["inspect", "MEMORY", "nonsense"], /: there is no view "nonsense": report, log, /],
   [
     ["inspect", "MEMORY", "log", "--follow", "--json"],
@@ -195,9 +200,27 @@ test.each([
   expect(ended.status).toBe(1);
 });
 
+test("vmlinux tells what it wrote", async () => {
+  const path = join(temporaryFolder(), "vmlinux");
+  const memory = memoryFile();
+  const told = await run(["inspect", memory, "vmlinux", "-o", path, "--json"]);
+  const { vmlinux, notes } = JSON.parse(told.stdout) as {
+    vmlinux: Readonly<Record<string, unknown>>;
+    notes: unknown;
+  };
+  expect(vmlinux).toMatchObject({
+    ...{ output: path, bytes: statSync(path).size, release: "6.12.0-tiny", kernelOffset: "0x0" },
+    ...{ buildId: "0123456789abcdef", modules: [], unwindRows: 4 },
+  });
+  expect(notes).toEqual([expect.stringMatching(/^modules' types: .* no symbol btf_modules$/)]);
+  const missing = await run(["inspect", memory, "vmlinux"]);
+  expect(complaint(missing)).toEqual([expect.stringMatching(/: vmlinux writes a file: -o FILE$/)]);
+  expect(missing.status).toBe(2);
+});
+
 test("a file that is there already is said before anything is done", async () => {
   const memory = memoryFile();
-  for (const view of ["vmcore", "trace"]) {
+  for (const view of ["vmcore", "trace", "vmlinux"]) {
     const ended = await run(["inspect", memory, view, "-o", memory]);
     expect(complaint(ended)).toEqual([
       expect.stringMatching(/ is there already: name a new file$/),

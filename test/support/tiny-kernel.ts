@@ -51,6 +51,7 @@ export function tinyKernel(options: TinyOptions = {}): TinyKernel {
     end += data.length;
     return address;
   };
+  symbols.set("_text", TEXT);
   symbols.set("_stext", TEXT);
   symbols.set("schedule", TEXT + 0x100n);
   symbols.set("kfree", TEXT + 0x200n);
@@ -260,6 +261,12 @@ function writeOrc(put: Put, symbols: Map<string, bigint>): void {
   put("__start_orc_unwind", entries, 2);
 }
 
+/** As x86-64 has them since Linux 6.9. */
+const PT_REGS = [
+  ...["r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx"],
+  ...["si", "di", "orig_ax", "ip", "cs", "flags", "sp", "ss"],
+];
+
 /** A few structures, as pahole writes them. */
 function tinyBtf(): Buffer {
   const strings: Buffer[] = [Buffer.from([0])];
@@ -311,6 +318,9 @@ function tinyBtf(): Buffer {
     // 15, 16: an enum, a typedef of the task
     ...[type("state", 6, 2, 4), u32s(name("RUNNING"), 0), u32s(name("STUCK"), 7)],
     type("task_t", 8, 0, 8),
+    // 17: pt_regs
+    ...[type("pt_regs", 4, PT_REGS.length, PT_REGS.length * 8)],
+    ...PT_REGS.map((text, i) => member(text, 2, i * 64)),
   ]);
   const header = u32s(0x0001eb9f, 24, 0, types.length, types.length, stringBytes);
   return Buffer.concat([header, types, ...strings]);

@@ -1,12 +1,19 @@
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openMemory } from "../../src/memory/index.js";
 import { type Kernel, openKernel } from "../../src/memory/kernel/index.js";
 import { KernelLog, logText } from "../../src/memory/log.js";
+import { readTasks } from "../../src/memory/tasks/index.js";
+import { AT, TAG } from "../../src/memory/vmlinux/dwarf-numbers.js";
+import { linkedAddress } from "../../src/memory/vmlinux/sections.js";
+import { drgn, drgnPart } from "../../vm/drgn.js";
 import { qemuGuest } from "../../vm/guest.js";
+import { ensure } from "../../vm/part.js";
 import { until } from "../support/patience.js";
+import { readDwarf } from "../support/read-dwarf.js";
+import { ElfReader } from "../support/read-elf.js";
 import { HAND_OVER, memoryGuest } from "./memory-guest.js";
 import { describeGuests, program, startGuest, temporaryFolder } from "./support.js";
 
@@ -69,6 +76,74 @@ function compareTypes({ info, types }: Kernel): number {
   return compared;
 }
 
+const inspect = (...args: readonly string[]): string =>
+  execFileSync(program, ["inspect", ...args], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+
+/** Tells what drgn finds: tasks, the log, a sleeping task's stack, and where each CPU is. */
+const DRGN_SCRIPT = `
+import json
+from drgn.helpers.linux import *
+stack = lambda task: [frame.name for frame in prog.stack_trace(task)]
+print(json.dumps({
+    "tasks": sorted(t.pid.value_() for t in for_each_task(prog)),
+    "log": get_dmesg(prog).decode(),
+    "kthreadd": stack(find_task(prog, 2)),
+    "cpus": [stack(cpu_curr(prog, cpu)) for cpu in for_each_present_cpu(prog)],
+    "mounts": [mount_dst(mount).decode() for mount in for_each_mount(prog)],
+}))
+`;
+
+/** What a vmlinux that was written has is what the guest and BTF say, and drgn reads the core with it. */
+async function expectVmlinux(kernel: Kernel, core: string, told: readonly string[]): Promise<void> {
+  const folder = temporaryFolder();
+  const vmlinux = join(folder, "vmlinux");
+  const { vmlinux: written } = JSON.parse(inspect(core, "vmlinux", "-o", vmlinux, "--json"));
+  expect(written).toMatchObject({ output: vmlinux, release: kernel.info.release });
+  const file = new ElfReader(vmlinux);
+  const symbols = file.symbols().map(({ name, address }) => `${address.toString(16)} ${name}`);
+  const own = told.filter((line) => !line.includes("\t"));
+  const linked = own.map((line) => {
+    const [address = "", , name] = line.split(" ");
+    return `${linkedAddress(BigInt(`0x${address}`), kernel).toString(16)} ${name}`;
+  });
+  expect(symbols.sort()).toEqual(linked.sort());
+
+  const [unit] = readDwarf({
+    info: file.section(".debug_info"),
+    abbreviations: file.section(".debug_abbrev"),
+    strings: file.section(".debug_str"),
+  });
+  const type = kernel.expectTypes().expect("task_struct");
+  const task = unit?.children.find(
+    ({ tag, values }) => tag === TAG.structure && values.get(AT.name) === "task_struct",
+  );
+  expect(Number(task?.values.get(AT.byteSize))).toBe(type.size);
+  const members = task?.children.filter(({ values }) => values.has(AT.memberLocation)) ?? [];
+  expect(members.length).toBeGreaterThan(100);
+  for (const { values } of members) {
+    const name = values.get(AT.name);
+    if (typeof name !== "string") continue;
+    expect(Number(values.get(AT.memberLocation)), name).toBe(type.offset(name));
+  }
+
+  await ensure(drgnPart);
+  const script = join(folder, "script.py");
+  writeFileSync(script, DRGN_SCRIPT);
+  const found = JSON.parse(drgn(core, vmlinux, script));
+  const tasks = readTasks(kernel).tasks.map(({ pid }) => pid);
+  expect(found.tasks).toEqual(tasks.sort((a, b) => a - b));
+  expect(found.log).toContain("critical");
+  expect(found.kthreadd).toEqual(expect.arrayContaining(["schedule", "kthreadd"]));
+  expect(found.kthreadd.at(-1)).toMatch(/^ret_from_fork/);
+  expect(found.mounts).toContain("/proc");
+  expect(found.cpus).toHaveLength(2);
+  expect(found.cpus[0].at(-1)).toMatch(/^(?:secondary|common)_startup_64|^x86_64_start_kernel/);
+  expect(found.cpus[1]).toContain("start_secondary");
+}
+
 describeGuests("the Linux in a guest's memory", () => {
   it.each([
     ["6.1", "max,la57=off", 4],
@@ -80,6 +155,12 @@ describeGuests("the Linux in a guest's memory", () => {
     const live = openKernel(openMemory(guest.pid));
     expect(logOf(live).subarray(0, dmesg.length).toString()).toBe(dmesg.toString());
     live.memory.close();
+    const core = join(temporaryFolder(), "core");
+    inspect(guest.memory, "vmcore", "-o", core, "--pause", guest.qmp);
+    expect(JSON.parse(inspect(core, "cpus", "--json")).cpus.cpus).toMatchObject([
+      { cpu: 0, interrupts: expect.any(Boolean) },
+      { cpu: 1, interrupts: expect.any(Boolean) },
+    ]);
     // As a host's operator finds it after the VMM was killed.
     await guest.kill();
     const kernel = openKernel(openMemory(guest.memory));
@@ -96,6 +177,11 @@ describeGuests("the Linux in a guest's memory", () => {
       expect(kernel.struct("rq", kernel.perCpuSymbol("runqueues", cpu)).number("cpu")).toBe(cpu);
     }
     expect(kernel.notes.lines).toEqual([]);
+    await expectVmlinux(
+      kernel,
+      core,
+      told.filter((line) => !isMade(line)),
+    );
     kernel.memory.close();
   });
 

@@ -12,6 +12,7 @@ import { trace } from "./trace.js";
 import { uptime } from "./uptime.js";
 import type { View } from "./view.js";
 import { vmcore } from "./vmcore.js";
+import { vmlinux } from "./vmlinux.js";
 
 /** All views, in the order of the help. */
 export const VIEWS: readonly View[] = [
@@ -28,4 +29,5 @@ export const VIEWS: readonly View[] = [
   uptime,
   cmdline,
   vmcore,
+  vmlinux,
 ];

@@ -10,20 +10,20 @@ export interface WriteOutputOptions {
 
 /**
  * Writes the file of `-o`. SIGINT and SIGTERM set off `stop`, which `write` hands to `writeNew`: nothing of the file
- * stays. Throws UserError, in one line, where it was stopped or can't be written.
+ * stays. Returns what `write` does. Throws UserError, in one line, where it was stopped or can't be written.
  */
-export async function writeOutput(
+export async function writeOutput<T>(
   path: string,
-  write: (stop: AbortSignal) => Promise<void>,
+  write: (stop: AbortSignal) => Promise<T>,
   { mustFinish = false }: WriteOutputOptions = {},
-): Promise<void> {
+): Promise<T> {
   const stop = new AbortController();
   const forget = onSignals(["SIGINT", "SIGTERM"], (name) => {
     if (stop.signal.aborted && !mustFinish) endBySignal(name);
     stop.abort(new UserError(`stopped: ${path} was not written`));
   });
   try {
-    await write(stop.signal);
+    return await write(stop.signal);
   } catch (error) {
     throw asUserError(error, path);
   } finally {

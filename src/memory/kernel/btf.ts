@@ -57,6 +57,8 @@ const MAX_NAME_BYTES = 2048;
 
 export interface Member {
   readonly name: string;
+  /** The name's offset among the strings; 0 where there is none. */
+  readonly nameAt: number;
   readonly type: number;
   /** From the structure's begin. */
   readonly bit: number;
@@ -66,6 +68,8 @@ export interface Member {
 
 export interface Enumerator {
   readonly name: string;
+  /** The name's offset among the strings. */
+  readonly nameAt: number;
   readonly value: bigint;
 }
 
@@ -129,9 +133,19 @@ export class Btf {
     this.endId = this.firstId + count;
   }
 
+  /** What this holds of strings begins with that offset. */
+  get firstString(): number {
+    return this.#firstString;
+  }
+
   /** One more than the last offset of a string. */
   get endString(): number {
     return this.#firstString + this.#strings.length;
+  }
+
+  /** Its own strings, each with a NUL behind it. */
+  get strings(): Buffer {
+    return this.#strings;
   }
 
   /** A name; a longer one than there can be is cut. */
@@ -179,6 +193,11 @@ export class Btf {
     return this.#read(id, ({ data, at }) => this.string(data.readUInt32LE(at))) ?? "";
   }
 
+  /** The name's offset among the strings; 0 where there is none. */
+  nameAt(id: number): number {
+    return this.#read(id, ({ data, at }) => data.readUInt32LE(at)) ?? 0;
+  }
+
   /** Elements that follow it. */
   count(id: number): number {
     return this.#read(id, ({ data, at }) => data.readUInt32LE(at + 4) & 0xffff) ?? 0;
@@ -212,8 +231,9 @@ export class Btf {
   members(id: number): Member[] {
     return this.#elements(id, 12, (data, at, flag) => {
       const offset = data.readUInt32LE(at + 8);
+      const nameAt = data.readUInt32LE(at);
       return {
-        name: this.string(data.readUInt32LE(at)),
+        ...{ name: this.string(nameAt), nameAt },
         type: data.readUInt32LE(at + 4),
         bit: flag ? offset & 0xffffff : offset,
         bits: flag ? offset >>> 24 : 0,
@@ -232,14 +252,16 @@ export class Btf {
     if (this.kind(id) === Kind.ENUM64) {
       return this.#elements(id, 12, (data, at, flag) => {
         const value = data.readBigUInt64LE(at + 4);
-        const name = this.string(data.readUInt32LE(at));
-        return { name, value: flag ? BigInt.asIntN(64, value) : value };
+        const nameAt = data.readUInt32LE(at);
+        const name = this.string(nameAt);
+        return { name, nameAt, value: flag ? BigInt.asIntN(64, value) : value };
       });
     }
-    return this.#elements(id, 8, (data, at, flag) => ({
-      name: this.string(data.readUInt32LE(at)),
-      value: BigInt(flag ? data.readInt32LE(at + 4) : data.readUInt32LE(at + 4)),
-    }));
+    return this.#elements(id, 8, (data, at, flag) => {
+      const nameAt = data.readUInt32LE(at);
+      const value = BigInt(flag ? data.readInt32LE(at + 4) : data.readUInt32LE(at + 4));
+      return { name: this.string(nameAt), nameAt, value };
+    });
   }
 
   /** What a type is without names and qualifiers. */

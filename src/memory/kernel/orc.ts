@@ -85,6 +85,14 @@ class Table {
     this.count = Math.min(Math.floor(ips.length / 4), Math.floor(entries.length / size));
   }
 
+  /** The entries and the addresses from which on they are for, as they are in it. */
+  *all(): Generator<readonly [address: bigint, entry: Buffer], void, void> {
+    for (let i = 0; i < this.count; i++) {
+      const address = this.#ipsAt + BigInt(i * 4 + this.#ips.readInt32LE(i * 4));
+      yield [address, this.#entries.subarray(i * this.#size, (i + 1) * this.#size)];
+    }
+  }
+
   /** The entry of the last instruction that isn't behind `address`. */
   at(address: bigint): Buffer | undefined {
     const distance = Number(address - this.#ipsAt);
@@ -126,6 +134,21 @@ export class Orc {
   at(address: bigint): OrcEntry | undefined {
     const bytes = this.#tableOf(address)?.at(address);
     return bytes === undefined ? undefined : this.#decode(bytes);
+  }
+
+  /** All of vmlinux's, and the addresses from which on they are for; ascending, where the table is not damaged. */
+  *vmlinux(): Generator<readonly [address: bigint, entry: OrcEntry], void, void> {
+    // A kernel has a hundred times as many as there are different ones.
+    const decoded = new Map<string, OrcEntry>();
+    for (const [address, bytes] of this.#vmlinux.all()) {
+      const key = bytes.toString("latin1");
+      let entry = decoded.get(key);
+      if (entry === undefined) {
+        entry = this.#decode(bytes);
+        decoded.set(key, entry);
+      }
+      yield [address, entry];
+    }
   }
 
   #tableOf(address: bigint): Table | undefined {
