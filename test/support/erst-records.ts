@@ -8,7 +8,14 @@ import {
   SIGNATURE_END,
   VALID_TIMESTAMP,
 } from "../../src/formats/erst/cper.js";
-import { CREATOR_PSTORE, parseGuid, SECTION_DMESG_Z } from "../../src/formats/erst/guid.js";
+import { CREATOR_PSTORE, SECTION_DMESG_Z } from "../../src/formats/erst/guid.js";
+
+/** The bytes of a GUID that is given as text. */
+function parseGuid(text: string): Uint8Array {
+  const plain = Buffer.from(text.replaceAll("-", ""), "hex");
+  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+  return Uint8Array.from(order, (i) => plain[i] ?? 0);
+}
 
 interface TestSection {
   readonly type: string;

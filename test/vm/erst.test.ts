@@ -12,11 +12,11 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { ErstFile, expectUnused } from "../../src/formats/erst/index.js";
-import { buildErstTable, FIRST_PORT } from "../../src/formats/erst/table.js";
 import { inRoot } from "../../vm/chroot.js";
 import { qemuGuest, runGuest } from "../../vm/guest.js";
 import { type KernelName, kernelNames } from "../../vm/kernel.js";
 import { inVm } from "../../vm/paths.js";
+import { buildErstTable, FIRST_PORT } from "../erst-device/table.js";
 import { until } from "../support/patience.js";
 import { describeGuests, dumpTexts, panic, program, temporaryFolder } from "./support.js";
 

@@ -16,10 +16,11 @@ import {
   encodeHeader,
   FIELD,
   FIXED_BYTES,
+  isNoId,
   MAP_ENTRY_BYTES,
   parseHeader,
+  UNSPECIFIED_ID,
 } from "./header.js";
-import { isNoId, UNSPECIFIED_ID } from "./records.js";
 
 /** A slot that the map says is used. */
 export interface ErstSlot {

@@ -17,13 +17,6 @@ export function formatGuid(bytes: Uint8Array): string {
   ].join("-");
 }
 
-/** The bytes of a GUID that is given as text. */
-export function parseGuid(text: string): Uint8Array {
-  const plain = Buffer.from(text.replaceAll("-", ""), "hex");
-  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-  return Uint8Array.from(order, (i) => plain[i] ?? 0);
-}
-
 /** pstore's creator id (Linux, drivers/acpi/apei/erst.c). */
 export const CREATOR_PSTORE = "75a574e3-5052-4b29-8a8e-be2c6490b89d";
 

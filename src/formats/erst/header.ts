@@ -11,6 +11,13 @@ export const FIXED_BYTES = 24;
 /** Of one entry of the map: a record's id, or 0 or all ones where the slot is free. */
 export const MAP_ENTRY_BYTES = 8;
 
+/** Record ids that mean none: "unspecified", and the end of a walk (ACPI 6.5, 18.5.1.1). */
+export const UNSPECIFIED_ID = 0n;
+export const END_ID = 0xffff_ffff_ffff_ffffn;
+
+/** Whether an id is none, as in the map where a slot is free. */
+export const isNoId = (id: bigint): boolean => id === UNSPECIFIED_ID || id === END_ID;
+
 /** QEMU takes no smaller records: a page. */
 export const SMALLEST_RECORD = 4096;
 

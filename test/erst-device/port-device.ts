@@ -1,13 +1,14 @@
-import { copyOf, errno, errnoOf } from "../../os/index.js";
+import { HEADER, HEADER_BYTES, parseCper } from "../../src/formats/erst/cper.js";
+import { ErstError } from "../../src/formats/erst/errors.js";
+import { END_ID, isNoId, UNSPECIFIED_ID } from "../../src/formats/erst/header.js";
+import { copyOf, errno, errnoOf } from "../../src/os/index.js";
 import {
   type GuestAddress,
   type GuestMemory,
   guestAddress,
   VirtqueueError,
-} from "../../virtio/virtqueue/index.js";
-import { HEADER, HEADER_BYTES, parseCper } from "./cper.js";
-import { ErstError } from "./errors.js";
-import { END_ID, type ErstRecords, isNoId, UNSPECIFIED_ID } from "./records.js";
+} from "../../src/virtio/virtqueue/index.js";
+import type { ErstRecords } from "./file-records.js";
 
 /** The I/O ports that the device takes. */
 export const PORT_COUNT = 16;
