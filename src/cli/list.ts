@@ -47,32 +47,32 @@ export function addList(program: Command): void {
     );
 }
 
+type Row = { readonly time: Date } & (
+  | { readonly crash: Crash; readonly facts: CrashFacts }
+  | { readonly end: SilentEnd }
+);
+
 async function list(path: string, options: ListOptions): Promise<void> {
   const at = new CrashesAt(path, options);
   const crashes = at.crashes.map((crash) => {
-    const facts = at.facts(crash);
-    return {
-      time: crash.dump.time,
-      cells: () => cells(crash, facts),
-      json: () => crashJson(crash, facts),
-    };
+    return { time: crash.dump.time, crash, facts: at.facts(crash) };
   });
   at.close();
   if (at.isPartial) process.exitCode = 1;
-  const ends = silentEnds(at.ends, at.records).map((end) => {
-    return { time: end.time, cells: () => endCells(end), json: () => endedJson(end) };
-  });
-  const rows = merged(crashes, ends);
+  const ends = silentEnds(at.ends, at.records).map((end) => ({ time: end.time, end }));
+  const rows = merged<Row>(crashes, ends);
   const isTold = rows.length === 0 && tellOthers(path, at.records, options);
   if (options.json) {
-    const all = rows.map(({ json }) => json());
+    const all = rows.map((row) =>
+      "end" in row ? endedJson(row.end) : crashJson(row.crash, row.facts),
+    );
     await writeOut(`${printableJson(all, 2)}\n`);
     return;
   }
   if (isTold) return;
   const table = [
     ["CRASH", "AGE", "KERNEL", "PARTS", "SIZE", "TITLE"],
-    ...rows.map((row) => row.cells()),
+    ...rows.map((row) => ("end" in row ? endCells(row.end) : cells(row.crash, row.facts))),
   ];
   await writeOut(formatTable(table, terminalWidth()));
 }

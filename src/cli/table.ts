@@ -36,31 +36,33 @@ export function formatTable(
   cells: readonly (readonly string[])[],
   width = Number.POSITIVE_INFINITY,
 ): string {
-  const rows = cells.map((row) => {
+  const rows = cells.map((row) =>
     // Most are plain as a whole.
-    if (isPlainLine(row.join(""))) return { row, widths: row.map(({ length }) => length) };
-    const printable = row.map(printableLine);
-    return { row: printable, widths: printable.map(widthOf) };
-  });
-  const most: number[] = [];
-  for (const { widths } of rows) {
-    widths.forEach((columns, i) => {
-      most[i] = Math.max(most[i] ?? 0, columns);
+    isPlainLine(row.join(""))
+      ? { row, columnsOf: lengthOf }
+      : { row: row.map(printableLine), columnsOf: widthOf },
+  );
+  const widths: number[] = [];
+  for (const { row, columnsOf } of rows) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, columnsOf(cell));
     });
   }
-  const last = most.length - 1;
-  const before = most.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
-  const all = Math.max(width, before + LEAST_COLUMNS);
+  const last = widths.length - 1;
+  const before = widths.slice(0, -1).reduce((sum, columns) => sum + columns + 2, 0);
+  const most = Math.max(width, before + LEAST_COLUMNS);
   let table = "";
-  for (const { row, widths } of rows) {
+  for (const { row, columnsOf } of rows) {
     let line = "";
     row.forEach((cell, i) => {
-      line += i === last ? cell : cell + " ".repeat((most[i] ?? 0) - (widths[i] ?? 0) + 2);
+      line += i === last ? cell : cell + " ".repeat((widths[i] ?? 0) - columnsOf(cell) + 2);
     });
-    table += `${cut(line.trimEnd(), all)}\n`;
+    table += `${cut(line.trimEnd(), most)}\n`;
   }
   return table;
 }
+
+const lengthOf = ({ length }: string): number => length;
 
 /** The terminal's width; undefined where it tells none, or the output goes elsewhere, and is whole. */
 export const terminalWidth = (): number | undefined =>
