@@ -10,6 +10,31 @@ test("the first place is found, also where there is none", () => {
   }
 });
 
+test("of memory in many pieces of one file, the file is asked once where it holds anything", () => {
+  const asked: [number, number][] = [];
+  const backing: Backing = {
+    data: (at, size) => {
+      asked.push([at, size]);
+      return [
+        { start: 4096, size: 4096 },
+        { start: 12288, size: 8192 },
+      ];
+    },
+    read: () => undefined,
+  };
+  const piece = (start: number, at: number) => ({ start, size: 8192, backing, at });
+  const memory = new MappedMemory(
+    [piece(65536, 0), piece(0, 8192), piece(1 << 20, 16384)],
+    () => {},
+  );
+  expect(memory.extents()).toEqual([
+    { start: 4096, size: 4096 },
+    { start: 65536 + 4096, size: 4096 },
+    { start: 1 << 20, size: 4096 },
+  ]);
+  expect(asked).toEqual([[0, 24576]]);
+});
+
 test("memory in 65,536 pieces is found in some twenty looks", () => {
   let looks = 0;
   const backing: Backing = {

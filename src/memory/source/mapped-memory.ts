@@ -36,13 +36,33 @@ export class MappedMemory implements PhysicalMemory {
   }
 
   extents(): Extent[] {
-    return merged(
-      this.#pieces.flatMap(({ start, size, backing, at }) =>
-        backing
-          .data(at, size)
-          .map((found) => ({ start: found.start - at + start, size: found.size })),
-      ),
-    );
+    const found: Extent[] = [];
+    for (const [backing, pieces] of this.#byBacking()) {
+      // Asked once: where data ends is looked for from each place anew.
+      const begin = pieces.reduce((least, { at }) => Math.min(least, at), Number.POSITIVE_INFINITY);
+      const end = pieces.reduce((most, { at, size }) => Math.max(most, at + size), 0);
+      const data = backing.data(begin, end - begin);
+      for (const { start, size, at } of pieces) {
+        for (let i = firstEndingBehind(data, at); ; i++) {
+          const part = data[i];
+          if (part === undefined || part.start >= at + size) break;
+          const from = Math.max(part.start, at);
+          const to = Math.min(part.start + part.size, at + size);
+          found.push({ start: from - at + start, size: to - from });
+        }
+      }
+    }
+    return merged(found);
+  }
+
+  #byBacking(): ReadonlyMap<Backing, readonly Piece[]> {
+    const all = new Map<Backing, Piece[]>();
+    for (const piece of this.#pieces) {
+      const others = all.get(piece.backing);
+      if (others === undefined) all.set(piece.backing, [piece]);
+      else others.push(piece);
+    }
+    return all;
   }
 
   read(address: number, into: Buffer): number {
