@@ -2,10 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MemoryError } from "../memory/errors.js";
 import { hangLimits } from "../memory/hangs/index.js";
-import { openMemory } from "../memory/index.js";
+import { openMemory, type PhysicalMemory } from "../memory/index.js";
 import { kernelFits } from "../memory/kernel-fits.js";
 import { VcpuThreads } from "../memory/source/vcpu-threads.js";
-import { AttachedGuest } from "../service/attach/attached-guest.js";
+import { AttachedGuest, type WatchEnd } from "../service/attach/attached-guest.js";
 import { ExitHold } from "../service/attach/exit-hold.js";
 import { errorLine, LEVELS, type Level, USAGE, UserError } from "../service/errors.js";
 import { LogLimiter } from "../service/log/log-limiter.js";
@@ -30,6 +30,10 @@ interface AttachOptions extends LimitOptions {
   readonly json: boolean;
   readonly logLevel: Level;
 }
+
+/** In milliseconds: so long a VMM that was just started is waited for. */
+const START_MS = 3000;
+const START_LOOK_MS = 100;
 
 /** In milliseconds: while a guest panics, its VMM may be about to end. */
 const PANIC_POLL_MS = 5;
@@ -92,9 +96,9 @@ export function addAttach(program: Command): void {
 }
 
 async function attach(options: AttachOptions): Promise<void> {
-  const { pid, memory, layout, poll, hold: isHeld } = options;
-  const source = pid ?? memory;
-  if (source === undefined || (pid !== undefined && memory !== undefined)) {
+  const { pid, layout, poll, hold: isHeld } = options;
+  const source = pid ?? options.memory;
+  if (source === undefined || (pid !== undefined && options.memory !== undefined)) {
     throw new UserError(
       "name either a VMM's process with --pid, or a memory file with --memory",
       USAGE,
@@ -113,24 +117,23 @@ async function attach(options: AttachOptions): Promise<void> {
   try {
     if (pid !== undefined) vcpus = new VcpuThreads(pid);
     if (pid !== undefined && isHeld) hold = await startHold(pid);
-    const { store, log } = openStore(options);
-    const guest = new AttachedGuest({
-      open: () =>
-        openMemory(source, { ...(layout === undefined ? {} : { layout }), fits: kernelFits }),
-      ...{ vcpus, store, log },
-      hangs: options.hangAfter === "off" ? undefined : hangLimits(options.hangAfter),
-    });
-    const hasEnded = await watch(guest, {
-      vcpus,
-      poll,
-      signal: stop.signal,
-      exits: hold?.exits,
-      log,
-    });
-    guest.end(hasEnded);
-    await new Promise<void>((resolve) => {
-      store.close(resolve);
-    });
+    const open = () =>
+      openMemory(source, { ...(layout === undefined ? {} : { layout }), fits: kernelFits });
+    // Before the directory is made.
+    const memory = await openWhenMapped(open);
+    const { store, log, tellRest } = openStore(options);
+    const hangs = options.hangAfter === "off" ? undefined : hangLimits(options.hangAfter);
+    const guest = new AttachedGuest({ memory, open, vcpus, store, hangs, log });
+    let end: WatchEnd = "stopped";
+    try {
+      end = await watch(guest, { vcpus, poll, signal: stop.signal, exits: hold?.exits, log });
+    } finally {
+      guest.end(end);
+      await new Promise<void>((resolve) => {
+        store.close(resolve);
+      });
+      tellRest();
+    }
   } catch (error) {
     throw error instanceof MemoryError
       ? new UserError(`${named(source)}: ${error.message}`)
@@ -138,6 +141,19 @@ async function attach(options: AttachOptions): Promise<void> {
   } finally {
     hold?.letGo();
     vcpus?.close();
+  }
+}
+
+/** A VMM that was just started maps its guest's memory in a moment. */
+async function openWhenMapped(open: () => PhysicalMemory): Promise<PhysicalMemory> {
+  for (let tries = START_MS / START_LOOK_MS; ; tries--) {
+    try {
+      return open();
+    } catch (error) {
+      if (tries === 0 || !(error instanceof MemoryError && error.code === "NOT_MEMORY"))
+        throw error;
+    }
+    await sleep(START_LOOK_MS);
   }
 }
 
@@ -164,32 +180,35 @@ interface Watch {
   readonly log: (event: LogEvent) => void;
 }
 
-/** Until the VMM ends, which is true, or the signal comes. */
+/** Until the VMM ends, or the signal comes. */
 async function watch(
   guest: AttachedGuest,
   { vcpus, poll, signal, exits, log }: Watch,
-): Promise<boolean> {
+): Promise<WatchEnd> {
   const wakes = AbortSignal.any([signal, ...(exits === undefined ? [] : [exits])]);
   while (!signal.aborted) {
-    // Looked at before: of a file, the last of the log can be read behind the VMM's end.
+    // Looked at before: of memory that stays, the last of the log can be read behind the VMM's end.
     const hasEnded = vcpus?.hasEnded === true || exits?.aborted === true;
+    let isMore: boolean;
     try {
-      guest.poll();
+      isMore = guest.poll();
     } catch (error) {
       if (!(error instanceof MemoryError && error.code === "ENDED")) throw error;
       log({ level: "info", code: "ENDED", message: error.message });
-      return true;
+      return "lost";
     }
-    if (hasEnded) return true;
-    const ms = guest.isPanicking ? Math.min(poll, PANIC_POLL_MS) : poll;
+    if (hasEnded && !isMore) return "ended";
+    const ms = isMore ? 0 : guest.isPanicking ? Math.min(poll, PANIC_POLL_MS) : poll;
     await sleep(ms, undefined, { signal: wakes }).catch(() => undefined);
   }
-  return false;
+  return "stopped";
 }
 
 function openStore(options: AttachOptions): {
   readonly store: DirectoryStore;
   readonly log: (event: LogEvent) => void;
+  /** What the limiter held back. */
+  readonly tellRest: () => void;
 } {
   const output = outputOf(options);
   const limiter = new LogLimiter<LogEvent>((event, suppressed) => {
@@ -219,5 +238,8 @@ function openStore(options: AttachOptions): {
       log({ level: "error", code: "SYNC", message });
     },
   });
-  return { store, log };
+  const tellRest = () => {
+    limiter.end();
+  };
+  return { store, log, tellRest };
 }

@@ -21,7 +21,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "virtio-pstore serve --guest web=web.sock --guest db=db.sock --directory all",
   ],
   attach: [
-    "virtio-pstore attach --pid $(pidof qemu-system-x86_64) --directory crashes",
+    "virtio-pstore attach --pid $(pgrep -n qemu-system) --directory crashes",
     "virtio-pstore attach --memory vm1.memory --directory vm1 --hang-after off",
   ],
   status: ["virtio-pstore status crashes", "virtio-pstore status --control vm1.control --json"],

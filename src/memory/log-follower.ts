@@ -1,4 +1,4 @@
-import { type MemoryErrorCode, tryToRead } from "./errors.js";
+import { MemoryError, type MemoryErrorCode, tryToRead } from "./errors.js";
 import { findInfos } from "./kernel/find-info.js";
 import { Kernel } from "./kernel/index.js";
 import { KernelLog, type LogEntry } from "./log.js";
@@ -18,6 +18,8 @@ interface Entries {
   /** The number of the first message that didn't come yet. */
   readonly end: bigint;
   readonly entries: readonly LogEntry[];
+  /** Others are there already. */
+  readonly isMore: boolean;
 }
 
 /** What came since the last poll. */
@@ -25,6 +27,10 @@ export interface Followed {
   /** Where the guest has booted again: its Linux's release. The entries are those of its new log, from the first. */
   readonly booted?: string;
   readonly entries: readonly LogEntry[];
+  /** The next poll has more at once. */
+  readonly isMore: boolean;
+  /** The log isn't where it was: the guest was reset, and what lies there now is nothing of its kernel's. */
+  readonly isGone: boolean;
   /** What couldn't be read, and why. */
   readonly notes: readonly string[];
 }
@@ -42,6 +48,7 @@ export class LogFollower {
   #ticks: bigint | undefined;
   #wait = LOOK_MS;
   #lookAt = performance.now() + LOOK_MS;
+  #bootedAt = Number.NEGATIVE_INFINITY;
 
   /** `kernel` is one in `memory`. A poll has `most` messages. Throws MemoryError where its log can't be read. */
   constructor(memory: PhysicalMemory, kernel: Kernel, most = MAX_ENTRIES) {
@@ -66,58 +73,71 @@ export class LogFollower {
   #poll(): Omit<Followed, "notes"> {
     this.#kernel.budget.renew();
     const next = this.#next;
-    const read = tryToRead(() => this.#entriesFrom(this.#log, next), FATAL);
+    const read = tryToRead(() => this.#entriesFrom(this.#kernel, this.#log, next), FATAL);
     if (read !== undefined && read.end > next) {
       this.#next = read.end;
-      this.#wait = LOOK_MS;
-      this.#lookAt = performance.now() + LOOK_MS;
-      return { entries: read.entries };
+      // A guest that boots again and again isn't looked into more often.
+      if (performance.now() - this.#bootedAt > MAX_LOOK_MS) this.#wait = LOOK_MS;
+      this.#lookAt = performance.now() + this.#wait;
+      return { entries: read.entries, isMore: read.isMore, isGone: false };
     }
-    const isOver = read === undefined || read.end < next;
-    return this.#mayHaveBooted(isOver) ? this.#newBoot(isOver) : { entries: [] };
+    const isGone = read === undefined || read.end < next;
+    if (this.#mayHaveBooted(isGone)) return this.#newBoot(isGone);
+    return { entries: [], isMore: false, isGone };
   }
 
   /** Only a step back is a new boot for sure; mostly KASLR puts the next kernel elsewhere, and the log just stands. */
-  #mayHaveBooted(isOver: boolean): boolean {
+  #mayHaveBooted(isGone: boolean): boolean {
     if (performance.now() < this.#lookAt) return false;
     const clock = this.#kernel.symbols?.address("jiffies_64");
     const ticks = clock === undefined ? undefined : tryToRead(() => this.#kernel.u64(clock), FATAL);
-    const stands = isOver || ticks === this.#ticks;
+    const stands = isGone || ticks === this.#ticks;
     this.#ticks = ticks;
     this.#wait = stands ? Math.min(this.#wait * 2, MAX_LOOK_MS) : LOOK_MS;
     this.#lookAt = performance.now() + this.#wait;
     return stands;
   }
 
-  #newBoot(isOver: boolean): Omit<Followed, "notes"> {
+  #newBoot(isGone: boolean): Omit<Followed, "notes"> {
     const found = findInfos(this.#memory);
     const other =
       found.find(({ info }) => !this.#seen.has(info.text)) ??
       // KASLR is off, or put it at the same place again.
-      (isOver ? found.find(({ info }) => info.text === this.#kernel.info.text) : undefined);
+      (isGone ? found.find(({ info }) => info.text === this.#kernel.info.text) : undefined);
     const booted = tryToRead(() => {
       if (other === undefined) return undefined;
       const kernel = new Kernel(this.#memory, other);
       const log = new KernelLog(kernel);
-      return { kernel, log, ...this.#entriesFrom(log, 0n) };
+      return { kernel, log, ...this.#entriesFrom(kernel, log, 0n) };
     }, FATAL);
-    if (booted === undefined) return { entries: [] };
+    if (booted === undefined) return { entries: [], isMore: false, isGone };
     this.#kernel = booted.kernel;
     this.#log = booted.log;
     this.#next = booted.end;
+    this.#bootedAt = performance.now();
+    this.#seen.clear();
     for (const { info } of found) this.#seen.add(info.text);
-    return { booted: booted.kernel.info.release, entries: booted.entries };
+    const { entries, isMore } = booted;
+    return { booted: booted.kernel.info.release, entries, isMore, isGone: false };
   }
 
-  #entriesFrom(log: KernelLog, next: bigint): Entries {
+  /** What takes too much work is read up to there. */
+  #entriesFrom(kernel: Kernel, log: KernelLog, next: bigint): Entries {
     const { end } = log;
     const entries: LogEntry[] = [];
-    if (end <= next) return { end, entries };
-    for (const entry of log.entries(next, end)) {
-      entries.push(entry);
-      if (entries.length < this.#most) continue;
-      return { end: entry.seq + BigInt("lost" in entry ? entry.lost : 1), entries };
+    if (end <= next) return { end, entries, isMore: false };
+    try {
+      for (const entry of log.entries(next, end)) {
+        kernel.budget.keep("lost" in entry ? 0 : entry.text.length);
+        entries.push(entry);
+        if (entries.length === this.#most) break;
+      }
+    } catch (error) {
+      const isTooMuch = error instanceof MemoryError && error.code === "TOO_MUCH";
+      if (!isTooMuch || entries.length === 0) throw error;
     }
-    return { end, entries };
+    const last = entries.at(-1);
+    const after = last === undefined ? end : last.seq + BigInt("lost" in last ? last.lost : 1);
+    return { end: after, entries, isMore: after < end };
   }
 }

@@ -196,6 +196,8 @@ export class KernelLog {
       // What changed while it was read, or didn't fit together, is read again by itself.
       for (let tries = 1; typeof found === "string" && tries < TRIES; tries++) {
         found = this.#records(one, 1)[0];
+        // Alone: a part of it would keep all that was read for it.
+        if (typeof found === "object") found = { ...found, text: Buffer.from(found.text) };
       }
       if (found === undefined || typeof found === "string") {
         yield lost(one, 1n, found ?? "not whole");

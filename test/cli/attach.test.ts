@@ -94,13 +94,17 @@ test("a VMM that is held at its exit ends as it would, and signals reach it befo
   await held.prints("goes on");
   held.child.stdin.end();
   expect(await held.ended).toBe(7);
-  expect([await attached.ended, attached.output()]).toEqual([0, ""]);
+  expect([await attached.ended, attached.output()]).toEqual([
+    0,
+    "virtio-pstore: no Linux is in it yet: looking on\n",
+  ]);
 });
 
 test("a VMM goes on when who holds it is killed, and so does who watches it", async () => {
   const held = await vmm();
   const attached = attach("--pid", `${held.pid}`, "--hold");
   await isTraced(held.pid);
+  await isWatching(attached.pid);
   process.kill(tracerOf(held.pid), "SIGKILL");
   await until(
     () => tracerOf(held.pid) === 0,

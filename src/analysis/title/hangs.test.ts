@@ -33,6 +33,14 @@ Call Trace:
   expect({ title, signature }).toEqual({ title: "hung: CPU 1 stuck in corrupted", signature: "" });
 });
 
+test("which CPU hangs makes no difference to the signature, nor what the task is called", () => {
+  const signature = (cpu: number, task: string) =>
+    facts(`virtio-pstore: hung: CPU ${cpu} stuck: ${task}:101\nCall Trace:\n foo_ioctl+0x1/0x2`)
+      .signature;
+  expect(signature(0, "a")).toMatch(/^[0-9a-f]{16}$/);
+  expect(signature(3, "")).toBe(signature(0, "a"));
+});
+
 test("a workqueue is called by the work that keeps it", () => {
   const { title, kind } = facts(
     "virtio-pstore: hung: workqueue in foo_work [foo]: CPU 1, 3 wait, the first for vmstat_update",

@@ -1,3 +1,4 @@
+import { tryToRead } from "../errors.js";
 import type { Kernel } from "../kernel/index.js";
 import { type Locks, readLocks, type Wait } from "../locks/locks.js";
 import {
@@ -57,17 +58,26 @@ export class HangRule {
     this.#limits = limits;
   }
 
-  /** The gravest first. `times`: how long the host ran each CPU so far, as far as that is known. Throws MemoryError. */
+  /**
+   * The gravest first. `times`: how long the host ran each CPU so far, in nanoseconds, as far as that is known. What
+   * can't be read, or takes too much work, is left out.
+   */
   look(kernel: Kernel, times: ReadonlyMap<number, bigint>): Hang[] {
-    const { tasks } = readTasks(kernel);
-    const locks = kernel.attempt("locks", () => readLocks(kernel, tasks));
-    const cpus = kernel.attempt("CPUs", () => this.#cpus(readProgress(kernel), times)) ?? [];
-    return [
-      ...this.#deadlocks(locks),
+    kernel.forget();
+    const part = <T>(read: () => readonly T[]): readonly T[] => {
+      kernel.budget.renew();
+      return tryToRead(read) ?? [];
+    };
+    const cpus = part(() => this.#cpus(readProgress(kernel), times));
+    const tasks = part(() => readTasks(kernel).tasks);
+    const hangs = [
+      ...part(() => this.#deadlocks(readLocks(kernel, tasks))),
       ...cpus,
-      ...this.#workqueues(kernel, tasks),
-      ...this.#blockedTasks(kernel, tasks),
+      ...part(() => this.#workqueues(kernel, tasks)),
+      ...part(() => this.#blockedTasks(kernel, tasks)),
     ];
+    kernel.notes.take();
+    return hangs;
   }
 
   #cpus(progress: readonly CpuProgress[], times: ReadonlyMap<number, bigint>): Hang[] {
@@ -87,9 +97,13 @@ export class HangRule {
     return late.map(({ kind, cpu }) => ({ kind, cpu }));
   }
 
-  /** Tasks go from lock to lock while they are read: what is in a circle twice stays there. */
-  #deadlocks(locks: Locks | undefined): Hang[] {
-    const found = new Map(locks?.deadlocks.map((circle) => [circleKey(circle), circle]));
+  /**
+   * Tasks go from lock to lock while they are read: what is in a circle twice stays there. Of a lock that doesn't say for
+   * sure who holds it, the holder may have let go.
+   */
+  #deadlocks({ deadlocks }: Locks): Hang[] {
+    const sure = deadlocks.filter((circle) => circle.every(({ how }) => how === undefined));
+    const found = new Map(sure.map((circle) => [circleKey(circle), circle]));
     const known = this.#circles;
     this.#circles = new Set(found.keys());
     return [...found]
@@ -99,14 +113,14 @@ export class HangRule {
 
   /** Of a guest that was paused, the clock may have gone on: its workers begin at once. */
   #workqueues(kernel: Kernel, tasks: readonly Task[]): Hang[] {
-    const found = kernel.attempt("workqueues", () => readWorkqueues(kernel, tasks));
-    const late = found?.stalled.filter(({ time }) => time >= this.#limits.blocked) ?? [];
+    const { busy, stalled } = readWorkqueues(kernel, tasks);
+    const late = stalled.filter(({ time }) => time >= this.#limits.blocked);
     const known = this.#stalled;
     this.#stalled = new Set(late.map(({ id }) => id));
     return late
       .filter(({ id }) => known.has(id))
       .map((pool) => {
-        const [worker] = (found?.busy ?? [])
+        const [worker] = busy
           .filter(({ task }) => pool.cpu === undefined || task.cpu === pool.cpu)
           .sort((a, b) => order(b.time ?? 0n, a.time ?? 0n));
         return { kind: "workqueue", pool, ...(worker === undefined ? {} : { worker }) };
@@ -118,7 +132,8 @@ export class HangRule {
     const late: { readonly task: Task; readonly time: bigint }[] = [];
     for (const task of tasks) {
       kernel.attempt("a task", () => {
-        if (!task.isBlocked) return;
+        // The kernel's own detector leaves those out that a deadly signal ends, too: a wait for NFS, a parent of vfork(2).
+        if (!task.isBlocked || task.isKillable) return;
         const time = task.notRunFor;
         if (time === undefined || time < this.#limits.blocked) return;
         const waits = task.struct.u64("nvcsw");

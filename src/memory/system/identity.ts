@@ -30,5 +30,6 @@ export function isGoingDown(kernel: Kernel): boolean {
 export function panickedCpu(kernel: Kernel): number | undefined {
   const symbol = kernel.symbols?.address("panic_cpu");
   const cpu = symbol === undefined ? -1 : kernel.i32(symbol);
-  return cpu < 0 ? undefined : cpu;
+  // Of a kernel whose memory was overwritten, it may be anything.
+  return cpu >= 0 && kernel.presentCpus.includes(cpu) ? cpu : undefined;
 }

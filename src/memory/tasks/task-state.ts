@@ -1,6 +1,7 @@
 /** States of a task: macros of the kernel's source, which nothing in its memory names (include/linux/sched.h). */
 const UNINTERRUPTIBLE = 0x2;
 const REPORTED = 0x7f;
+const WAKEKILL = 0x100;
 const NOLOAD = 0x400;
 const RTLOCK_WAIT = 0x1000;
 const FROZEN = 0x8000;
@@ -21,3 +22,6 @@ export function stateLetter(state: number, exitState: number): string {
 export function isBlocked(state: number, exitState: number): boolean {
   return stateLetter(state, exitState) === "D" && (state & FROZEN) === 0;
 }
+
+/** Whether a deadly signal ends its wait. */
+export const isKillable = (state: number): boolean => (state & WAKEKILL) !== 0;

@@ -2,7 +2,7 @@ import { MemoryError } from "../errors.js";
 import type { Kernel, Struct } from "../kernel/index.js";
 import { readCommandLine } from "./command-line.js";
 import type { RunQueues } from "./run-queues.js";
-import { isBlocked, stateLetter } from "./task-state.js";
+import { isBlocked, isKillable, stateLetter } from "./task-state.js";
 
 /** Flags of a task: macros of the kernel's source (include/linux/sched.h). */
 const PF_WQ_WORKER = 0x20;
@@ -42,6 +42,11 @@ export class Task {
   /** Whether it waits for something that no signal ends, or only a deadly one; neither frozen, nor idle, nor parked. */
   get isBlocked(): boolean {
     return isBlocked(this.#state, this.#exitState);
+  }
+
+  /** Whether a deadly signal ends its wait. */
+  get isKillable(): boolean {
+    return isKillable(this.#state);
   }
 
   /** The CPU that it runs on, or did last. */

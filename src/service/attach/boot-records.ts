@@ -3,7 +3,7 @@ import type { Kernel } from "../../memory/kernel/index.js";
 import { type LogEntry, logText } from "../../memory/log.js";
 import { crypto } from "../../os/builtins.js";
 import type { RecordHeader } from "../../records/dump-header.js";
-import { notedText } from "../../records/note.js";
+import { missingNote, note, notedText } from "../../records/note.js";
 import { type DirectoryStore, errorText, RefusedError } from "../../store/index.js";
 
 /** A guest's log may be as long; of a longer one the end counts. */
@@ -23,8 +23,10 @@ export class BootRecords {
   readonly id: string;
   readonly #store: DirectoryStore;
   readonly #onError: (message: string) => void;
-  /** Messages up to here are in the console already. In nanoseconds since boot. */
+  /** Messages up to here are in the console already, in nanoseconds since boot; -1: none. */
   readonly #storedUntil: bigint;
+  /** The first message that isn't there yet has come. */
+  #isFresh = false;
 
   /** Throws MemoryError. */
   constructor(store: DirectoryStore, kernel: Kernel, onError: (message: string) => void) {
@@ -37,16 +39,29 @@ export class BootRecords {
     });
   }
 
-  /** Appends to the boot's console. */
+  /** Appends to the boot's console what isn't there yet. */
   append(entries: readonly LogEntry[]): void {
-    const fresh = entries.filter(
-      (entry) => "lost" in entry || entry.nanoseconds > this.#storedUntil,
-    );
-    const data = [...notedText(logText(fresh))];
+    const text = [...(this.#isFresh ? logText(entries) : this.#firstText(entries))];
+    const data = [...notedText(text)];
     if (data.length === 0) return;
     this.#try(() => {
       this.#store.append("console", [Buffer.concat(data)]);
     });
+  }
+
+  /** What came before the first message that is there, or while nobody watched, is said to be missing. */
+  *#firstText(entries: readonly LogEntry[]): Generator<Buffer | string, void, void> {
+    const first = entries.findIndex(
+      (entry) => !("lost" in entry) && entry.nanoseconds > this.#storedUntil,
+    );
+    const entry = entries[first];
+    if (entry === undefined) return;
+    this.#isFresh = true;
+    if (first === 0 && entry.seq > 0n) {
+      const isNew = this.#storedUntil < 0n;
+      yield note(isNew ? `${entry.seq} messages lost` : "messages may be missing: nobody watched");
+    }
+    yield* logText(entries.slice(first));
   }
 
   /** Whether the store has such a record of this boot, be it of another process that watched it. */
@@ -58,12 +73,8 @@ export class BootRecords {
   dump(reason: DumpReason, entries: readonly LogEntry[], report: readonly string[]): boolean {
     const count = Math.max(0, ...this.#stored.map((header) => header.count)) + 1;
     const header = `${reason}#${count} Part1 boot=${this.id} oldest-first last\n`;
-    const log = Buffer.concat([...notedText(logText(entries))]);
-    const text = [
-      Buffer.from(header),
-      log.subarray(Math.max(0, log.length - MAX_LOG_BYTES)),
-      Buffer.from(report.map((line) => `${prefix(entries)}${line}\n`).join("")),
-    ];
+    const lines = report.map((line) => `${prefix(entries)}${line}\n`);
+    const text = [Buffer.from(header), ...lastOf(entries), Buffer.from(lines.join(""))];
     let result = 0;
     const isTaken = this.#try(() => {
       this.#store.write("dmesg", false, text);
@@ -75,12 +86,17 @@ export class BootRecords {
     return isTaken && result === 0;
   }
 
-  /** The headers of this boot's dumps. */
+  /** The headers of this boot's dumps; none where the directory can't be read, which the store tells when it writes. */
   get #stored(): RecordHeader[] {
-    return findRecords(this.#store.directory).flatMap((record) => {
-      const header = record.type === "dmesg" ? readHeader(record).header : undefined;
-      return header?.boot === this.id ? [header] : [];
-    });
+    try {
+      return findRecords(this.#store.directory).flatMap((record) => {
+        const header = record.type === "dmesg" ? readHeader(record).header : undefined;
+        return header?.boot === this.id ? [header] : [];
+      });
+    } catch (error) {
+      if (!(error instanceof Error && "errno" in error)) throw error;
+      return [];
+    }
   }
 
   /** The store itself tells what it refuses. */
@@ -106,14 +122,29 @@ function prefix(entries: readonly LogEntry[]): string {
   return `<1>[${seconds}.${`${time % 1_000_000n}`.padStart(6, "0")}] `;
 }
 
-/** Nothing that a kernel chooses anew at each boot is told to all; its canary doesn't follow from a hash. */
+/** The end of the log, as far as a record may be long. */
+function lastOf(entries: readonly LogEntry[]): Buffer[] {
+  const log = [...notedText(logText(entries))];
+  let bytes = log.reduce((sum, { length }) => sum + length, 0);
+  if (bytes <= MAX_LOG_BYTES) return log;
+  const all = bytes;
+  let first = 0;
+  for (; bytes > MAX_LOG_BYTES; first++) bytes -= log[first]?.length ?? bytes;
+  return [Buffer.from(missingNote(all - bytes)), ...log.slice(first)];
+}
+
+/**
+ * Nothing that a kernel chooses anew at each boot is told to all; its canary doesn't follow from a hash. A boot of a
+ * kernel that doesn't tell its canary is another one to the next process that watches it.
+ */
 function bootId(kernel: Kernel): string {
-  const task = kernel.attempt("its boot", () => {
+  const canary = kernel.attempt("its boot", () => {
     const init = kernel.structAt("task_struct", "init_task");
     return init.has("stack_canary") ? init.u64("stack_canary") : 0n;
   });
-  const text = `${kernel.info.text}\n${task ?? 0n}`;
-  return crypto().createHash("sha256").update(text).digest("hex").slice(0, 32);
+  const { createHash, randomBytes } = crypto();
+  if (canary === undefined || canary === 0n) return randomBytes(16).toString("hex");
+  return createHash("sha256").update(`${kernel.info.text}\n${canary}`).digest("hex").slice(0, 32);
 }
 
 /** The time of the last message in the console of a boot; -1 where there is none. In nanoseconds since boot. */

@@ -11,7 +11,7 @@ export const hangRules: readonly Rule[] = [
   {
     kind: "hang",
     announces:
-      /^virtio-pstore: hung: CPU (\d{1,5}) with interrupts off: (?<task>.{1,60}?):(?<pid>\d{1,10})$/,
+      /^virtio-pstore: hung: CPU (\d{1,5}) with interrupts off: (?<task>.{0,60}?):(?<pid>\d{1,10})$/,
     title: "hung: CPU $1 with interrupts off in {frame}",
     blame: "outer",
     headless: true,
@@ -19,7 +19,7 @@ export const hangRules: readonly Rule[] = [
   },
   {
     kind: "hang",
-    announces: /^virtio-pstore: hung: CPU (\d{1,5}) stuck: (?<task>.{1,60}?):(?<pid>\d{1,10})$/,
+    announces: /^virtio-pstore: hung: CPU (\d{1,5}) stuck: (?<task>.{0,60}?):(?<pid>\d{1,10})$/,
     title: "hung: CPU $1 stuck in {frame}",
     blame: "outer",
     headless: true,
@@ -33,7 +33,7 @@ export const hangRules: readonly Rule[] = [
   },
   {
     kind: "hang",
-    announces: /^virtio-pstore: hung: task (?<task>.{1,60}?):(?<pid>\d{1,10}) blocked$/,
+    announces: /^virtio-pstore: hung: task (?<task>.{0,60}?):(?<pid>\d{1,10}) blocked$/,
     title: "task hung in {frame}",
     blame: "trace",
     headless: true,
