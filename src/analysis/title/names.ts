@@ -1,19 +1,26 @@
 /** Matches functions by name: exact names, `foo_*` for a beginning, `*_foo` for an end. */
 export class Names {
-  readonly #exact = new Set<string>();
-  readonly #patterns: RegExp;
+  readonly #words: readonly string[];
+  #parsed: { readonly exact: ReadonlySet<string>; readonly patterns: RegExp } | undefined;
 
   /** @param words names and patterns with white space between */
   constructor(...words: readonly string[]) {
-    const patterns: string[] = [];
-    for (const word of words.join(" ").split(/\s+/)) {
-      if (word.includes("*")) patterns.push(word.replace(/[.$<>]/g, "\\$&").replaceAll("*", ".*"));
-      else this.#exact.add(word);
-    }
-    this.#patterns = new RegExp(`^(?:${patterns.join("|")})$`);
+    this.#words = words;
   }
 
   has(name: string): boolean {
-    return this.#exact.has(name) || this.#patterns.test(name);
+    // Not before: who lists an empty directory asks for none.
+    this.#parsed ??= parsed(this.#words);
+    return this.#parsed.exact.has(name) || this.#parsed.patterns.test(name);
   }
+}
+
+function parsed(words: readonly string[]) {
+  const exact = new Set<string>();
+  const patterns: string[] = [];
+  for (const word of words.join(" ").split(/\s+/)) {
+    if (word.includes("*")) patterns.push(word.replace(/[.$<>]/g, "\\$&").replaceAll("*", ".*"));
+    else exact.add(word);
+  }
+  return { exact, patterns: new RegExp(`^(?:${patterns.join("|")})$`) };
 }
