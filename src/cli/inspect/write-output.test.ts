@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { writeNew } from "../../memory/vmcore/output-file.js";
+import { writeNew } from "../../memory/output-file.js";
 import { writeOutput } from "./write-output.js";
 
 function temporaryFolder(): string {

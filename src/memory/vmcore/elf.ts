@@ -1,8 +1,8 @@
 import { MemoryError } from "../errors.js";
+import { type WriteOptions, writeNew } from "../output-file.js";
 import type { Extent, PhysicalMemory } from "../physical-memory.js";
 import type { CoreFacts } from "./core-facts.js";
 import { coreNotes } from "./notes.js";
-import { type WriteOptions, writeNew } from "./output-file.js";
 import { extentsOf, type LeftOut, PAGE_BYTES, pagesOf, regionsOf } from "./pages.js";
 
 // Numbers and offsets from elf(5), ELF64 in little-endian order.

@@ -1,11 +1,11 @@
 import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
+import { type OutputFile, type WriteOptions, writeNew } from "../output-file.js";
 import type { PhysicalMemory } from "../physical-memory.js";
 import type { Compression } from "./compress.js";
 import type { PagePacker } from "./compress-pool.js";
 import type { CoreFacts } from "./core-facts.js";
 import { progressOf } from "./elf.js";
 import { coreNotes } from "./notes.js";
-import { type OutputFile, type WriteOptions, writeNew } from "./output-file.js";
 import { extentsOf, type LeftOut, PAGE_BYTES, pagesOf, pagesUpToEnd, regionsOf } from "./pages.js";
 
 const { HEADER, SUB_HEADER, DESCRIPTOR } = KDUMP;

@@ -1,4 +1,4 @@
-import type { OutputFile } from "../vmcore/output-file.js";
+import type { OutputFile } from "../output-file.js";
 import { BYTES, EM_X86_64, ET_EXEC, PF, PT_LOAD, SHF, SHT } from "./elf-numbers.js";
 
 /** A section, and where in the file it goes is found while it is written. */

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.js";
 import type { Btf, Kernel } from "../kernel/index.js";
-import { type WriteOptions, writeNew } from "../vmcore/output-file.js";
+import { type WriteOptions, writeNew } from "../output-file.js";
 import { dwarfOf } from "./dwarf.js";
 import { bytesSection, type Section, writeElfFile } from "./elf-file.js";
 import { BYTES, SHT } from "./elf-numbers.js";

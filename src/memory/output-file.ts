@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { setImmediate as afterSignals } from "node:timers/promises";
-import { beginWriteBack, renameNew } from "../../os/index.js";
+import { beginWriteBack, renameNew } from "../os/index.js";
 
 /** So much is written before a signal is looked for, and before the disk is told to begin with it. */
 const BYTES_AT_ONCE = 8 << 20;
