@@ -9,7 +9,7 @@ export const KDUMP = {
   /** struct disk_dump_header. */
   HEADER: {
     version: 8,
-    /** struct new_utsname: six texts of 65 bytes. */
+    /** struct new_utsname. */
     uts: 12,
     seconds: 408,
     status: 424,
@@ -41,5 +41,3 @@ export const KDUMP = {
   SNAPPY: 4,
   ZSTD: 0x20,
 } as const;
-
-export const UTS_FIELD_BYTES = 65;

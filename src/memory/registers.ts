@@ -15,6 +15,9 @@ export const USER_REGISTER_NAMES = [
 
 export type UserRegisters = Readonly<Record<(typeof USER_REGISTER_NAMES)[number], bigint>>;
 
+/** A core's note of a CPU: its type (NT_PRSTATUS), and where in struct elf_prstatus of x86-64 pid and registers are. */
+export const PRSTATUS = { TYPE: 1, bytes: 336, pidAt: 32, registersAt: 112 } as const;
+
 /** Of RFLAGS: interrupts are on (Intel SDM, volume 1, 3.4.3). */
 const INTERRUPTS_ON = 1n << 9n;
 

@@ -1,4 +1,5 @@
 import type { PhysicalMemory } from "../physical-memory.js";
+import { UTS_FIELD_BYTES } from "../utsname.js";
 import { type AddressSpace, SameAddresses } from "./address-space.js";
 import { PAGE_SIZE, PageTables } from "./page-tables.js";
 import { VmcoreInfo } from "./vmcore-info.js";
@@ -23,9 +24,8 @@ const MAX_BOOTS = 8;
 /** Where Linux maps its own image on x86-64, if KASLR doesn't move it (arch/x86/include/asm/page_64_types.h). */
 const START_KERNEL_MAP = 0xffffffff80000000n;
 
-/** struct new_utsname, as uname(2) has it: the release is the third text of 65 bytes. */
-const RELEASE_AT = 2 * 65;
-const RELEASE_BYTES = 65;
+/** In struct new_utsname. */
+const RELEASE_AT = 2 * UTS_FIELD_BYTES;
 
 /**
  * The kernels that a memory describes: of the pages that begin as VMCOREINFO does, those whose own page tables lead to
@@ -69,7 +69,7 @@ function check(memory: PhysicalMemory, text: string): FoundInfo | undefined {
   const tables = addressSpace(memory, info);
   const nameAt = info.offset("uts_namespace.name") ?? 0;
   if (utsname === undefined || tables === undefined) return undefined;
-  const release = Buffer.alloc(RELEASE_BYTES);
+  const release = Buffer.alloc(UTS_FIELD_BYTES);
   const page = tables.translate(utsname + BigInt(nameAt + RELEASE_AT));
   if (page === undefined || page.size < release.length) return undefined;
   if (memory.read(page.physical, release) < release.length) return undefined;

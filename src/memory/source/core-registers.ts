@@ -1,8 +1,5 @@
-import { USER_REGISTER_NAMES, type UserRegisters } from "../registers.js";
+import { PRSTATUS, USER_REGISTER_NAMES, type UserRegisters } from "../registers.js";
 
-const NT_PRSTATUS = 1;
-/** Where in struct elf_prstatus of x86-64 the registers are (struct user_regs_struct). */
-const REGISTERS_AT = 112;
 const REGISTERS_BYTES = USER_REGISTER_NAMES.length * 8;
 
 /** The most of a core's notes that is to be read: a CPU's takes 356 bytes. */
@@ -20,9 +17,9 @@ export function coreRegisters(notes: Buffer): Map<number, UserRegisters> {
     const content = at + 12 + Math.ceil(nameBytes / 4) * 4;
     const name = notes.toString("latin1", at + 12, Math.min(at + 12 + nameBytes, notes.length));
     const isWhole = content + size <= notes.length;
-    if (name === "CORE\0" && type === NT_PRSTATUS && isWhole) {
-      if (size >= REGISTERS_AT + REGISTERS_BYTES) {
-        cpus.set(cpus.size, registersAt(notes, content + REGISTERS_AT));
+    if (name === "CORE\0" && type === PRSTATUS.TYPE && isWhole) {
+      if (size >= PRSTATUS.registersAt + REGISTERS_BYTES) {
+        cpus.set(cpus.size, registersAt(notes, content + PRSTATUS.registersAt));
       }
     }
     at = content + Math.ceil(size / 4) * 4;

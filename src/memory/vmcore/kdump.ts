@@ -1,6 +1,7 @@
-import { KDUMP, UTS_FIELD_BYTES } from "../kdump-format.js";
+import { KDUMP } from "../kdump-format.js";
 import { type OutputFile, type WriteOptions, writeNew } from "../output-file.js";
 import type { PhysicalMemory } from "../physical-memory.js";
+import { UTS_FIELD_BYTES } from "../utsname.js";
 import type { Compression } from "./compress.js";
 import type { PagePacker } from "./compress-pool.js";
 import type { CoreFacts } from "./core-facts.js";

@@ -1,10 +1,7 @@
 import type { Kernel } from "../kernel/index.js";
 import type { UserRegisters } from "../registers.js";
+import { UTS_FIELD_BYTES, UTS_FIELDS } from "../utsname.js";
 import type { CoreFacts } from "./core-facts.js";
-
-/** struct new_utsname: six texts of 65 bytes. */
-const UTS_FIELD_BYTES = 65;
-const UTS_FIELDS = 6;
 
 /**
  * What a core says of the kernel in it, and of the CPUs whose `registers` are known, by their numbers. Throws

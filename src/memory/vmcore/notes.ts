@@ -1,11 +1,5 @@
-import { USER_REGISTER_NAMES } from "../registers.js";
+import { PRSTATUS, USER_REGISTER_NAMES } from "../registers.js";
 import type { CoreFacts } from "./core-facts.js";
-
-const NT_PRSTATUS = 1;
-/** struct elf_prstatus of x86-64, and where its pid and registers are. */
-const PRSTATUS_BYTES = 336;
-const PID_AT = 32;
-const REGISTERS_AT = 112;
 
 /** An ELF note: sizes of name and content, type, then both, each filled up to 4 bytes. */
 function note(name: string, type: number, content: Buffer): Buffer {
@@ -23,13 +17,13 @@ function note(name: string, type: number, content: Buffer): Buffer {
 /** A core's notes: each CPU's registers, and VMCOREINFO. */
 export function coreNotes({ registers, vmcoreInfo }: CoreFacts): Buffer {
   const cpus = registers.map((values, cpu) => {
-    const status = Buffer.alloc(PRSTATUS_BYTES);
+    const status = Buffer.alloc(PRSTATUS.bytes);
     // As QEMU numbers them: drgn finds a CPU by it.
-    status.writeInt32LE(cpu + 1, PID_AT);
+    status.writeInt32LE(cpu + 1, PRSTATUS.pidAt);
     for (const [i, name] of USER_REGISTER_NAMES.entries()) {
-      status.writeBigUInt64LE(values[name], REGISTERS_AT + 8 * i);
+      status.writeBigUInt64LE(values[name], PRSTATUS.registersAt + 8 * i);
     }
-    return note("CORE", NT_PRSTATUS, status);
+    return note("CORE", PRSTATUS.TYPE, status);
   });
   return Buffer.concat([...cpus, note("VMCOREINFO", 0, vmcoreInfo)]);
 }
