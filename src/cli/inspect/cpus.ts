@@ -1,6 +1,7 @@
 import type { Kernel } from "../../memory/kernel/index.js";
 import { areInterruptsOn, isUserMode } from "../../memory/registers.js";
-import { Stacks, symbolText } from "../../memory/stacks/index.js";
+import { Stacks } from "../../memory/stacks/index.js";
+import { codeText } from "../../memory/symbol-text.js";
 import { type RunQueue, type RunQueues, readRunQueues, Task } from "../../memory/tasks/index.js";
 import { type KnownCpu, qmpOption, readRegisters } from "./registers.js";
 import { guestLine, tableLines } from "./text.js";
@@ -59,7 +60,7 @@ function rowOf(
 
 function placeOf(stacks: Stacks, { registers }: KnownCpu): string {
   if (isUserMode(registers)) return "user mode";
-  return guestLine(symbolText(registers.ip, stacks.symbol(registers.ip, false)));
+  return guestLine(codeText(registers.ip, stacks.symbol(registers.ip, false)));
 }
 
 function cells(row: Row): string[] {

@@ -1,6 +1,6 @@
 import { guestText, hex } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
-import { symbolText } from "../symbol-text.js";
+import { nameAt } from "../symbol-text.js";
 import type { Task } from "../tasks/index.js";
 import { circles } from "./circles.js";
 import type { Holder } from "./kinds.js";
@@ -75,7 +75,7 @@ function readWait(
   const held = kind.holder(kernel, lock);
   return {
     task,
-    lock: { address, type: kind.type, symbol: symbolText(kernel, address) },
+    lock: { address, type: kind.type, symbol: nameAt(kernel, address) },
     how: held.how,
     readers: held.readers,
     holder: held.task === undefined ? undefined : (tasks.get(held.task) ?? "a task that has ended"),

@@ -1,7 +1,7 @@
 import { tryToRead } from "../errors.js";
 import { guestText, hex } from "../guest-text.js";
 import type { Kernel, Struct } from "../kernel/index.js";
-import { symbolText } from "../symbol-text.js";
+import { nameAt } from "../symbol-text.js";
 import type { Task } from "./task.js";
 
 /** Work that waits; more isn't counted. */
@@ -133,4 +133,4 @@ function countOf(kernel: Kernel, head: bigint): number {
 }
 
 const functionText = (kernel: Kernel, address: bigint): string =>
-  guestText(symbolText(kernel, address) ?? hex(address));
+  guestText(nameAt(kernel, address) ?? hex(address));

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.js";
-import { hex } from "../guest-text.js";
 import type { Kernel } from "../kernel/index.js";
+import { codeText } from "../symbol-text.js";
 import type { Events } from "./events.js";
 import { pointerHash } from "./pointer-hash.js";
 import type { Surroundings } from "./print-fmt/value.js";
@@ -61,13 +61,9 @@ export class KernelSurroundings implements Surroundings {
 
   symbol(address: bigint, withOffset: boolean): string {
     const key = (address << 1n) | (withOffset ? 1n : 0n);
-    return remembered(this.#symbols, key, () => {
-      const at = this.#kernel.symbols?.at(address);
-      if (at === undefined) return hex(address);
-      const module = at.module === undefined ? "" : ` [${at.module}]`;
-      const offset = `+0x${at.offset.toString(16)}/0x${at.size.toString(16)}`;
-      return `${at.name}${withOffset ? offset : ""}${module}`;
-    });
+    return remembered(this.#symbols, key, () =>
+      codeText(address, this.#kernel.symbols?.at(address), withOffset),
+    );
   }
 
   /** A function in a trace, as seq_print_ip_sym() shows it: without its module. */
