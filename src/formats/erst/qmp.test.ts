@@ -1,38 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
+import { GREETING, monitor, OK, status } from "../../../test/support/qmp-monitor.js";
 import { isUnanswered, type Qmp, whilePaused } from "./qmp.js";
-
-const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\n';
-
-/** A monitor that answers each command with the next line; and what it was told. */
-async function monitor(greeting: string, answers: readonly string[]) {
-  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-qmp-"));
-  const path = join(folder, "qmp");
-  const told: string[] = [];
-  const left = [...answers];
-  const server = createServer((socket) => {
-    socket.on("error", () => undefined);
-    socket.write(greeting);
-    socket.on("data", (bytes) => {
-      told.push((JSON.parse(bytes.toString()) as { execute: string }).execute);
-      const answer = left.shift();
-      if (answer === undefined) socket.end();
-      else socket.write(answer);
-    });
-  });
-  onTestFinished(() => {
-    server.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  return { path, told };
-}
-
-const OK = '{"return": {}}\n';
-const status = (running: boolean) => `{"return": {"running": ${running}}}\n`;
 
 test("the guest is stopped for the task, and goes on; events lie between the answers", async () => {
   const event = '{"event": "STOP", "data": {}}\n';
@@ -62,6 +30,29 @@ test("it goes on also where QEMU doesn't know a command of the task's", async ()
   const task = (qmp: Qmp) => qmp.execute("human-monitor-command");
   await expect(whilePaused(path, task)).rejects.toThrow("no such command");
   expect(told.at(-1)).toBe("cont");
+});
+
+const NO_END = "x".repeat(17 << 20);
+
+test("it goes on over another connection where the task lost the one", async () => {
+  const answers = [OK, status(true), OK, NO_END, OK, OK];
+  const { path, told } = await monitor(GREETING, answers);
+  const task = (qmp: Qmp) => qmp.execute("human-monitor-command").catch(() => undefined);
+  await whilePaused(path, task);
+  expect(told.slice(-3)).toEqual(["human-monitor-command", "qmp_capabilities", "cont"]);
+});
+
+test("it goes on also where the connection was lost before it was told to be stopped", async () => {
+  const { path, told } = await monitor(GREETING, [OK, status(true), NO_END, OK, OK]);
+  await expect(whilePaused(path, () => told.push("the task"))).rejects.toThrow("without an end");
+  expect(told.slice(-3)).toEqual(["stop", "qmp_capabilities", "cont"]);
+});
+
+test("a guest that can't be made to go on is told, and how to do it", async () => {
+  const { path } = await monitor(GREETING, [OK, status(true), OK]);
+  await expect(whilePaused(path, () => undefined)).rejects.toThrow(
+    "the guest is still stopped (QEMU's monitor closed the connection): type cont at QEMU's monitor",
+  );
 });
 
 test.each([
@@ -105,7 +96,7 @@ test("an abort ends the wait for a monitor that doesn't answer", async () => {
 });
 
 test("a monitor whose line has no end is left before it fills the memory", async () => {
-  const { path } = await monitor(GREETING + "x".repeat(17 << 20), []);
+  const { path } = await monitor(GREETING + NO_END, []);
   await expect(whilePaused(path, () => undefined)).rejects.toThrow(
     "QEMU's monitor sends a line without an end",
   );

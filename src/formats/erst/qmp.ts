@@ -115,7 +115,8 @@ export const isUnanswered = (error: unknown): boolean =>
 
 /**
  * Runs `task` while the guest stands still: between two of its instructions, and so of its device's. An
- * abort ends the wait for the monitor, and nothing behind that: the guest has to go on.
+ * abort ends the wait for the monitor, and nothing behind that: the guest has to go on. Throws what the task does, and
+ * where the guest couldn't be stopped, or is still stopped.
  */
 export async function whilePaused(
   path: string,
@@ -125,13 +126,40 @@ export async function whilePaused(
   const qmp = await Qmp.open(path, stopped);
   try {
     const { running } = (await qmp.execute("query-status")) as { running: boolean };
-    if (running) await qmp.execute("stop");
     try {
+      if (running) await qmp.execute("stop");
       await task(qmp);
     } finally {
-      if (running) await qmp.execute("cont");
+      if (running) await resume(qmp, path);
     }
   } finally {
     qmp.close();
+  }
+}
+
+/** The connection may be lost: QEMU took too long for a command, also to stop, or its answer was too long. */
+async function resume(qmp: Qmp, path: string): Promise<void> {
+  try {
+    await qmp.execute("cont");
+  } catch {
+    // QEMU serves one connection at a time.
+    qmp.close();
+    await resumeAnew(path);
+  }
+}
+
+async function resumeAnew(path: string): Promise<void> {
+  try {
+    const qmp = await Qmp.open(path);
+    try {
+      await qmp.execute("cont");
+    } finally {
+      qmp.close();
+    }
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new Error(
+      `the guest is still stopped (${why}): type cont at QEMU's monitor, or send {"execute": "cont"} behind {"execute": "qmp_capabilities"} to its QMP socket`,
+    );
   }
 }
