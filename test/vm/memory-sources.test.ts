@@ -155,7 +155,11 @@ describeGuests("a guest's memory from outside", () => {
       expect(releases(opened(core(format)))).toEqual([kernel.info.release]);
     }
 
-    const leftOut = pagesLeftOut(kernel, memory.extents(), new Set(["free", "cache", "user"]));
+    const leftOut = await pagesLeftOut(
+      kernel,
+      memory.extents(),
+      new Set(["free", "cache", "user"]),
+    );
     await writeElf(memory, core("filtered"), facts, leftOut);
     const filtered = kernelOf(opened(core("filtered")));
     expect(filtered.info.text).toBe(kernel.info.text);

@@ -127,7 +127,7 @@ async function writeCore(
   const { memory } = looked;
   const kinds = filter ?? new Set<PageKind>();
   const leftOut =
-    kinds.size === 0 ? undefined : pagesLeftOut(looked.kernel, memory.extents(), kinds);
+    kinds.size === 0 ? undefined : await pagesLeftOut(looked.kernel, memory.extents(), kinds, stop);
   const told = new Told();
   const options = {
     stop,

@@ -1,3 +1,4 @@
+import { setImmediate as afterSignals } from "node:timers/promises";
 import { MemoryError } from "../errors.js";
 import { wholePages } from "../extents.js";
 import type { Kernel, VmcoreInfo } from "../kernel/index.js";
@@ -36,9 +37,12 @@ interface PageLayout {
 const TAIL = 1;
 const ANONYMOUS = 1;
 
-/** The largest order of a free block where the kernel doesn't say it. */
-const MAX_ORDER = 11;
-const MAX_ORDERS = 32;
+/** The orders of free blocks on x86-64, and the most that Linux can be built with on any processor (MAX_PAGE_ORDER + 1). */
+const ORDERS = 11;
+const MAX_ORDERS = 14;
+
+/** struct page has 64 bytes, or some more in kernels that look for faults in themselves. */
+const MAX_STRUCT_BYTES = 256;
 
 function layoutOf(info: VmcoreInfo): PageLayout {
   const bit = (name: string): bigint => {
@@ -56,7 +60,7 @@ function layoutOf(info: VmcoreInfo): PageLayout {
       "the kernel's VMCOREINFO doesn't say which pages are free",
     );
   }
-  return {
+  const layout: PageLayout = {
     bytes: info.expectSize("page"),
     flags: info.expectOffset("page.flags"),
     mapping: info.expectOffset("page.mapping"),
@@ -72,6 +76,14 @@ function layoutOf(info: VmcoreInfo): PageLayout {
     slabCount: type("PAGE_SLAB_MAPCOUNT_VALUE"),
     hugetlb: type("PAGE_HUGETLB_MAPCOUNT_VALUE"),
   };
+  const { bytes, flags, mapping, mapCount, private: order, compound } = layout;
+  if (bytes > MAX_STRUCT_BYTES || Math.max(flags, mapping, mapCount, order, compound) + 8 > bytes) {
+    throw new MemoryError(
+      "DAMAGED",
+      `the kernel's VMCOREINFO says that struct page has ${bytes} bytes, or members behind them`,
+    );
+  }
+  return layout;
 }
 
 /** Until 6.11 the value is the whole field; then it is the field's highest byte. */
@@ -79,18 +91,25 @@ const hasType = (mapCount: number, type: number | undefined): boolean =>
   type !== undefined &&
   ((type & 0xffffff) === 0 ? mapCount >>> 24 === type >>> 24 : mapCount === type);
 
-/** Which pages of `extents` the kernel uses for such things. Throws MemoryError where it doesn't describe its pages. */
-export function pagesLeftOut(
-  kernel: Kernel,
+/** What is asked of the kernel. */
+type PageSource = Pick<Kernel, "info" | "budget" | "read" | "pointer" | "expectSymbol">;
+
+/**
+ * Which pages of `extents` the kernel uses for such things. Throws MemoryError where it doesn't describe its pages, and
+ * what stops it.
+ */
+export async function pagesLeftOut(
+  kernel: PageSource,
   extents: readonly Extent[],
   kinds: ReadonlySet<PageKind>,
-): LeftOut {
+  stop?: AbortSignal,
+): Promise<LeftOut> {
   const { info } = kernel;
   const layout = layoutOf(info);
   const pages = info.symbol("vmemmap") ?? kernel.pointer(kernel.expectSymbol("vmemmap_base"));
-  const orders = Math.min(info.length("zone.free_area") ?? MAX_ORDER, MAX_ORDERS);
-  // A block is told of by its first page, which may hold zeros and so be in no extent.
-  const blockPages = 2 ** (orders - 1);
+  const orders = Math.min(info.length("zone.free_area") ?? ORDERS, MAX_ORDERS);
+  // A block is told of by its first page, which may hold zeros and so be in no extent. Smaller pieces would only cost more.
+  const blockPages = 2 ** (Math.max(orders, ORDERS) - 1);
   const chunks = wholePages(extents, PAGE_BYTES * blockPages);
   const marked = new Bits(pagesUpToEnd(chunks));
   for (const { start, size } of chunks) {
@@ -98,6 +117,8 @@ export function pagesLeftOut(
       const first = at / PAGE_BYTES;
       const structs = chunkOf(kernel, pages, layout, first, blockPages);
       if (structs !== undefined) mark(structs, first, layout, kinds, orders, marked);
+      await afterSignals();
+      stop?.throwIfAborted();
     }
   }
   return (page) => marked.has(page);
@@ -105,7 +126,7 @@ export function pagesLeftOut(
 
 /** The struct pages of a block; undefined where the kernel has none for it, and so no memory there. */
 function chunkOf(
-  kernel: Kernel,
+  kernel: PageSource,
   pages: bigint,
   layout: PageLayout,
   first: number,
@@ -129,7 +150,10 @@ function mark(
   marked: Bits,
 ): void {
   let wasMarked = false;
-  for (let at = 0, page = first; at + layout.bytes <= structs.length; at += layout.bytes, page++) {
+  const count = structs.length / layout.bytes;
+  for (let i = 0; i < count; i++) {
+    const page = first + i;
+    const at = i * layout.bytes;
     // What holds for a compound page's head holds for its tails.
     const isTail = ((structs[at + layout.compound] ?? 0) & TAIL) !== 0;
     if (isTail) {
@@ -139,8 +163,11 @@ function mark(
     const mapCount = structs.readUInt32LE(at + layout.mapCount);
     if (hasType(mapCount, layout.buddy)) {
       const order = structs.readUInt32LE(at + layout.private);
-      if (kinds.has("free") && order < orders) marked.set(page, 2 ** order);
       wasMarked = false;
+      if (order >= orders) continue;
+      if (kinds.has("free")) marked.set(page, 2 ** order);
+      // The block's other pages say nothing: were they looked at, each could claim as large a block once more.
+      i += 2 ** order - 1;
       continue;
     }
     wasMarked = isKind(structs, at, mapCount, layout, kinds);
