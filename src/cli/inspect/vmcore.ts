@@ -6,7 +6,7 @@ import type { CoreFacts } from "../../memory/vmcore/core-facts.js";
 import { writeElf } from "../../memory/vmcore/elf.js";
 import { levelOf, PAGE_KINDS, type PageKind, pagesLeftOut } from "../../memory/vmcore/filter.js";
 import { type KdumpOptions, writeKdump } from "../../memory/vmcore/kdump.js";
-import { coreFacts } from "../../memory/vmcore/kernel-facts.js";
+import { coreFacts, registersFromFirst } from "../../memory/vmcore/kernel-facts.js";
 import { errorLine, USAGE, UserError, warn } from "../../service/errors.js";
 import { notEmpty } from "../option-values.js";
 import { outputOption } from "./output-option.js";
@@ -63,13 +63,13 @@ export const vmcore: View = {
     // Its threads start while the kernel is looked for.
     const packing = format === "elf" ? undefined : packingOf(format);
     try {
+      // The guest isn't paused for it.
+      const facts = factsOf(looked, filter);
       await writeOutput(
         output,
         async (stop) => {
-          const write = (cpus: ReadonlyMap<number, KnownCpu>) => {
-            const facts = factsOf(looked, filter, cpus);
-            return writeCore(looked, output, packing, filter, facts, stop);
-          };
+          const write = (cpus: ReadonlyMap<number, KnownCpu>) =>
+            writeCore(looked, output, packing, filter, withRegisters(facts, cpus), stop);
           if (pause === undefined) await write(await readRegisters(looked));
           else await whilePaused(pause, async (qmp) => write(await tryToAsk(qmp)), stop);
         },
@@ -101,19 +101,22 @@ async function tryToAsk(qmp: Qmp): Promise<ReadonlyMap<number, KnownCpu>> {
 }
 
 /** A memory without a Linux that is found can be a core, too: its readers see what they make of it. */
-function factsOf(
-  looked: Looked,
-  filter: ReadonlySet<PageKind> | undefined,
-  cpus: ReadonlyMap<number, KnownCpu>,
-): CoreFacts | undefined {
+function factsOf(looked: Looked, filter: ReadonlySet<PageKind> | undefined): CoreFacts | undefined {
   try {
-    const registers = new Map([...cpus].map(([cpu, { registers }]) => [cpu, registers] as const));
-    return coreFacts(looked.kernel, registers);
+    return coreFacts(looked.kernel);
   } catch (error) {
     if (!(error instanceof MemoryError) || filter !== undefined) throw error;
     warn(`the core says nothing of a kernel: ${error.message}`);
     return undefined;
   }
+}
+
+function withRegisters(
+  facts: CoreFacts | undefined,
+  cpus: ReadonlyMap<number, KnownCpu>,
+): CoreFacts | undefined {
+  const registers = new Map([...cpus].map(([cpu, { registers }]) => [cpu, registers] as const));
+  return facts && { ...facts, registers: registersFromFirst(registers) };
 }
 
 async function writeCore(

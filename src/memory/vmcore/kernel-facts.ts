@@ -3,14 +3,8 @@ import type { UserRegisters } from "../registers.js";
 import { UTS_FIELD_BYTES, UTS_FIELDS } from "../utsname.js";
 import type { CoreFacts } from "./core-facts.js";
 
-/**
- * What a core says of the kernel in it, and of the CPUs whose `registers` are known, by their numbers. Throws
- * MemoryError where the kernel doesn't tell where it is.
- */
-export function coreFacts(
-  kernel: Kernel,
-  registers: ReadonlyMap<number, UserRegisters> = new Map(),
-): CoreFacts {
+/** What a core says of the kernel in it. Throws MemoryError where the kernel doesn't tell where it is. */
+export function coreFacts(kernel: Kernel): CoreFacts {
   const { info } = kernel;
   const start = kernel.expectSymbol("_text");
   const physical = kernel.translate(start) ?? 0;
@@ -23,12 +17,15 @@ export function coreFacts(
     uts: Array.from({ length: UTS_FIELDS }, (_, i) =>
       kernel.text(name + BigInt(i * UTS_FIELD_BYTES), UTS_FIELD_BYTES),
     ),
-    registers: fromFirst(registers),
+    registers: [],
   };
 }
 
-/** A core has a note for each CPU, without its number: behind one that isn't known, they would be another's. */
-function fromFirst(registers: ReadonlyMap<number, UserRegisters>): UserRegisters[] {
+/**
+ * The registers of the CPUs by their numbers, as a core has them: a note for each CPU, without its number. Behind one
+ * that isn't known, they would be another's.
+ */
+export function registersFromFirst(registers: ReadonlyMap<number, UserRegisters>): UserRegisters[] {
   const list: UserRegisters[] = [];
   for (let one = registers.get(0); one !== undefined; one = registers.get(list.length))
     list.push(one);

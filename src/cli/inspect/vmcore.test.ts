@@ -1,0 +1,44 @@
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { GREETING, monitor, OK, status } from "../../../test/support/qmp-monitor.js";
+import { tinyKernel } from "../../../test/support/tiny-kernel.js";
+import { type Kernel, openKernel } from "../../memory/kernel/index.js";
+import { Notes } from "../../memory/kernel/notes.js";
+import type { Looked } from "./view.js";
+import { vmcore } from "./vmcore.js";
+
+/** Of a small kernel; `seen` is called where it is looked for. */
+function lookedAt(pause: string, seen: () => void = () => undefined) {
+  const folder = mkdtempSync(join(tmpdir(), "virtio-pstore-core-"));
+  const output = join(folder, "core");
+  const warned = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  onTestFinished(() => {
+    warned.mockRestore();
+    rmSync(folder, { recursive: true });
+  });
+  const { memory } = tinyKernel();
+  let kernel: Kernel | undefined;
+  const looked: Looked = {
+    ...{ source: "tiny", memory, notes: new Notes() },
+    options: { output, format: "elf", pause },
+    get kernel() {
+      seen();
+      kernel ??= openKernel(memory);
+      return kernel;
+    },
+  };
+  return { looked, output };
+}
+
+test("the kernel is looked for before the guest is paused", async () => {
+  const { path, told } = await monitor(GREETING, [OK, status(true), OK, '{"return": ""}\n', OK]);
+  const { looked, output } = lookedAt(path, () => told.push("the kernel"));
+  await vmcore.show(looked);
+  expect(existsSync(output)).toBe(true);
+  expect(told).toEqual([
+    ...["the kernel", "qmp_capabilities", "query-status", "stop"],
+    ...["human-monitor-command", "cont"],
+  ]);
+});
