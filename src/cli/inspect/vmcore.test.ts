@@ -42,3 +42,21 @@ test("the kernel is looked for before the guest is paused", async () => {
     ...["human-monitor-command", "cont"],
   ]);
 });
+
+test("where --pause finds no monitor, that is said of the socket, not of the core", async () => {
+  const { looked, output } = lookedAt("/nonexistent/qmp");
+  await expect(vmcore.show(looked)).rejects.toThrow(
+    /^\/nonexistent\/qmp: QEMU's monitor: connect ENOENT .*no such file or directory$/,
+  );
+  expect(existsSync(output)).toBe(false);
+});
+
+test("a core that can't be written is said so also where the guest was paused", async () => {
+  const { path, told } = await monitor(GREETING, [OK, status(true), OK, '{"return": ""}\n', OK]);
+  const { looked } = lookedAt(path);
+  const options = { ...looked.options, output: "/nonexistent/core" };
+  await expect(vmcore.show({ ...looked, options })).rejects.toThrow(
+    "/nonexistent/core can't be written: no such file or directory",
+  );
+  expect(told.at(-1)).toBe("cont");
+});

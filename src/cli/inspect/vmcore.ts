@@ -71,7 +71,7 @@ export const vmcore: View = {
           const write = (cpus: ReadonlyMap<number, KnownCpu>) =>
             writeCore(looked, output, packing, filter, withRegisters(facts, cpus), stop);
           if (pause === undefined) await write(await readRegisters(looked));
-          else await whilePaused(pause, async (qmp) => write(await tryToAsk(qmp)), stop);
+          else await pausedAt(pause, async (qmp) => write(await tryToAsk(qmp)), stop);
         },
         // A guest that is paused goes on first, whoever is impatient.
         { mustFinish: pause !== undefined },
@@ -88,6 +88,29 @@ type Packing = Pick<KdumpOptions, "compression" | "packer">;
 function packingOf(format: Exclude<Format, "elf">): Packing {
   const compression = format === "kdump-zlib" ? "zlib" : "zstd";
   return { compression, packer: packInThreads(compression) };
+}
+
+/** What is wrong with the monitor is told as such, and not as the file's fault. */
+async function pausedAt(
+  path: string,
+  task: (qmp: Qmp) => Promise<void>,
+  stop: AbortSignal,
+): Promise<void> {
+  let failed: { readonly error: unknown } | undefined;
+  const noting = async (qmp: Qmp) => {
+    try {
+      await task(qmp);
+    } catch (error) {
+      failed = { error };
+      throw error;
+    }
+  };
+  try {
+    await whilePaused(path, noting, stop);
+  } catch (error) {
+    if (failed?.error === error) throw error;
+    throw new UserError(`${path}: QEMU's monitor: ${errorLine(error)}`);
+  }
 }
 
 /** Not every monitor tells them; the core is worth having without. */

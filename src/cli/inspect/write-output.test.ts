@@ -48,3 +48,8 @@ test("a file that is there already, and a folder that isn't, are said in a line"
     `${nowhere} can't be written: no such file or directory`,
   );
 });
+
+test("what isn't the file's fault is thrown as it is", async () => {
+  const fault = new TypeError("a fault of ours");
+  await expect(writeOutput("core", () => Promise.reject(fault))).rejects.toBe(fault);
+});

@@ -1,6 +1,5 @@
-import { MemoryError } from "../../memory/errors.js";
 import { systemReason } from "../../os/errno.js";
-import { UserError } from "../../service/errors.js";
+import { codeOf, UserError } from "../../service/errors.js";
 import { endBySignal, onSignals } from "../../service/signals.js";
 
 export interface WriteOutputOptions {
@@ -10,7 +9,8 @@ export interface WriteOutputOptions {
 
 /**
  * Writes the file of `-o`. SIGINT and SIGTERM set off `stop`, which `write` hands to `writeNew`: nothing of the file
- * stays. Returns what `write` does. Throws UserError, in one line, where it was stopped or can't be written.
+ * stays. Returns what `write` does. Throws UserError, in one line, where it was stopped or a system call fails, which
+ * is taken for one on the file; and what else `write` throws.
  */
 export async function writeOutput<T>(
   path: string,
@@ -32,11 +32,8 @@ export async function writeOutput<T>(
 }
 
 function asUserError(error: unknown, path: string): unknown {
-  if (error instanceof MemoryError || error instanceof UserError) return error;
-  if (error instanceof Error && "code" in error && error.code === "EEXIST") {
-    return new UserError(`${path} is there already: name a new file`);
-  }
-  return new UserError(
-    `${path} can't be written: ${systemReason(error) ?? (error as Error).message}`,
-  );
+  const reason = systemReason(error);
+  if (reason === undefined) return error;
+  if (codeOf(error) === "EEXIST") return new UserError(`${path} is there already: name a new file`);
+  return new UserError(`${path} can't be written: ${reason}`);
 }
