@@ -33,3 +33,18 @@ test("bytes that are no UTF-8 are shown the same as text and as JSON", async () 
   expect(shown[0]).toMatch(/\\xff\\xfe$/);
   expect(shown[0]).toContain(json.messages[0]?.text);
 });
+
+test("of a log that costs too much, JSON has what was read until then, and a note", async () => {
+  const { looked, notes } = lookedAt(["Linux version tiny", "the second\nof two lines"]);
+  const { budget } = looked.kernel;
+  const jsonOf = async () => (await log.show(looked)).json() as { messages: { text: string }[] };
+  budget.renew();
+  const { left } = budget;
+  await jsonOf();
+  const cost = left - budget.left;
+  // The last message's last line is too much.
+  budget.renew(cost - 1);
+  const { messages } = await jsonOf();
+  expect(messages.map(({ text }) => text)).toEqual(["Linux version tiny"]);
+  expect(notes.take()).toEqual([expect.stringMatching(/^log: reading on would take more than/)]);
+});

@@ -58,9 +58,8 @@ function* titledLines({ notes }: Looked, read: KernelLog): Generator<string, voi
 function jsonLog({ notes }: Looked, read: KernelLog): unknown {
   const newest = newestLines();
   const messages = new Newest<JsonEntry>(MAX_TEXT, ({ text = "" }) => text.length + BESIDE_TEXT);
-  for (const line of linesOf(noting(read.entries(), (entry) => messages.add(jsonEntry(entry))))) {
-    newest.add(line);
-  }
+  const entries = noting(readable(read, notes), (entry) => messages.add(jsonEntry(entry)));
+  for (const line of linesOf(entries)) newest.add(line);
   if (messages.leftOut > 0) notes.add(`the log's ${messages.leftOut} oldest messages are left out`);
   const title = titleOf(newest, notes);
   return { title: title === "" ? null : title, messages: messages.list };
@@ -75,6 +74,16 @@ function titleOf(newest: Newest<string>, notes: Notes): string {
 /** The log's last lines, of which the crash is told that it ends in. */
 export const newestLines = (): Newest<string> =>
   new Newest<string>(MAX_TEXT, ({ length }) => length + BESIDE_TEXT);
+
+/** A log's entries as far as they can be read; why not all are is noted. */
+export function* readable(log: KernelLog, notes: Notes): Generator<LogEntry, void, void> {
+  try {
+    yield* log.entries();
+  } catch (error) {
+    if (!(error instanceof MemoryError)) throw error;
+    notes.add(`log: ${error.message}`);
+  }
+}
 
 /** Shows each entry to `see` as it goes by. */
 export function* noting(

@@ -1,6 +1,6 @@
 import { readFacts } from "../../analysis/title/index.js";
 import { guestText } from "../../memory/guest-text.js";
-import type { Kernel } from "../../memory/kernel/index.js";
+import type { Kernel, Notes } from "../../memory/kernel/index.js";
 import { deadlockText, readLocks } from "../../memory/locks/locks.js";
 import { KernelLog, type LogEntry } from "../../memory/log.js";
 import { Newest } from "../../memory/newest.js";
@@ -18,7 +18,7 @@ import {
   type Tasks,
 } from "../../memory/tasks/index.js";
 import { formatSize } from "../../service/size.js";
-import { kernelOrLog, linesOf, newestLines, noting } from "./log.js";
+import { kernelOrLog, linesOf, newestLines, noting, readable } from "./log.js";
 import { tableLines } from "./text.js";
 import { bootText, spanText } from "./uptime.js";
 import type { View } from "./view.js";
@@ -63,7 +63,8 @@ export const report: View = {
 
   show(looked) {
     const kernel = kernelOrLog(looked);
-    const found = kernel instanceof KernelLog ? logReport(kernel) : readReport(kernel);
+    const found =
+      kernel instanceof KernelLog ? logReport(kernel, looked.notes) : readReport(kernel);
     return {
       lines: pageOf(found),
       json: () => ({ ...found, system: Object.fromEntries(found.system) }),
@@ -72,11 +73,8 @@ export const report: View = {
 };
 
 function readReport(kernel: Kernel): Report {
-  const { title, errors } = readLog((read) => {
-    kernel.attempt("log", () => {
-      read(new KernelLog(kernel));
-    });
-  });
+  const log = kernel.attempt("log", () => new KernelLog(kernel));
+  const { title, errors } = readLog(log, kernel.notes);
   const identity = kernel.attempt("its name", () => readIdentity(kernel));
   const clock = kernel.attempt("clock", () => readClock(kernel));
   const usage = kernel.attempt("memory", () => readUsage(kernel));
@@ -117,14 +115,8 @@ function readReport(kernel: Kernel): Report {
 }
 
 /** Of a kernel that doesn't describe itself: all that is known of it is what it says. */
-function logReport(log: KernelLog): Report {
-  const {
-    first = "",
-    title,
-    errors,
-  } = readLog((read) => {
-    read(log);
-  });
+function logReport(log: KernelLog, notes: Notes): Report {
+  const { first = "", title, errors } = readLog(log, notes);
   const release = /Linux version (.+)$/.exec(first)?.[1];
   return {
     system: release === undefined ? [] : [["Linux", release]],
@@ -234,7 +226,7 @@ interface LogReading {
   readonly errors: readonly string[];
 }
 
-function readLog(withLog: (read: (log: KernelLog) => void) => void): LogReading {
+function readLog(log: KernelLog | undefined, notes: Notes): LogReading {
   const newest = newestLines();
   const errors = new Newest<LogEntry>(MOST_ERRORS);
   let first: string | undefined;
@@ -243,12 +235,11 @@ function readLog(withLog: (read: (log: KernelLog) => void) => void): LogReading 
     // A copy: the text is a part of all that was read with it.
     errors.add({ ...entry, text: Buffer.from(entry.text) });
   };
-  withLog((log) => {
-    for (const line of linesOf(noting(log.entries(), see))) {
-      first ??= line;
-      newest.add(line);
-    }
-  });
+  const entries = log === undefined ? [] : readable(log, notes);
+  for (const line of linesOf(noting(entries, see))) {
+    first ??= line;
+    newest.add(line);
+  }
   return {
     ...{ first, title: readFacts(newest.list).title },
     errors: [...linesOf(errors.list)].slice(-MOST_ERRORS),
