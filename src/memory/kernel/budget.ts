@@ -13,6 +13,7 @@ const MAX_KEPT_BYTES = 256 << 20;
 export class Budget {
   #left: number;
   #room = MAX_KEPT_BYTES;
+  #renewals = 0;
 
   constructor(work = DEFAULT_WORK) {
     this.#left = work;
@@ -20,6 +21,16 @@ export class Budget {
 
   get left(): number {
     return this.#left;
+  }
+
+  /** How often there was a new one. */
+  get renewals(): number {
+    return this.#renewals;
+  }
+
+  /** Whether something took more than was left. */
+  get isSpent(): boolean {
+    return this.#left < 0 || this.#room < 0;
   }
 
   /** Throws MemoryError where that much isn't left. */
@@ -38,6 +49,7 @@ export class Budget {
   renew(work = DEFAULT_WORK): void {
     this.#left = work;
     this.#room = MAX_KEPT_BYTES;
+    this.#renewals++;
   }
 }
 

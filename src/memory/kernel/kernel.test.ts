@@ -114,6 +114,20 @@ describe("the log", () => {
   });
 });
 
+test("what one view's budget is too little for is read with the next one's", () => {
+  const { tiny, kernel } = open();
+  const schedule = tiny.symbols.get("schedule") ?? 0n;
+  kernel.budget.renew(1);
+  expect(kernel.orc).toBeUndefined();
+  expect(kernel.orc).toBeUndefined();
+  expect(kernel.notes.take()).toEqual([
+    expect.stringMatching(/^stacks: reading on would take more than a second.*all$/),
+  ]);
+  kernel.budget.renew();
+  expect(kernel.orc?.at(schedule)).toMatchObject({ spOffset: 8 });
+  expect(kernel.notes.take()).toEqual([]);
+});
+
 describe("what describes itself", () => {
   test("counts only with page tables that lead to the release that it says", () => {
     const { bytes, places } = tinyKernel();

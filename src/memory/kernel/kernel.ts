@@ -10,10 +10,11 @@ import { Kallsyms } from "./kallsyms.js";
 import { Module } from "./module.js";
 import { moduleSymbols } from "./module-symbols.js";
 import { Notes } from "./notes.js";
+import { Once } from "./once.js";
 import { Orc } from "./orc.js";
 import { PageTables } from "./page-tables.js";
 import { Struct, type StructSource } from "./struct.js";
-import { type LoadedModules, Symbols } from "./symbols.js";
+import { type KernelSymbol, type LoadedModules, Symbols } from "./symbols.js";
 import { StructType, Types } from "./types.js";
 import type { VmcoreInfo } from "./vmcore-info.js";
 
@@ -31,6 +32,13 @@ const BYTES_PER_WORK = 8192;
 const WORK_PER_TABLE = 3;
 const WORK_PER_TRANSLATION = 0.2;
 
+interface Loaded {
+  readonly list: readonly Module[];
+  readonly ranges: AddressRanges<Module>;
+}
+
+const NO_MODULES: Loaded = { list: [], ranges: new AddressRanges([]) };
+
 /** The Linux in a guest's memory. */
 export class Kernel implements StructSource, LoadedModules<Module> {
   readonly memory: PhysicalMemory;
@@ -46,9 +54,14 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   /** The kernel's own page tables, where it has any. */
   readonly tables: AddressSpace;
   readonly #structTypes = new Map<Btf, Map<number, StructType>>();
-  #loaded: { readonly list: readonly Module[]; readonly ranges: AddressRanges<Module> } | undefined;
-  #moduleTypes: ReadonlyMap<string, Btf> | undefined;
-  #orc: { readonly tables: Orc | undefined } | undefined;
+  readonly #modules = new Once(this, "modules", NO_MODULES, () => this.#readModules());
+  readonly #moduleTypes = new Once<ReadonlyMap<string, Btf>>(
+    this,
+    "modules' types",
+    new Map(),
+    () => this.#readModuleTypes(),
+  );
+  readonly #orc = new Once<Orc | undefined>(this, "stacks", undefined, () => new Orc(this));
   #perCpuOffsets: Buffer | undefined;
   #presentCpus: readonly number[] | undefined;
 
@@ -69,8 +82,8 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   /** The guest has run since: its page tables, modules and CPUs are read anew. */
   forget(): void {
     this.tables.forget();
-    this.#loaded = undefined;
-    this.#moduleTypes = undefined;
+    this.#modules.forget();
+    this.#moduleTypes.forget();
     this.#perCpuOffsets = undefined;
     this.#presentCpus = undefined;
   }
@@ -278,42 +291,25 @@ export class Kernel implements StructSource, LoadedModules<Module> {
 
   /** The loaded modules, in the kernel's order. */
   get modules(): readonly Module[] {
-    return this.#modules().list;
+    return this.#modules.value.list;
   }
 
   /** The part of a module that holds an address. */
   moduleAt(address: bigint): AddressRange<Module> | undefined {
-    return this.#modules().ranges.at(address);
+    return this.#modules.value.ranges.at(address);
   }
 
   /** The unwind tables; undefined, with a note, where the kernel has none. */
   get orc(): Orc | undefined {
-    this.#orc ??= { tables: this.attempt("stacks", () => new Orc(this)) };
-    return this.#orc.tables;
+    return this.#orc.value;
   }
 
   /** The modules' own types, by the modules' names. */
   get moduleTypes(): ReadonlyMap<string, Btf> {
-    if (this.#moduleTypes === undefined) {
-      // Who reads them asks for types, too: those that vmlinux lacks are not in modules then.
-      this.#moduleTypes = new Map();
-      this.#moduleTypes =
-        this.attempt("modules' types", () => this.#readModuleTypes()) ?? this.#moduleTypes;
-    }
-    return this.#moduleTypes;
+    return this.#moduleTypes.value;
   }
 
-  #modules() {
-    if (this.#loaded === undefined) {
-      // Who reads them asks for symbols, too.
-      this.#loaded = { list: [], ranges: new AddressRanges([]) };
-      const list = this.attempt("modules", () => this.#readModules()) ?? [];
-      this.#loaded = { list, ranges: new AddressRanges(list.flatMap(rangesOf)) };
-    }
-    return this.#loaded;
-  }
-
-  #readModules(): Module[] {
+  #readModules(): Loaded {
     const modules: Module[] = [];
     const types = this.expectTypes();
     const unformed = types.constant("MODULE_STATE_UNFORMED");
@@ -325,11 +321,11 @@ export class Kernel implements StructSource, LoadedModules<Module> {
       }
       const module = this.attempt("a module", () => {
         if (struct.u64("state") === unformed) return undefined;
-        return new Module(struct, uses, (one) => this.#readSymbols(one));
+        return new Module(struct, uses, (one) => this.#symbolsOf(one));
       });
       if (module !== undefined) modules.push(module);
     }
-    return modules;
+    return { list: modules, ranges: new AddressRanges(modules.flatMap(rangesOf)) };
   }
 
   /** Reads what stays in memory. */
@@ -338,9 +334,9 @@ export class Kernel implements StructSource, LoadedModules<Module> {
     return this.read(address, length);
   }
 
-  #readSymbols(module: Module) {
+  #symbolsOf(module: Module): Once<readonly KernelSymbol[]> {
     const read = () => moduleSymbols(module, this, this.expectTypes());
-    return this.attempt(`module ${module.name}'s symbols`, read) ?? [];
+    return new Once(this, `module ${module.name}'s symbols`, [], read);
   }
 
   #readBtf(): Btf {

@@ -1,3 +1,4 @@
+import type { Once } from "./once.js";
 import type { Struct } from "./struct.js";
 import type { KernelSymbol, SymbolsOfModule } from "./symbols.js";
 
@@ -14,25 +15,23 @@ export class Module implements SymbolsOfModule {
   readonly name: string;
   readonly struct: Struct;
   readonly parts: readonly ModulePart[];
-  readonly #read: (module: Module) => readonly KernelSymbol[];
-  #symbols: readonly KernelSymbol[] | undefined;
+  readonly #symbols: Once<readonly KernelSymbol[]>;
 
   /** `uses` is what the kernel's enum mod_mem_type says; undefined before Linux 6.4. */
   constructor(
     struct: Struct,
     uses: ReadonlyMap<string, bigint> | undefined,
-    readSymbols: (module: Module) => readonly KernelSymbol[],
+    symbolsOf: (module: Module) => Once<readonly KernelSymbol[]>,
   ) {
     this.struct = struct;
     this.name = struct.text("name");
     this.parts = partsOf(struct, uses);
-    this.#read = readSymbols;
+    this.#symbols = symbolsOf(this);
   }
 
   /** In the order of addresses; read when first asked for. */
   get symbols(): readonly KernelSymbol[] {
-    this.#symbols ??= this.#read(this);
-    return this.#symbols;
+    return this.#symbols.value;
   }
 }
 
