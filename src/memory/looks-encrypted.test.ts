@@ -33,6 +33,16 @@ test("memory that is noise looks encrypted, also with pages that nothing was wri
   expect(code).toBe("ENCRYPTED");
 });
 
+test("a compressed file looks the same, and the message names both", () => {
+  const text = noise(PAGES * PAGE).toString("base64");
+  const packed = deflateSync(text);
+  expect(packed.length).toBeLessThan(text.length);
+  expect(looksEncrypted(memoryOf(packed))).toBe(true);
+  expect(() => openKernel(memoryOf(packed))).toThrow(
+    "looks encrypted or compressed: it is a guest's with SEV or TDX, or no guest's memory at all",
+  );
+});
+
 test("plain memory doesn't, nor one of which most is compressed, nor a few pages of noise", () => {
   expect(looksEncrypted(memoryOf(Buffer.alloc(PAGES * PAGE)))).toBe(false);
   expect(looksEncrypted(tinyKernel().memory)).toBe(false);

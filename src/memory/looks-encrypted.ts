@@ -6,10 +6,13 @@ const SAMPLES = 64;
 /** Fewer pages that hold anything tell nothing. */
 const LEAST_PAGES = 16;
 
-/** Bits a byte: noise of a page has 7.95 or so, text and code up to 6.5, and what was compressed somewhat less than noise. */
+/** Bits a byte: noise of a page has 7.95 or so, what was compressed as much, text and code up to 6.5. */
 const NOISE = 7.8;
 
-/** Whether all is noise: of the pages that hold anything, some are looked at. In a guest's plain memory few are so. */
+/**
+ * Whether all is noise, as what is encrypted or compressed is: of the pages that hold anything, some are looked at. In
+ * a guest's plain memory few are so.
+ */
 export function looksEncrypted(memory: PhysicalMemory): boolean {
   const page = Buffer.alloc(PAGE_BYTES);
   const extents = memory.extents();

@@ -34,7 +34,7 @@ function noKernel(memory: PhysicalMemory): MemoryError {
   if (looksEncrypted(memory)) {
     return new MemoryError(
       "ENCRYPTED",
-      "there is no Linux in it that can be read: all of it looks encrypted, as the memory of SEV and TDX guests is",
+      "there is no Linux in it that can be read: all of it looks encrypted or compressed: it is a guest's with SEV or TDX, or no guest's memory at all",
     );
   }
   return new MemoryError(
