@@ -22,8 +22,8 @@ export function chooseBoot(memory: PhysicalMemory, found: readonly FoundInfo[]):
   const [first, ...others] = found;
   if (first === undefined) throw noKernel(memory);
   if (others.length === 0) return new Kernel(memory, first);
-  const kernels = found.map((one) => new Kernel(memory, one));
-  const { kernel, how } = byClock(kernels);
+  const { boot, how } = byClock(memory, found);
+  const kernel = new Kernel(memory, boot);
   kernel.notes.add(
     `the memory holds ${found.length} boots' kernels: this is ${how} (Linux ${kernel.info.release})`,
   );
@@ -43,25 +43,40 @@ function noKernel(memory: PhysicalMemory): MemoryError {
   );
 }
 
-function byClock(kernels: readonly Kernel[]): { readonly kernel: Kernel; readonly how: string } {
-  const ticks = kernels.map(ticksOf);
+/** Each kernel is opened by itself: eight at once could take 2 GiB. */
+function byClock(
+  memory: PhysicalMemory,
+  found: readonly FoundInfo[],
+): { readonly boot: FoundInfo; readonly how: string } {
+  const places = found.map((one) => ticksAt(new Kernel(memory, one)));
+  const ticks = () => places.map((at) => (at === undefined ? undefined : ticksOf(memory, at)));
+  const before = ticks();
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, CLOCK_MS);
-  const moved = kernels.filter((kernel, i) => ticksOf(kernel) !== ticks[i]);
+  const after = ticks();
+  const moved = found.filter((_, i) => after[i] !== before[i]);
   const [mover] = moved;
-  if (moved.length === 1 && mover !== undefined) return { kernel: mover, how: "the one that runs" };
-  const byTime = kernels
-    .map((kernel) => ({ kernel, time: timeOf(kernel) }))
+  if (moved.length === 1 && mover !== undefined) return { boot: mover, how: "the one that runs" };
+  const byTime = found
+    .map((boot) => ({ boot, time: timeOf(new Kernel(memory, boot)) }))
     .sort((a, b) => Number(b.time - a.time));
   const [newest, second] = byTime;
   if (newest === undefined) throw new MemoryError("NO_KERNEL", "there is no Linux in it");
   const isClear = newest.time !== second?.time;
-  return { kernel: newest.kernel, how: isClear ? "the newest" : "the first that was found" };
+  return { boot: newest.boot, how: isClear ? "the newest" : "the first that was found" };
 }
 
-function ticksOf(kernel: Kernel): bigint | undefined {
-  kernel.budget.renew();
+/** Where the kernel counts its ticks: a physical address. */
+function ticksAt(kernel: Kernel): number | undefined {
   // A former boot's memory may have been overwritten.
-  return tryToRead(() => kernel.u64(kernel.expectSymbol("jiffies_64")));
+  return tryToRead(() => kernel.translate(kernel.expectSymbol("jiffies_64")));
+}
+
+function ticksOf(memory: PhysicalMemory, at: number): bigint | undefined {
+  const bytes = Buffer.alloc(8);
+  return tryToRead(() => {
+    memory.read(at, bytes);
+    return bytes.readBigUInt64LE(0);
+  });
 }
 
 /** Seconds since 1970 by the guest's own clock; 0 where it can't be had. */

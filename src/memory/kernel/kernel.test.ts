@@ -114,15 +114,30 @@ describe("the log", () => {
   });
 });
 
+test("types are read when they are asked for", () => {
+  const { memory, places } = tinyKernel();
+  const { at = 0, size = 0 } = places.get("__start_BTF") ?? {};
+  let reads = 0;
+  const read = (address: number, into: Buffer) => {
+    // The search for VMCOREINFO reads all, page by page or in larger pieces.
+    if (into.length < size + 1 && address < at + size && address + into.length > at) reads++;
+    return memory.read(address, into);
+  };
+  const kernel = openKernel({ ...memory, read });
+  expect(reads).toBe(0);
+  expect(kernel.types?.size("task_t")).toBe(56);
+  expect(reads).toBeGreaterThan(0);
+});
+
 test("what one view's budget is too little for is read with the next one's", () => {
   const { tiny, kernel } = open();
   const schedule = tiny.symbols.get("schedule") ?? 0n;
   kernel.budget.renew(1);
   expect(kernel.orc).toBeUndefined();
   expect(kernel.orc).toBeUndefined();
-  expect(kernel.notes.take()).toEqual([
+  expect(kernel.notes.take()).toContainEqual(
     expect.stringMatching(/^stacks: reading on would take more than a second.*all$/),
-  ]);
+  );
   kernel.budget.renew();
   expect(kernel.orc?.at(schedule)).toMatchObject({ spOffset: 8 });
   expect(kernel.notes.take()).toEqual([]);

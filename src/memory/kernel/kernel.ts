@@ -45,8 +45,6 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   readonly info: VmcoreInfo;
   /** Kallsyms; undefined where the kernel doesn't say where it is. */
   readonly symbols: Symbols | undefined;
-  /** BTF; undefined where the kernel has none. */
-  readonly types: Types | undefined;
   /** What could not be read, and why: it is shown with a view's result. */
   readonly notes = new Notes();
   /** Work that is left: each read spends from it, and throws when none is left. */
@@ -54,6 +52,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   /** The kernel's own page tables, where it has any. */
   readonly tables: AddressSpace;
   readonly #structTypes = new Map<Btf, Map<number, StructType>>();
+  readonly #types = new Once<Types | undefined>(this, "types", undefined, () => this.#readTypes());
   readonly #modules = new Once(this, "modules", NO_MODULES, () => this.#readModules());
   readonly #moduleTypes = new Once<ReadonlyMap<string, Btf>>(
     this,
@@ -65,7 +64,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   #perCpuOffsets: Buffer | undefined;
   #presentCpus: readonly number[] | undefined;
 
-  /** What can't be read of its symbols and types is noted. */
+  /** What can't be read of its symbols is noted. */
   constructor(memory: PhysicalMemory, { info, tables }: FoundInfo) {
     this.memory = memory;
     this.info = info;
@@ -74,9 +73,12 @@ export class Kernel implements StructSource, LoadedModules<Module> {
       Kallsyms.read(info, (address, length) => this.read(address, length)),
     );
     this.symbols = kallsyms && new Symbols(kallsyms, this);
-    const btf = this.attempt("types", () => this.#readBtf());
-    this.types = btf && new Types(btf, () => [...this.moduleTypes.values()], this.budget);
     this.budget.renew();
+  }
+
+  /** BTF; undefined, with a note, where the kernel has none. */
+  get types(): Types | undefined {
+    return this.#types.value;
   }
 
   /** The guest has run since: its page tables, modules and CPUs are read anew. */
@@ -215,6 +217,8 @@ export class Kernel implements StructSource, LoadedModules<Module> {
   /** Throws MemoryError where the kernel has no types. */
   expectTypes(): Types {
     if (this.types !== undefined) return this.types;
+    // Where too little was left to read them, it throws that.
+    this.budget.spend(0);
     throw new MemoryError(
       "NOT_DESCRIBED",
       `Linux ${this.info.release} doesn't describe its types (CONFIG_DEBUG_INFO_BTF): only its log can be read`,
@@ -339,7 +343,7 @@ export class Kernel implements StructSource, LoadedModules<Module> {
     return new Once(this, `module ${module.name}'s symbols`, [], read);
   }
 
-  #readBtf(): Btf {
+  #readTypes(): Types {
     const start = this.symbols?.address("__start_BTF");
     const end = this.symbols?.address("__stop_BTF");
     if (start === undefined || end === undefined) {
@@ -348,7 +352,8 @@ export class Kernel implements StructSource, LoadedModules<Module> {
         "the kernel doesn't describe its types (CONFIG_DEBUG_INFO_BTF)",
       );
     }
-    return new Btf(this.#kept(start, btfSize(end - start)));
+    const btf = new Btf(this.#kept(start, btfSize(end - start)));
+    return new Types(btf, () => [...this.moduleTypes.values()], this.budget);
   }
 
   /** The kernel frees what a module was loaded with, but keeps the types for BPF. */
