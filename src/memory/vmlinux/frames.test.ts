@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { readFrames } from "../../../test/support/read-dwarf.js";
+import { MemoryError } from "../errors.js";
 import type { OrcEntry } from "../kernel/index.js";
 import { debugFrame, FRAME_REGISTERS } from "./frames.js";
 
@@ -63,6 +64,19 @@ test("at a stack's bottom no register is known, and where nothing is known there
   expect(Object.keys(rows[0]?.rules ?? {})).toHaveLength(1 + FRAME_REGISTERS.length);
   expect(rows[0]?.rules[16]).toBe("undefined");
   expect(rows[1]?.end).toBe(TEXT + 48n);
+});
+
+test("where nothing is known of two rows in turn, what follows is read as ever", () => {
+  const rows = rowsOf(CALL, GAP, { ...GAP, spOffset: 16 }, CALL, GAP);
+  expect(rows.map(({ address, end }) => [address - TEXT, end - TEXT])).toEqual([
+    [0n, 16n],
+    [48n, 64n],
+  ]);
+});
+
+test("registers that aren't at words are refused", () => {
+  const offsets = new Map([...OFFSETS, ["ip", 129] as const]);
+  expect(() => debugFrame([[TEXT, { ...CALL, type: "regs" }]], offsets)).toThrow(MemoryError);
 });
 
 test("each of many rows is found by its address, however far they are apart", () => {

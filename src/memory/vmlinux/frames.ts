@@ -1,3 +1,4 @@
+import { MemoryError } from "../errors.js";
 import type { OrcEntry, OrcRegister, OrcType } from "../kernel/index.js";
 import { ByteWriter } from "./byte-writer.js";
 import { CFA, OP, REGISTER } from "./dwarf-numbers.js";
@@ -28,12 +29,17 @@ export interface Frames {
 /**
  * The kernel's unwind table (ORC) as .debug_frame (DWARF 4, 6.4), which debuggers read whatever numbers a kernel's ORC
  * has for registers. `rows` ascend by address; those that don't are left out. What calls with CFI name the CFA is
- * here the end of a frame as ORC has it: behind the return address, or where registers are.
+ * here the end of a frame as ORC has it: behind the return address, or where registers are. Throws MemoryError where
+ * `registers` aren't each at a word.
  */
 export function debugFrame(
   rows: Iterable<readonly [address: bigint, entry: OrcEntry]>,
   registers: RegisterOffsets,
 ): Frames {
+  for (const [name, offset] of registers) {
+    if (offset % WORD === 0) continue;
+    throw new MemoryError("DAMAGED", `struct pt_regs has ${name} at ${offset}, which is no word`);
+  }
   const writer = new FrameWriter(registers);
   for (const [address, entry] of rows) writer.add(address, entry);
   return writer.end();
@@ -62,7 +68,7 @@ class FrameWriter {
     if (this.#fde?.kind !== kind || this.#rowsOfFde >= ROWS_AT_ONCE) {
       this.#endFde(address);
       if (kind !== undefined) this.#beginFde(kind, address);
-    } else if (last !== undefined) {
+    } else if (this.#fde !== undefined && last !== undefined) {
       this.#advance(address - last.address);
     }
     this.#last = { address, entry };
