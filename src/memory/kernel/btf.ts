@@ -56,7 +56,6 @@ const MAX_DEPTH = 64;
 const MAX_NAME_BYTES = 2048;
 
 export interface Member {
-  readonly name: string;
   /** The name's offset among the strings; 0 where there is none. */
   readonly nameAt: number;
   readonly type: number;
@@ -67,15 +66,9 @@ export interface Member {
 }
 
 export interface Enumerator {
-  readonly name: string;
   /** The name's offset among the strings. */
   readonly nameAt: number;
   readonly value: bigint;
-}
-
-export interface Parameter {
-  readonly name: string;
-  readonly type: number;
 }
 
 /**
@@ -131,6 +124,11 @@ export class Btf {
     this.#at = at.subarray(0, count);
     this.#names = names.subarray(0, count);
     this.endId = this.firstId + count;
+  }
+
+  /** Of its own types, in bytes: with all that follows them, as members. */
+  get typeBytes(): number {
+    return this.#data.length;
   }
 
   /** What this holds of strings begins with that offset. */
@@ -231,9 +229,8 @@ export class Btf {
   members(id: number): Member[] {
     return this.#elements(id, 12, (data, at, flag) => {
       const offset = data.readUInt32LE(at + 8);
-      const nameAt = data.readUInt32LE(at);
       return {
-        ...{ name: this.string(nameAt), nameAt },
+        nameAt: data.readUInt32LE(at),
         type: data.readUInt32LE(at + 4),
         bit: flag ? offset & 0xffffff : offset,
         bits: flag ? offset >>> 24 : 0,
@@ -241,27 +238,25 @@ export class Btf {
     });
   }
 
-  parameters(id: number): Parameter[] {
-    return this.#elements(id, 8, (data, at) => ({
-      name: this.string(data.readUInt32LE(at)),
-      type: data.readUInt32LE(at + 4),
-    }));
+  /** The types of a function's parameters. */
+  parameters(id: number): number[] {
+    return this.#elements(id, 8, (data, at) => data.readUInt32LE(at + 4));
   }
 
   enumerators(id: number): Enumerator[] {
     if (this.kind(id) === Kind.ENUM64) {
       return this.#elements(id, 12, (data, at, flag) => {
         const value = data.readBigUInt64LE(at + 4);
-        const nameAt = data.readUInt32LE(at);
-        const name = this.string(nameAt);
-        return { name, nameAt, value: flag ? BigInt.asIntN(64, value) : value };
+        return {
+          nameAt: data.readUInt32LE(at),
+          value: flag ? BigInt.asIntN(64, value) : value,
+        };
       });
     }
-    return this.#elements(id, 8, (data, at, flag) => {
-      const nameAt = data.readUInt32LE(at);
-      const value = BigInt(flag ? data.readInt32LE(at + 4) : data.readUInt32LE(at + 4));
-      return { name: this.string(nameAt), nameAt, value };
-    });
+    return this.#elements(id, 8, (data, at, flag) => ({
+      nameAt: data.readUInt32LE(at),
+      value: BigInt(flag ? data.readInt32LE(at + 4) : data.readUInt32LE(at + 4)),
+    }));
   }
 
   /** What a type is without names and qualifiers. */

@@ -4,7 +4,7 @@ import { type Btf, Kind } from "./btf.js";
 import { Budget } from "./budget.js";
 import { openKernel } from "./open-kernel.js";
 import { PageTables } from "./page-tables.js";
-import { StructType } from "./types.js";
+import { StructType, Types } from "./types.js";
 
 const LEVELS = 30;
 
@@ -17,9 +17,10 @@ function doubled(): { readonly btf: Btf; readonly looks: () => number } {
     size: () => 8,
     count: () => 2,
     stripped: (id: number) => id,
+    string: () => "",
     members: (id: number) => {
       looks++;
-      const next = { name: "", type: id + 1, bit: 0, bits: 0 };
+      const next = { nameAt: 0, type: id + 1, bit: 0, bits: 0 };
       return id < LEVELS ? [next, next] : [];
     },
   };
@@ -33,6 +34,24 @@ test("a member that isn't there is looked for once in each structure", () => {
   expect(new StructType(btf, 1, budget).has("none")).toBe(false);
   expect(looks()).toBe(LEVELS);
   expect(before - budget.left).toBeCloseTo(LEVELS * 0.5);
+});
+
+test("an enum's names are kept as far as there is room", () => {
+  const btf = {
+    endString: 1,
+    named: () => [1],
+    kind: () => Kind.ENUM,
+    count: () => 1000,
+    enumerators: () => Array.from({ length: 1000 }, (_, i) => ({ nameAt: i, value: 0n })),
+    string: (at: number) => `${at}`.padStart(2000),
+  } as unknown as Btf;
+  const budget = new Budget();
+  const types = new Types(btf, () => [], budget);
+  const before = budget.left;
+  expect(types.enum("some")?.size).toBe(1000);
+  expect(before - budget.left).toBeGreaterThan(250);
+  budget.keep(253 << 20);
+  expect(() => types.enum("another")).toThrow(expect.objectContaining({ code: "TOO_MUCH" }));
 });
 
 test("page tables that have to be read cost of the budget", () => {

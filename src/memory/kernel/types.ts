@@ -69,7 +69,8 @@ export class StructType {
 
   /** The members' names, of those that have one, in the order of the structure. */
   get members(): string[] {
-    return this.btf.members(this.id).flatMap(({ name }) => (name === "" ? [] : [name]));
+    const names = this.btf.members(this.id).map(({ nameAt }) => this.btf.string(nameAt));
+    return names.filter((name) => name !== "");
   }
 
   #find(path: string): Field | undefined {
@@ -110,7 +111,7 @@ function member(
   budget.spend(btf.count(type) * WORK_PER_ELEMENT);
   const members = btf.members(type);
   for (const one of members) {
-    if (one.name !== name) continue;
+    if (btf.string(one.nameAt) !== name) continue;
     const size = btf.size(one.type);
     const bits = one.bits > 0 ? { first: offset * 8 + one.bit, count: one.bits } : undefined;
     return {
@@ -119,7 +120,7 @@ function member(
     };
   }
   for (const one of members) {
-    if (one.name !== "") continue;
+    if (btf.string(one.nameAt) !== "") continue;
     const at = offset + Math.floor(one.bit / 8);
     const inner = { btf, type: btf.stripped(one.type), offset: at, size: 0, bits: undefined };
     const found = member(inner, name, budget, depth + 1, seen);
@@ -178,8 +179,7 @@ export class Types {
     if (!this.#enums.has(name)) {
       this.#spendOnNames(this.vmlinux);
       const found = [...this.vmlinux.named(name)].find((id) => isEnum(this.vmlinux, id));
-      const values = found === undefined ? undefined : this.vmlinux.enumerators(found);
-      this.#enums.set(name, values && new Map(values.map((one) => [one.name, one.value])));
+      this.#enums.set(name, found === undefined ? undefined : this.#readEnum(found));
     }
     return this.#enums.get(name);
   }
@@ -190,18 +190,23 @@ export class Types {
     return this.#constants.get(name);
   }
 
-  /** Of several of one name the first. */
   #readConstants(): ReadonlyMap<string, bigint> {
     const { vmlinux } = this;
     const found = new Map<string, bigint>();
     for (let id = vmlinux.firstId; id < vmlinux.endId; id++) {
-      if (!isEnum(vmlinux, id)) continue;
-      this.#budget.spend(vmlinux.count(id) * WORK_PER_ELEMENT);
-      for (const { name, value } of vmlinux.enumerators(id)) {
-        if (found.has(name)) continue;
-        this.#budget.keep(CONSTANT_BYTES + name.length);
-        found.set(name, value);
-      }
+      if (isEnum(vmlinux, id)) this.#readEnum(id, found);
+    }
+    return found;
+  }
+
+  /** Adds an enum's names and values; of several of one name the first stays. */
+  #readEnum(id: number, found = new Map<string, bigint>()): ReadonlyMap<string, bigint> {
+    this.#budget.spend(this.vmlinux.count(id) * WORK_PER_ELEMENT);
+    for (const { nameAt, value } of this.vmlinux.enumerators(id)) {
+      const name = this.vmlinux.string(nameAt);
+      if (found.has(name)) continue;
+      this.#budget.keep(CONSTANT_BYTES + name.length);
+      found.set(name, value);
     }
     return found;
   }

@@ -204,7 +204,7 @@ export class TypeEntries {
       ["prototyped", "flagPresent"],
       ...this.reference(this.#btf.sizeOrType(id)),
     ]);
-    for (const { type } of this.#btf.parameters(id)) {
+    for (const type of this.#btf.parameters(id)) {
       const reference = this.reference(type);
       this.#entries.add(reference.length === 0 ? TAG.more : TAG.parameter, false, reference);
     }
