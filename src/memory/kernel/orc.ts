@@ -54,6 +54,12 @@ const MAX_ENTRY_BYTES = 64;
 /** More entries than any kernel has. */
 const MAX_ENTRIES = 1 << 22;
 
+/** More entries that differ than any kernel has. */
+const MAX_DIFFERENT = 1 << 16;
+
+/** What an entry costs to decode and to make something of, in units of the budget. */
+const WORK_PER_ENTRY = 0.5;
+
 /** Functions whose first instruction has just the return address on its stack: compiled code, in every source. */
 const ORDINARY_FUNCTIONS = ["schedule", "kfree", "vprintk", "do_exit", "wake_up_process"];
 
@@ -136,14 +142,21 @@ export class Orc {
     return bytes === undefined ? undefined : this.#decode(bytes);
   }
 
-  /** All of vmlinux's, and the addresses from which on they are for; ascending, where the table is not damaged. */
+  /**
+   * All of vmlinux's, and the addresses from which on they are for; ascending, where the table is not damaged. Throws
+   * MemoryError where too many of them differ.
+   */
   *vmlinux(): Generator<readonly [address: bigint, entry: OrcEntry], void, void> {
     // A kernel has a hundred times as many as there are different ones.
     const decoded = new Map<string, OrcEntry>();
     for (const [address, bytes] of this.#vmlinux.all()) {
+      this.#source.budget.spend(WORK_PER_ENTRY);
       const key = bytes.toString("latin1");
       let entry = decoded.get(key);
       if (entry === undefined) {
+        if (decoded.size === MAX_DIFFERENT) {
+          throw new MemoryError("DAMAGED", `ORC: more than ${MAX_DIFFERENT} entries that differ`);
+        }
         entry = this.#decode(bytes);
         decoded.set(key, entry);
       }
