@@ -15,7 +15,9 @@ const TOKEN_TABLE_BYTES = 1 << 16;
 const MAX_NAME_BYTES = 513;
 
 /** No kernel has more symbols of one name (static functions in headers). */
-const MAX_SAME_SUM = 4096;
+const MAX_SAME_NAME = 4096;
+/** Other names have the same sum by chance, and no kernel has so many of them, but they can be made to have it. */
+const MAX_OTHER_NAMES = 32;
 
 /** Of the sum that tells names apart: any odd number. */
 const FACTOR = 0x01000193;
@@ -92,11 +94,15 @@ export class Kallsyms {
   /** The numbers of all symbols of that name. */
   *indexes(name: string): Generator<number, void, void> {
     const sum = sumOf(Buffer.from(name, "latin1"));
-    // Of names that were made to have the same sum, no more than so many are looked at.
-    let tries = MAX_SAME_SUM;
+    let same = 0;
+    let others = 0;
     for (let i = this.#sums.indexOf(sum); i >= 0; i = this.#sums.indexOf(sum, i + 1)) {
-      if (tries-- === 0) return;
-      if (this.#isCalled(i, name)) yield i;
+      if (this.#isCalled(i, name)) {
+        yield i;
+        if (++same === MAX_SAME_NAME) return;
+      } else if (++others === MAX_OTHER_NAMES) {
+        return;
+      }
     }
   }
 

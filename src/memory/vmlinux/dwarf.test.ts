@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { btfOf, info } from "../../../test/support/made-btf.js";
 import { type Entry, readDwarf } from "../../../test/support/read-dwarf.js";
 import { tinyKernel } from "../../../test/support/tiny-kernel.js";
 import { MemoryError } from "../errors.js";
@@ -20,20 +21,6 @@ const entriesOf = (
 ): readonly Entry[] => readDwarf(dwarfOf(btf, variables, modules)).flatMap((unit) => unit.children);
 
 const nameOf = (entry: Entry | undefined) => entry?.values.get(AT.name);
-
-/** BTF of types that are made of words, and whose names are in `strings`. */
-function btfOf(words: readonly number[], strings = "\0"): Buffer {
-  const header = Buffer.alloc(24);
-  const types = Buffer.alloc(words.length * 4);
-  for (const [i, word] of words.entries()) types.writeUInt32LE(word >>> 0, i * 4);
-  header.writeUInt16LE(0xeb9f, 0);
-  for (const [i, word] of [24, 0, types.length, types.length, strings.length].entries()) {
-    header.writeUInt32LE(word, 4 + i * 4);
-  }
-  return Buffer.concat([header, types, Buffer.from(strings, "latin1")]);
-}
-
-const info = (kind: number, count = 0) => kind * 2 ** 24 + count;
 
 /** A type as C has it, as far as DWARF tells it. */
 function declared(entries: readonly Entry[], entry: Entry | undefined): string {

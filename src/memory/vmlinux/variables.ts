@@ -71,25 +71,47 @@ const POINTER_BYTES = 8;
 /** __per_cpu_offset has 64 KiB. */
 const MAX_ARRAY_BYTES = 1 << 20;
 
-/** The variables that have a type and a place, at the addresses that they are linked for. */
+/** No symbol's name is longer. */
+const MAX_SYMBOL_BYTES = 512;
+
+/** What looking for a variable or a type costs, in units of the budget. */
+const WORK_PER_NAME = 50;
+/** A variable is looked for among all symbols: so many of them cost one unit. */
+const SYMBOLS_PER_WORK = 4000;
+
+/**
+ * The variables that have a type and a place, at the addresses that they are linked for. Those that are too much are
+ * left out, with a note.
+ */
 export function variablesOf(kernel: Kernel, vmlinux: Btf): Variable[] {
   const found = new Map<string, Variable>();
+  const symbols = kernel.symbols?.vmlinux;
   const add = (name: string, type: number, pointers: number, isArray: boolean): void => {
-    const address = kernel.symbols?.address(name);
-    if (address === undefined || found.has(name)) return;
+    kernel.budget.spend(WORK_PER_NAME + (symbols?.count ?? 0) / SYMBOLS_PER_WORK);
+    if (found.has(name) || name.length > MAX_SYMBOL_BYTES) return;
+    const address = symbols?.address(name);
+    if (address === undefined) return;
     const size = pointers > 0 ? undefined : vmlinux.size(type);
     const length = isArray ? arrayLength(kernel, name, address, size) : undefined;
     found.set(name, { name, address: linkedAddress(address, kernel), type, pointers, length });
   };
-  for (const [name, declaration] of DECLARED) {
-    const typeName = declaration.replace(/[ *[\]]+$/, "");
-    const type = [...vmlinux.named(typeName)].find((id) => vmlinux.size(id) > 0);
-    if (type === undefined) continue;
-    add(name, type, declaration.split("*").length - 1, declaration.includes("["));
-  }
-  for (let id = vmlinux.firstId; id < vmlinux.endId; id++) {
-    if (vmlinux.kind(id) === Kind.VAR) add(vmlinux.name(id), vmlinux.sizeOrType(id), 0, false);
-  }
+  const sizedType = (name: string): number | undefined => {
+    for (const id of vmlinux.named(name)) {
+      kernel.budget.spend(WORK_PER_NAME);
+      if (vmlinux.size(id) > 0) return id;
+    }
+    return undefined;
+  };
+  kernel.attempt("variables", () => {
+    for (const [name, declaration] of DECLARED) {
+      const type = sizedType(declaration.replace(/[ *[\]]+$/, ""));
+      if (type === undefined) continue;
+      add(name, type, declaration.split("*").length - 1, declaration.includes("["));
+    }
+    for (let id = vmlinux.firstId; id < vmlinux.endId; id++) {
+      if (vmlinux.kind(id) === Kind.VAR) add(vmlinux.name(id), vmlinux.sizeOrType(id), 0, false);
+    }
+  });
   return [...found.values()];
 }
 
