@@ -45,6 +45,11 @@ export class Budget {
     if (this.#room < 0) throw tooMuch(`more than ${MAX_KEPT_BYTES >> 20} MiB of memory`);
   }
 
+  /** For the next part of a view: what was kept before stays kept. */
+  renewWork(): void {
+    this.#left = DEFAULT_WORK;
+  }
+
   /** For the next view. */
   renew(work = DEFAULT_WORK): void {
     this.#left = work;

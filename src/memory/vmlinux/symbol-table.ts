@@ -4,9 +4,9 @@ import { ByteWriter } from "./byte-writer.js";
 import { SHF, SHN_ABS, STB, STT } from "./elf-numbers.js";
 import { type ImageSection, linkedAddress } from "./sections.js";
 
-/** More symbols, or bytes of names, no kernel has: what lies about them ends here. */
-const MAX_SYMBOLS = 1 << 20;
-const MAX_NAMES_BYTES = 64 << 20;
+/** What a symbol costs, in units of the budget, and what it takes beside its name, in bytes. */
+const WORK_PER_SYMBOL = 1.5;
+const SYMBOL_BYTES = 128;
 
 /** .symtab and .strtab. */
 export interface SymbolTable {
@@ -70,17 +70,12 @@ function sized(kernel: Kernel): Sized[] {
       `Linux ${kernel.info.release} doesn't say where its symbols are: there is no vmlinux to make of it`,
     );
   }
-  if (all.count > MAX_SYMBOLS) {
-    throw new MemoryError("DAMAGED", `kallsyms: ${all.count} symbols are more than any kernel has`);
-  }
-  let nameBytes = 0;
   const list: Sized[] = [];
   for (let i = 0; i < all.count; i++) {
     const { name, type } = all.name(i);
-    nameBytes += name.length;
-    if (nameBytes > MAX_NAMES_BYTES) {
-      throw new MemoryError("DAMAGED", "kallsyms: its names are longer than any kernel's");
-    }
+    kernel.budget.spend(WORK_PER_SYMBOL);
+    // The names are in the table, too.
+    kernel.budget.keep(SYMBOL_BYTES + 2 * name.length);
     list.push({ name, type, address: linkedAddress(all.addressOf(i), kernel), size: 0n });
   }
   list.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));

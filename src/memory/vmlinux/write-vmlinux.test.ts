@@ -1,13 +1,14 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { btfOf, info } from "../../../test/support/made-btf.js";
 import { readFrames } from "../../../test/support/read-dwarf.js";
 import { ElfReader } from "../../../test/support/read-elf.js";
 import { memoryOf, tinyKernel } from "../../../test/support/tiny-kernel.js";
 import { readElfFile } from "../../analysis/symbols/elf-file.js";
-import { openKernel } from "../kernel/index.js";
-import { writeVmlinux } from "./write-vmlinux.js";
+import { Btf, Kind, openKernel } from "../kernel/index.js";
+import { vmlinuxOf, writeVmlinux } from "./write-vmlinux.js";
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "virtio-pstore-vmlinux-"));
@@ -84,6 +85,32 @@ test("a file that is there stays as it is, and one that is stopped leaves nothin
   const stopped = writeVmlinux(openKernel(tinyKernel().memory), other, { stop });
   await expect(stopped).rejects.toThrow("stopped");
   expect(readdirSync(directory)).toEqual(["vmlinux"]);
+});
+
+test("a module's types that are too much are left out, with a note, and the rest is there", () => {
+  const kernel = openKernel(tinyKernel().memory);
+  const { vmlinux } = kernel.expectTypes();
+  const small = new Btf(btfOf([1, info(Kind.FWD), 0], "a\0"), vmlinux);
+  const huge = { typeBytes: 32 << 20, strings: Buffer.alloc(1) } as unknown as Btf;
+  const modules = new Map([
+    ["small", small],
+    ["huge", huge],
+  ]);
+  vi.spyOn(kernel, "moduleTypes", "get").mockReturnValue(modules);
+  const { sections, told } = vmlinuxOf(kernel);
+  expect(told).toMatchObject({ modules: ["small"], unwindRows: 4 });
+  expect(kernel.notes.take()).toEqual([
+    expect.stringContaining("module huge's types: reading on would take more than"),
+  ]);
+  const btf = [...(sections.find(({ name }) => name === ".BTF")?.pieces() ?? [])];
+  expect(btf.length).toBe(1);
+  expect(kernel.notes.lines).toEqual([]);
+});
+
+test("more symbols than there is budget for are refused", () => {
+  const kernel = openKernel(tinyKernel().memory);
+  kernel.budget.spend(kernel.budget.left - 20);
+  expect(() => vmlinuxOf(kernel)).toThrow(expect.objectContaining({ code: "TOO_MUCH" }));
 });
 
 test("an image of any size is refused before anything is written", async () => {

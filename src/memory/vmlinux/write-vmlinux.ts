@@ -1,4 +1,3 @@
-import { MemoryError } from "../errors.js";
 import type { Btf, Kernel } from "../kernel/index.js";
 import { type WriteOptions, writeNew } from "../output-file.js";
 import { dwarfOf } from "./dwarf.js";
@@ -9,8 +8,12 @@ import { type ImageSection, imageSections, linkedAddress } from "./sections.js";
 import { symbolTable } from "./symbol-table.js";
 import { variablesOf } from "./variables.js";
 
-/** No kernel has more types, its modules' together neither: what lies about them costs no more than some seconds. */
-const MAX_TYPES = 1 << 20;
+/** What DWARF of a byte of BTF's types costs, in units of the budget. */
+const WORK_PER_BYTE = 0.1;
+/** And what is kept for it: where each type is in both, and what refers to others. */
+const KEPT_PER_BYTE = 4;
+/** Of BTF's strings: copies, which grow. */
+const KEPT_PER_STRING_BYTE = 2;
 
 /** So much of the guest's memory is read at once. */
 const PIECE_BYTES = 1 << 20;
@@ -31,6 +34,13 @@ export interface Written {
   readonly unwindRows: number;
 }
 
+/** A vmlinux before it is written. */
+export interface Vmlinux {
+  /** Of those that are the kernel's image, pieces are read when they are asked for. */
+  readonly sections: readonly Section[];
+  readonly told: Omit<Written, "bytes">;
+}
+
 /**
  * Writes what a kernel says of itself as a vmlinux: its symbols, its types as DWARF, how to unwind its stacks, and its
  * code. Addresses are those that it is linked for, as in the vmlinux of a debug package: debuggers move them by what
@@ -42,14 +52,34 @@ export async function writeVmlinux(
   path: string,
   { stop }: WriteOptions = {},
 ): Promise<Written> {
+  const { sections, told } = vmlinuxOf(kernel);
+  let bytes = 0;
+  await writeNew(
+    path,
+    async (file) => {
+      bytes = await writeElfFile(file, sections);
+    },
+    stop,
+  );
+  return { bytes, ...told };
+}
+
+/**
+ * The symbols, the unwind tables, the types, and the image have a second each: work that is too much in one of them
+ * takes nothing from the others. Throws MemoryError where the kernel has no symbols or types, or too many.
+ */
+export function vmlinuxOf(kernel: Kernel): Vmlinux {
   const image = imageSections(kernel);
   const { symbols, strings, count, locals } = symbolTable(kernel, image);
-  kernel.budget.renew();
-  const { vmlinux } = kernel.expectTypes();
-  expectTypes(vmlinux, 0);
-  const modules = moduleTypes(kernel);
-  const dwarf = dwarfOf(vmlinux, variablesOf(kernel, vmlinux), modules);
+  kernel.budget.renewWork();
   const frames = kernel.attempt("unwind tables", () => framesOf(kernel));
+  kernel.budget.renewWork();
+  const { vmlinux } = kernel.expectTypes();
+  spendOnTypes(kernel, vmlinux);
+  const variables = variablesOf(kernel, vmlinux);
+  const modules = moduleTypes(kernel);
+  const dwarf = dwarfOf(vmlinux, variables, modules);
+  kernel.budget.renewWork();
   const sections = [
     ...image.map((one) => asSection(kernel, one)),
     bytesSection(".debug_info", SHT.PROGBITS, dwarf.info),
@@ -62,35 +92,28 @@ export async function writeVmlinux(
     },
     bytesSection(".strtab", SHT.STRTAB, strings),
   ];
-  let bytes = 0;
-  await writeNew(
-    path,
-    async (file) => {
-      bytes = await writeElfFile(file, sections);
-    },
-    stop,
-  );
   const { release, buildId, kernelOffset } = kernel.info;
   return {
-    ...{ bytes, release, buildId, kernelOffset },
-    ...{ symbols: count - 1, types: vmlinux.endId - vmlinux.firstId },
-    ...{ modules: [...modules.keys()], unwindRows: frames?.rows ?? 0 },
+    sections,
+    told: {
+      ...{ release, buildId, kernelOffset },
+      ...{ symbols: count - 1, types: vmlinux.endId - vmlinux.firstId },
+      ...{ modules: [...modules.keys()], unwindRows: frames?.rows ?? 0 },
+    },
   };
 }
 
-function expectTypes(btf: Btf, before: number): void {
-  if (before + btf.endId - btf.firstId <= MAX_TYPES) return;
-  throw new MemoryError("DAMAGED", `BTF: more than ${MAX_TYPES} types, which no kernel has`);
+function spendOnTypes({ budget }: Kernel, { typeBytes, strings }: Btf): void {
+  budget.spend(typeBytes * WORK_PER_BYTE);
+  budget.keep(typeBytes * KEPT_PER_BYTE + strings.length * KEPT_PER_STRING_BYTE);
 }
 
 /** What is too much is left out, with a note. */
 function moduleTypes(kernel: Kernel): ReadonlyMap<string, Btf> {
-  let count = 0;
   return new Map(
     [...kernel.moduleTypes].filter(([name, btf]) =>
       kernel.attempt(`module ${name}'s types`, () => {
-        expectTypes(btf, count);
-        count += btf.endId - btf.firstId;
+        spendOnTypes(kernel, btf);
         return true;
       }),
     ),
