@@ -4,6 +4,7 @@ import type { View } from "../../src/cli/inspect/view.js";
 import { VIEWS } from "../../src/cli/inspect/views.js";
 import { MemoryError, openMemory, type PhysicalMemory } from "../../src/memory/index.js";
 import { type Kernel, openKernel } from "../../src/memory/kernel/index.js";
+import { vmlinuxOf } from "../../src/memory/vmlinux/write-vmlinux.js";
 import { UserError } from "../../src/service/errors.js";
 import { Random } from "../fuzz/random.js";
 import { LONG } from "../support/patience.js";
@@ -15,8 +16,15 @@ const PAGE = 4096;
 /** What a lie may cost on top of what the view takes anyway is a second of CPU; on a busy machine CPUs are slower. */
 const MOST_MS = 5000;
 
-/** Those that only show; what writes files copies what these read. */
+/** Those that only show; a vmcore copies what these read. */
 const SHOWN = [report, ...VIEWS.filter(({ name }) => name !== "vmcore" && name !== "vmlinux")];
+
+/** Without its file. It takes as long as all others together. */
+const vmlinux: View = {
+  ...{ name: "vmlinux", summary: "", options: [] },
+  show: ({ kernel }) => Promise.resolve({ lines: [], json: () => vmlinuxOf(kernel).told.modules }),
+};
+const VMLINUX_SEEDS = 7;
 
 /** A guest's memory with some pages that are others than the guest's. */
 class DamagedMemory implements PhysicalMemory {
@@ -132,7 +140,8 @@ describeGuests("a guest's memory that is damaged wherever it is read", () => {
         const pages = random.below(2) === 0 ? all : shown;
         memory.damage(pages[random.below(pages.length)] ?? 0, random);
       }
-      await showAll(memory, SHOWN).catch((error: unknown) => {
+      const views = seed % VMLINUX_SEEDS === 0 ? [...SHOWN, vmlinux] : SHOWN;
+      await showAll(memory, views).catch((error: unknown) => {
         throw new Error(`with seed ${seed}`, { cause: error });
       });
     }

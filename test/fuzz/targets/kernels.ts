@@ -2,6 +2,7 @@ import { MemoryError } from "../../../src/memory/errors.js";
 import { findInfos } from "../../../src/memory/kernel/find-info.js";
 import { type Kernel, openKernel } from "../../../src/memory/kernel/index.js";
 import { KernelLog, logText } from "../../../src/memory/log.js";
+import { vmlinuxOf } from "../../../src/memory/vmlinux/write-vmlinux.js";
 import { memoryOf, type TinyKernel, tinyKernel } from "../../support/tiny-kernel.js";
 import type { Random } from "../random.js";
 import { expect, type FuzzTarget, InputReader } from "../target.js";
@@ -84,7 +85,7 @@ function wide(random: Random): Buffer {
   return bytes;
 }
 
-const GOOD = "symbols types orc log tasks";
+const GOOD = "symbols types orc log tasks vmlinux";
 
 /** Reads all that there is. */
 function look(open: () => Kernel): string {
@@ -120,6 +121,13 @@ function look(open: () => Kernel): string {
       for (const cpu of kernel.presentCpus) kernel.perCpu(0n, cpu);
       expect(comms.length < 1_000_000, "a list ends");
       return comms.length === 2 ? "tasks" : "other-tasks";
+    });
+    attempt(() => {
+      const { sections, told } = vmlinuxOf(kernel);
+      let bytes = 0;
+      for (const { pieces } of sections) for (const [, piece] of pieces()) bytes += piece.length;
+      expect(bytes < 64 << 20, "what is written is bounded");
+      return told.unwindRows === 4 ? "vmlinux" : "other-vmlinux";
     });
     expect(kernel.budget.left > -1_000_000, "no more is read than the budget allows");
     return "";
