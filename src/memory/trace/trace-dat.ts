@@ -72,7 +72,7 @@ class Pieces {
 /**
  * Instances as a trace.dat of version 6, which trace-cmd and KernelShark open: the ring buffers as they are, and the
  * kernel's own descriptions of what is in them. The first instance is the file's main one.
- * @returns the file in pieces, in their order.
+ * @returns the file in pieces, in their order. Throws MemoryError where there are too many instances of too many CPUs.
  */
 export function traceDat(
   kernel: Kernel,
@@ -104,7 +104,7 @@ export function traceDat(
   for (const [index, one] of copied.entries()) {
     // An instance's place is named by its option; the main one's data follow the options.
     places[index]?.writeBigUInt64LE(BigInt(file.size));
-    appendBuffer(file, one, cpus, pageSize);
+    appendBuffer(file, kernel, one, cpus, pageSize);
   }
   return file.list;
 }
@@ -261,21 +261,26 @@ function appendOptions(
 const statistics = ({ cpu, entries, overrun, dropped }: CpuBuffer): string =>
   `CPU: ${cpu}\nentries: ${entries}\noverrun: ${overrun}\ndropped events: ${dropped}\n\0`;
 
+const PLACE_BYTES = 16;
+
 function appendBuffer(
   file: Pieces,
+  kernel: Kernel,
   { instance, buffer }: Copied,
   cpus: number,
   pageSize: number,
 ): void {
   file.string("flyrecord");
-  const places = Array.from({ length: cpus }, () => ({ offset: file.u64(), size: file.u64() }));
+  // Each CPU's offset and size.
+  kernel.budget.keep(cpus * PLACE_BYTES);
+  const places = Buffer.alloc(cpus * PLACE_BYTES);
+  file.bytes(places);
   const { name } = instance.clock;
   file.sized(`${CLOCK_NAMES.map((one) => (one === name ? `[${one}]` : one)).join(" ")}\n`);
   for (const { cpu, pages, read } of buffer.cpus) {
     file.bytes(Buffer.alloc((pageSize - (file.size % pageSize)) % pageSize));
-    const place = places[cpu];
-    place?.offset.writeBigUInt64LE(BigInt(file.size));
-    place?.size.writeBigUInt64LE(BigInt(pages.length * pageSize));
+    places.writeBigUInt64LE(BigInt(file.size), cpu * PLACE_BYTES);
+    places.writeBigUInt64LE(BigInt(pages.length * pageSize), cpu * PLACE_BYTES + 8);
     for (const [index, page] of pages.entries()) {
       file.bytes(index === 0 && read > 0 ? withoutRead(page, buffer.layout, read) : page);
     }
