@@ -106,8 +106,10 @@ function instanceJson(traced: Traced, instance: Instance): unknown {
   const { clock, tracer, isOn } = instance;
   const name = nameOf(instance);
   const buffer = kernel.attempt(`instance ${name}`, () => instance.buffer());
-  const { left, list } = jsonEvents(traced, instance, buffer, MAX_JSON_EVENTS);
-  if (left > 0) kernel.notes.add(`instance ${name}: its ${left} oldest events are left out`);
+  const { isCut, list } = jsonEvents(traced, instance, buffer, MAX_JSON_EVENTS);
+  if (isCut) {
+    kernel.notes.add(`instance ${name}: events before the newest ${list.length} are left out`);
+  }
   return {
     ...{ name, tracer, isOn, clock: clock.name },
     cpus: (buffer?.cpus ?? []).map(({ cpu, entries, overrun, dropped }) => ({

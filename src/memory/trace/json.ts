@@ -1,11 +1,10 @@
 import { guestText } from "../guest-text.js";
 import type { Kernel } from "../kernel/index.js";
-import { Newest } from "../newest.js";
 import type { Contexts } from "./contexts.js";
 import { EventTexts, fieldValue } from "./event-text.js";
 import type { Events } from "./events.js";
 import type { Instance } from "./instances.js";
-import { merged, type TraceRecord } from "./records.js";
+import { newestFirst, type TraceRecord } from "./records.js";
 import type { RingBuffer } from "./ring-buffer.js";
 
 /** An event, for JSON. */
@@ -23,27 +22,30 @@ export interface JsonEvent {
   readonly fields: Readonly<Record<string, string | number | readonly string[]>>;
 }
 
-/** The newest events of a buffer, the oldest first, and how many before them are left out. */
+/** What an event costs, in units of the budget. */
+const WORK_PER_EVENT = 2;
+
+/** The newest events of a buffer, the oldest first, and whether those before them are left out. */
 export function jsonEvents(
   { kernel, events, contexts }: { kernel: Kernel; events: Events; contexts: Contexts },
   instance: Instance,
   buffer: RingBuffer | undefined,
   most: number,
-): { readonly left: number; readonly list: readonly JsonEvent[] } {
-  if (buffer === undefined) return { left: 0, list: [] };
+): { readonly isCut: boolean; readonly list: readonly JsonEvent[] } {
+  if (buffer === undefined) return { isCut: false, list: [] };
   const texts = new EventTexts(kernel, events, instance);
-  const newest = new Newest<TraceRecord>(most);
-  for (const { record } of merged(buffer, kernel.notes)) newest.add(record);
-  const records = [...newest.list];
   const list: JsonEvent[] = [];
-  kernel.attempt("events", () => {
-    for (let record = records.pop(); record !== undefined; record = records.pop()) {
+  const isCut = kernel.attempt("events", () => {
+    for (const record of newestFirst(buffer, kernel)) {
+      if (list.length === most) return true;
+      kernel.budget.spend(WORK_PER_EVENT);
       const event = jsonEvent(record, contexts, texts);
       list.push(event);
       kernel.budget.keep(bytesOf(event));
     }
+    return false;
   });
-  return { left: newest.leftOut + records.length, list: list.reverse() };
+  return { isCut: isCut !== false, list: list.reverse() };
 }
 
 /** What an event takes beside its texts. */

@@ -1,6 +1,12 @@
-import type { Notes } from "../kernel/index.js";
+import type { Kernel, Notes } from "../kernel/index.js";
 import type { CpuBuffer, RingBuffer } from "./ring-buffer.js";
-import { eventsIn, missedBefore, type PageLayout } from "./ring-page.js";
+import {
+  eventsIn,
+  missedBefore,
+  type PageLayout,
+  type RingEvent,
+  type RingPageEnd,
+} from "./ring-page.js";
 
 /** One event of a trace. */
 export interface TraceRecord {
@@ -12,15 +18,15 @@ export interface TraceRecord {
   readonly lost?: { readonly count: bigint | undefined } | undefined;
 }
 
-/** A CPU's events, the oldest first, with one event known in advance. */
+/** A CPU's events, with one event known in advance. */
 export class CpuRecords {
   readonly cpu: number;
   readonly #records: Iterator<TraceRecord, void, void>;
   #next: TraceRecord | undefined;
 
-  constructor(buffer: CpuBuffer, layout: PageLayout, notes: Notes) {
-    this.cpu = buffer.cpu;
-    this.#records = recordsOf(buffer, layout, notes);
+  constructor(cpu: number, records: Iterator<TraceRecord, void, void>) {
+    this.cpu = cpu;
+    this.#records = records;
     this.#advance();
   }
 
@@ -41,7 +47,8 @@ export class CpuRecords {
   }
 }
 
-function* recordsOf(
+/** The oldest first. */
+export function* recordsOf(
   { cpu, pages, read }: CpuBuffer,
   layout: PageLayout,
   notes: Notes,
@@ -51,14 +58,43 @@ function* recordsOf(
     const events = eventsIn(page, layout, index === 0 ? read : 0);
     for (let next = events.next(); ; next = events.next()) {
       if (next.done === true) {
-        const { broken } = next.value;
-        if (broken === undefined) break;
-        notes.add(`CPU ${cpu}'s ring buffer: a sub-buffer's rest is left out, as ${broken}`);
+        noteBroken(cpu, next.value, notes);
         break;
       }
       const { time, offset, length } = next.value;
       yield { cpu, time, data: page.subarray(offset, offset + length), lost };
       lost = undefined;
+    }
+  }
+}
+
+function noteBroken(cpu: number, { broken }: RingPageEnd, notes: Notes): void {
+  if (broken === undefined) return;
+  notes.add(`CPU ${cpu}'s ring buffer: a sub-buffer's rest is left out, as ${broken}`);
+}
+
+/** What an event costs to find, in units of the budget. */
+const WORK_PER_RECORD = 0.5;
+
+/** The newest first: older sub-buffers aren't looked at before they are reached. */
+function* newestRecordsOf(
+  { cpu, pages, read }: CpuBuffer,
+  layout: PageLayout,
+  { budget, notes }: Kernel,
+): Generator<TraceRecord, void, void> {
+  for (const [index, page] of [...pages.entries()].reverse()) {
+    const found: RingEvent[] = [];
+    const events = eventsIn(page, layout, index === 0 ? read : 0);
+    for (let next = events.next(); ; next = events.next()) {
+      if (next.done === true) {
+        noteBroken(cpu, next.value, notes);
+        break;
+      }
+      budget.spend(WORK_PER_RECORD);
+      found.push(next.value);
+    }
+    for (const { time, offset, length } of found.reverse()) {
+      yield { cpu, time, data: page.subarray(offset, offset + length) };
     }
   }
 }
@@ -71,21 +107,40 @@ export function* merged(
   { cpus, layout }: RingBuffer,
   notes: Notes,
 ): Generator<{ record: TraceRecord; cpu: CpuRecords }, void, void> {
-  const heap = cpus
-    .map((buffer) => new CpuRecords(buffer, layout, notes))
-    .filter(({ next }) => next !== undefined);
-  for (let i = heap.length >> 1; i >= 0; i--) sink(heap, i);
+  const all = cpus.map((buffer) => new CpuRecords(buffer.cpu, recordsOf(buffer, layout, notes)));
+  yield* inOrder(all, isBefore);
+}
+
+/** As `merged`, from the newest on. Throws MemoryError where no budget is left. */
+export function* newestFirst(
+  { cpus, layout }: RingBuffer,
+  kernel: Kernel,
+): Generator<TraceRecord, void, void> {
+  const all = cpus.map(
+    (buffer) => new CpuRecords(buffer.cpu, newestRecordsOf(buffer, layout, kernel)),
+  );
+  for (const { record } of inOrder(all, isBehind)) yield record;
+}
+
+type Order = (a: CpuRecords, b: CpuRecords) => boolean;
+
+function* inOrder(
+  all: readonly CpuRecords[],
+  isFirst: Order,
+): Generator<{ record: TraceRecord; cpu: CpuRecords }, void, void> {
+  const heap = all.filter(({ next }) => next !== undefined);
+  for (let i = heap.length >> 1; i >= 0; i--) sink(heap, i, isFirst);
   for (let cpu = heap[0]; cpu !== undefined; cpu = heap[0]) {
     const record = cpu.take();
     if (record === undefined) {
       // A leaf's return was taken from outside, and was the last.
       const last = heap.pop();
       if (last !== undefined && last !== cpu) heap[0] = last;
-      sink(heap, 0);
+      sink(heap, 0, isFirst);
       continue;
     }
     yield { record, cpu };
-    sink(heap, 0);
+    sink(heap, 0, isFirst);
   }
 }
 
@@ -97,14 +152,16 @@ function isBefore(a: CpuRecords, b: CpuRecords): boolean {
   return a.cpu < b.cpu;
 }
 
-function sink(heap: CpuRecords[], from: number): void {
+const isBehind: Order = (a, b) => a.next !== undefined && (b.next === undefined || isBefore(b, a));
+
+function sink(heap: CpuRecords[], from: number, isFirst: Order): void {
   for (let at = from; ; ) {
     const top = heap[at];
     let least = at;
     for (const child of [2 * at + 1, 2 * at + 2]) {
       const one = heap[child];
       const best = heap[least];
-      if (one !== undefined && best !== undefined && isBefore(one, best)) least = child;
+      if (one !== undefined && best !== undefined && isFirst(one, best)) least = child;
     }
     const other = heap[least];
     if (least === at || top === undefined || other === undefined) return;
