@@ -22,7 +22,7 @@
 
 static bool locks = true;
 module_param(locks, bool, 0444);
-MODULE_PARM_DESC(locks, "N: without the threads that wait for locks");
+MODULE_PARM_DESC(locks, "N: nothing waits, but for what spin keeps");
 
 static DEFINE_MUTEX(lock_a);
 static DEFINE_MUTEX(lock_b);
@@ -175,8 +175,10 @@ static int __init lock_init(void)
 		destroy_workqueue(queue);
 		return -ENOMEM;
 	}
-	queue_work(queue, &lock_stuck_work);
-	queue_work(queue, &lock_late_work);
+	if (locks) {
+		queue_work(queue, &lock_stuck_work);
+		queue_work(queue, &lock_late_work);
+	}
 	mutex_init(&lock_allocated->mutex);
 	for (i = 0; i < ARRAY_SIZE(lock_allocated->self); i++)
 		lock_allocated->self[i] = lock_allocated;
