@@ -15,7 +15,7 @@ import { until } from "../support/patience.js";
 import { readDwarf } from "../support/read-dwarf.js";
 import { ElfReader } from "../support/read-elf.js";
 import { HAND_OVER, memoryGuest } from "./memory-guest.js";
-import { describeGuests, program, startGuest, temporaryFolder } from "./support.js";
+import { describeGuests, oneOrAll, program, startGuest, temporaryFolder } from "./support.js";
 
 /** Files that claim to be VMCOREINFO, which stay in the page cache. */
 const LIES = `
@@ -145,11 +145,12 @@ async function expectVmlinux(kernel: Kernel, core: string, told: readonly string
 }
 
 describeGuests("the Linux in a guest's memory", () => {
-  it.each([
+  const kernels = [
     ["6.1", "max,la57=off", 4],
     ["6.12", "max,la57=off", 4],
     ["7.3", "max,la57=on", 5],
-  ] as const)("%s, -cpu %s", async (name, cpu, levels) => {
+  ] as const;
+  it.each(oneOrAll(kernels, 2))("%s, -cpu %s", async (name, cpu, levels) => {
     const guest = await memoryGuest({ kernel: name, script: SCRIPT, cpu });
     const dmesg = guest.told("dmesg");
     const live = openKernel(openMemory(guest.pid));

@@ -7,7 +7,7 @@ import { type Dump, decodeRecord, findRecords, groupDumps } from "../../src/anal
 import { type GuestResult, runGuest } from "../../vm/guest.js";
 import { checkout } from "../../vm/paths.js";
 import { joinDump } from "../support/join-dump.js";
-import { until } from "../support/patience.js";
+import { LONG, until } from "../support/patience.js";
 
 export { crashGuest, crashModule } from "./crash-guest.js";
 
@@ -17,6 +17,10 @@ export const program = join(checkout, "bin", "virtio-pstore");
 export const describeGuests: typeof describe.skip = describe.skipIf(
   inject("guestsUnavailable") !== "",
 );
+
+/** Of what is tested on each kernel, and takes long: one of them, or all with LONG=1. */
+export const oneOrAll = <T>(cases: readonly T[], one: number): readonly T[] =>
+  LONG ? cases : cases.slice(one, one + 1);
 
 /** A guest's script: it panics. */
 export const panic = "echo c > /proc/sysrq-trigger\n";
