@@ -21,7 +21,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "virtio-pstore serve --guest web=web.sock --guest db=db.sock --directory all",
   ],
   attach: [
-    "virtio-pstore attach --pid $(pgrep -n qemu-system) --directory crashes",
+    "virtio-pstore attach --pid $(pgrep -fn qemu-system) --directory crashes",
     "virtio-pstore attach --memory vm1.memory --directory vm1 --hang-after off",
   ],
   status: ["virtio-pstore status crashes", "virtio-pstore status --control vm1.control --json"],
@@ -39,7 +39,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   inspect: [
     "virtio-pstore inspect --control crashes --guest web log",
-    "virtio-pstore inspect --pid $(pidof qemu-system-x86_64) log --follow",
+    "virtio-pstore inspect --pid $(pgrep -fn qemu-system) log --follow",
   ],
   rm: ["virtio-pstore rm crashes web/dmesg-7", "virtio-pstore rm crashes --until 30d --dry-run"],
   completion: [
