@@ -137,6 +137,8 @@ const plain = (text: string): string =>
 
 const pageOf = async (kernel: Kernel): Promise<string> => {
   kernel.budget.renew();
+  // Threads that began since the last look have stacks where nothing was.
+  kernel.forget();
   const source = { source: "", memory: kernel.memory, kernel, notes: kernel.notes, options: {} };
   return [...(await report.show(source)).lines].join("\n");
 };
