@@ -122,6 +122,7 @@ async function lockedUp(kernel: Kernel): Promise<Locks> {
   await until(
     () => {
       kernel.budget.renew();
+      kernel.forget();
       found = readLocks(kernel, tasksOf(kernel));
       return found.waits.length >= 8;
     },
